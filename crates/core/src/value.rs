@@ -1,0 +1,268 @@
+//! Reading loosely typed values the way the reference does.
+//!
+//! Configuration travels through YAML, JSON and environment variables, so `on`, `"true"` and
+//! `1` may all mean the same. Source of the rules: the configuration contract, section 1.5.
+
+use serde_json::{Map, Value};
+
+/// The text form of a value, by which the reference compares and prints values: booleans are
+/// `True`/`False`, null is `None`, lists and objects have Python's form.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Array(_) | Value::Object(_) => repr(value),
+    }
+}
+
+/// Python's `repr` of a value, the form of items inside lists and objects.
+pub fn repr(value: &Value) -> String {
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(repr).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(map) => {
+            let items: Vec<String> = map
+                .iter()
+                .map(|(key, item)| format!("{}: {}", quoted(key), repr(item)))
+                .collect();
+            format!("{{{}}}", items.join(", "))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => text(value),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let mark = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push(mark);
+    for letter in text.chars() {
+        match letter {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            letter if letter == mark => {
+                out.push('\\');
+                out.push(letter);
+            }
+            letter => out.push(letter),
+        }
+    }
+    out.push(mark);
+    out
+}
+
+/// `on true yes 1` and `off false no 0` in any case, also as booleans and numbers.
+pub fn parse_bool(value: &Value) -> Option<bool> {
+    match text(value).to_lowercase().as_str() {
+        "on" | "true" | "yes" | "1" => Some(true),
+        "off" | "false" | "no" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// Python's truth of a value: null, false, zero and everything empty are false.
+pub fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(flag) => *flag,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+    }
+}
+
+/// A whole number without unit, read like C's `strtol` and then, if a fraction or exponent
+/// follows, rounded half to even. `None` for booleans, null and anything with trailing text.
+pub fn parse_int(value: &Value) -> Option<i64> {
+    if let Value::Number(number) = value
+        && let Some(exact) = number.as_i64()
+    {
+        return Some(exact);
+    }
+    let text = text(value);
+    let (number, rest) = int_prefix(&text)?;
+    rest.trim().is_empty().then_some(number)
+}
+
+/// A whole number of seconds, with an optional unit of time (`30min`); the number alone is
+/// seconds already.
+pub fn parse_seconds(value: &Value) -> Option<i64> {
+    let text = text(value);
+    let (number, rest) = float_prefix(&text)?;
+    let factor = match rest.trim() {
+        "" | "s" => 1.0,
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "min" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        _ => return None,
+    };
+    if rest.trim().is_empty() {
+        return parse_int(value);
+    }
+    Some(round(number * factor))
+}
+
+/// A number of bytes, with an optional unit of memory (`16MB`); the number alone is bytes.
+pub fn parse_bytes(value: &Value) -> Option<i64> {
+    let text = text(value);
+    let (number, rest) = float_prefix(&text)?;
+    let factor = match rest.trim() {
+        "" => return parse_int(value),
+        "B" => 1.0,
+        "kB" => 1024.0,
+        "MB" => 1024.0 * 1024.0,
+        "GB" => 1024.0 * 1024.0 * 1024.0,
+        "TB" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
+    };
+    Some(round(number * factor))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "saturates, and no setting is near 2^63"
+)]
+fn round(number: f64) -> i64 {
+    number.round_ties_even() as i64
+}
+
+/// The leading integer of a text and what follows it.
+fn int_prefix(text: &str) -> Option<(i64, &str)> {
+    let trimmed = text.trim_start();
+    let (negative, digits) = match trimmed.as_bytes().first()? {
+        b'-' => (true, &trimmed[1..]),
+        b'+' => (false, &trimmed[1..]),
+        _ => (false, trimmed),
+    };
+    let (radix, body) = if let Some(hex) = digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"))
+    {
+        (16, hex)
+    } else if digits.starts_with('0') && digits[1..].starts_with(|c: char| c.is_ascii_digit()) {
+        (8, &digits[1..])
+    } else {
+        (10, digits)
+    };
+    let end = body
+        .find(|c: char| !c.is_digit(radix))
+        .unwrap_or(body.len());
+    let rest = &body[end..];
+    if radix == 10 && rest.starts_with(['.', 'e', 'E']) {
+        let (number, rest) = float_prefix(trimmed)?;
+        return Some((round(number), rest));
+    }
+    let number = i64::from_str_radix(&body[..end], radix).ok()?;
+    if radix == 8 && rest.starts_with(['8', '9']) {
+        return None;
+    }
+    Some((if negative { -number } else { number }, rest))
+}
+
+fn float_prefix(text: &str) -> Option<(f64, &str)> {
+    let trimmed = text.trim_start();
+    let bytes = trimmed.as_bytes();
+    let digits = |from: usize| {
+        from + bytes[from..]
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count()
+    };
+    let mut end = usize::from(matches!(bytes.first(), Some(b'+' | b'-')));
+    end = digits(end);
+    if bytes.get(end) == Some(&b'.') {
+        end = digits(end + 1);
+    }
+    if matches!(bytes.get(end), Some(b'e' | b'E')) {
+        let sign = end + 1 + usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        let exponent = digits(sign);
+        if exponent > sign {
+            end = exponent;
+        }
+    }
+    Some((trimmed[..end].parse().ok()?, &trimmed[end..]))
+}
+
+/// Whether two objects are equal in the sense of the reference: same keys, objects compared
+/// recursively, everything else by its text form (so `1` equals `"1"`).
+pub fn deep_equal(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
+    a.len() == b.len()
+        && a.iter().all(|(key, left)| {
+            b.get(key).is_some_and(|right| match (left, right) {
+                (Value::Object(left), Value::Object(right)) => deep_equal(left, right),
+                (left, right) => text(left) == text(right),
+            })
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn integers_are_read_like_c_does() {
+        for (value, expected) in [
+            (json!(30), Some(30)),
+            (json!("30"), Some(30)),
+            (json!(" -5 "), Some(-5)),
+            (json!("010"), Some(8)),
+            (json!("08"), None),
+            (json!("0x1F"), Some(31)),
+            (json!("1.5"), Some(2)),
+            (json!("2.5"), Some(2)),
+            (json!(2.5), Some(2)),
+            (json!("1e3"), Some(1000)),
+            (json!("1MB"), None),
+            (json!(true), None),
+            (json!(null), None),
+            (json!(""), None),
+        ] {
+            assert_eq!(parse_int(&value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn units_are_understood_where_they_belong() {
+        assert_eq!(parse_seconds(&json!("30min")), Some(1800));
+        assert_eq!(parse_seconds(&json!(5)), Some(5));
+        assert_eq!(parse_seconds(&json!("5 parsecs")), None);
+        assert_eq!(parse_bytes(&json!("16MB")), Some(16 << 20));
+        assert_eq!(parse_bytes(&json!("4097.5kB")), Some(4_195_840));
+    }
+
+    #[test]
+    fn deep_equality_looks_at_text_forms() {
+        let map = |value: Value| value.as_object().unwrap().clone();
+        for (a, b, equal) in [
+            (json!({"a": 1}), json!({"a": "1"}), true),
+            (json!({"a": true}), json!({"a": "True"}), true),
+            (json!({"a": true}), json!({"a": "true"}), false),
+            (json!({"a": null}), json!({}), false),
+            (json!({"a": null}), json!({"a": "None"}), true),
+            (json!({"a": {}}), json!({"a": null}), false),
+            (json!({"a": [1]}), json!({"a": ["1"]}), false),
+            (json!({"a": 1.0}), json!({"a": 1}), false),
+        ] {
+            assert_eq!(
+                deep_equal(&map(a.clone()), &map(b.clone())),
+                equal,
+                "{a} {b}"
+            );
+        }
+    }
+}
