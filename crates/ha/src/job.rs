@@ -1,0 +1,196 @@
+//! Long tasks: what runs in the one executor slot, beside the cycles.
+//!
+//! A job is a second kind of program of the core: it asks for commands one at a time and is
+//! resumed with their outcomes, exactly as a cycle is. Its end is an observation of the next
+//! cycle.
+
+use std::fmt;
+use std::time::Duration;
+
+use patroni_core::{Leader, Moment, Upstream};
+use serde::{Deserialize, Serialize};
+
+use crate::command::{CloneSource, LeaderAddress};
+use crate::observation::RestartConditions;
+
+/// A long task. Its `Display` is the name that operators know it by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Job {
+    /// initdb or the custom method, then the first start.
+    Bootstrap,
+    /// Copy the remote of a standby cluster and start.
+    BootstrapStandbyLeader,
+    /// Copy a member (or nobody) and start as its replica.
+    Clone {
+        /// Where from.
+        source: CloneSource,
+        /// `from leader 'a'`, for name and log.
+        message: String,
+        /// Whom to follow afterwards.
+        upstream: Upstream,
+    },
+    /// Roles, scripts and the start of the cluster's life.
+    PostBootstrap,
+    /// Finish a crash in single-user mode.
+    CrashRecovery,
+    /// pg_rewind.
+    Rewind(LeaderAddress),
+    /// Wipe and copy again, because somebody asked or the timelines diverged.
+    Reinitialize {
+        /// Where from.
+        source: CloneSource,
+        /// Whom to follow afterwards.
+        upstream: Upstream,
+        /// The timelines diverged, nobody asked.
+        diverged: bool,
+    },
+    /// Start a crashed primary as primary.
+    StartPrimary {
+        /// Time limit.
+        timeout: Duration,
+    },
+    /// Start a stopped server in recovery.
+    StartReplica {
+        /// Whom to follow.
+        upstream: Upstream,
+        /// As what.
+        role: patroni_core::Role,
+        /// Time limit, while the lock is held.
+        timeout: Option<Duration>,
+        /// Which of the names: after a failure, or after a demotion.
+        after_demotion: bool,
+    },
+    /// New recovery settings that need a restart.
+    RestartFollow {
+        /// Whom to follow.
+        upstream: Upstream,
+    },
+    /// Stop, release, and start as a standby.
+    Demote {
+        /// What asked for it, for the name: `switchover` or `manual failover`.
+        reason: DemoteReason,
+        /// The lock as the snapshot shows it.
+        judged: Option<Leader>,
+        /// Everything the release needs to know about candidates.
+        plan: DemotePlan,
+    },
+    /// Become primary.
+    Promote,
+    /// Restart on request.
+    Restart(RestartConditions),
+}
+
+/// What a graceful demotion was asked by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DemoteReason {
+    /// `switchover`
+    Switchover,
+    /// `manual failover`
+    Failover,
+    /// A standby cluster was configured.
+    DemoteCluster,
+}
+
+/// What the release of the lock depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DemotePlan {
+    /// Members that may take over; the lock is released early once one of them has the
+    /// shutdown checkpoint.
+    pub candidates: Vec<crate::command::Peer>,
+}
+
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bootstrap => f.write_str("bootstrap"),
+            Self::BootstrapStandbyLeader => f.write_str("bootstrap_standby_leader"),
+            Self::Clone { message, .. } => write!(f, "bootstrap {message}"),
+            Self::PostBootstrap => f.write_str("post_bootstrap"),
+            Self::CrashRecovery => f.write_str("doing crash recovery in a single user mode"),
+            Self::Rewind(leader) => write!(f, "running pg_rewind from {}", leader.name),
+            Self::Reinitialize { diverged: true, .. } => {
+                f.write_str("reinitializing due to diverged timelines")
+            }
+            Self::Reinitialize {
+                diverged: false, ..
+            } => f.write_str("reinitialize"),
+            Self::StartPrimary { .. } => f.write_str("starting primary after failure"),
+            Self::StartReplica {
+                after_demotion: true,
+                ..
+            } => f.write_str("starting after demotion"),
+            Self::StartReplica {
+                after_demotion: false,
+                ..
+            } => f.write_str("restarting after failure"),
+            Self::RestartFollow { .. } => f.write_str("changing primary_conninfo and restarting"),
+            Self::Demote {
+                reason: DemoteReason::Switchover,
+                ..
+            } => f.write_str("switchover: demote"),
+            Self::Demote {
+                reason: DemoteReason::Failover,
+                ..
+            } => f.write_str("manual failover: demote"),
+            Self::Demote {
+                reason: DemoteReason::DemoteCluster,
+                ..
+            } => f.write_str("demoting to a standby cluster"),
+            Self::Promote => f.write_str("promote"),
+            Self::Restart(_) => f.write_str("restart"),
+        }
+    }
+}
+
+/// The long task that runs now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunningJob {
+    /// Which.
+    pub job: Job,
+    /// Since when.
+    pub since: Moment,
+    /// The command it waits for has passed the point of no return (a promotion was issued).
+    pub committed: bool,
+}
+
+/// A long task that ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobReport {
+    /// Which.
+    pub job: Job,
+    /// How.
+    pub end: JobEnd,
+    /// Changes to the memory of the core, applied at the beginning of the next cycle.
+    pub effects: Vec<Effect>,
+}
+
+/// How a long task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobEnd {
+    /// As it should.
+    Success,
+    /// Not as it should.
+    Failure,
+    /// PostgreSQL is still starting.
+    Unfinished,
+    /// Somebody ended it.
+    Cancelled,
+}
+
+/// A change to the memory of the core.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Effect {
+    /// The lock was given back.
+    LockReleased,
+    /// The lock was taken, and the lease counts from then.
+    LockHeld {
+        /// When the request was sent.
+        sent_at: Moment,
+    },
+    /// The data may have diverged.
+    CheckDivergence,
+    /// The state of rewinding.
+    Rewind(crate::memory::RewindState),
+    /// The hook refused the promotion.
+    PrePromoteFailed,
+}

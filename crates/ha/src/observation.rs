@@ -1,0 +1,138 @@
+//! What a cycle is begun with: everything observed, at one time, in one value.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use patroni_config::Dynamic;
+use patroni_core::server::LocalServer;
+use patroni_core::{Cluster, Lsn, MemberName, Moment, SlotName, Tags, Timeline};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::job::{JobReport, RunningJob};
+
+/// All facts that one cycle may use. What is not here was not looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The moment of the observation. Later moments come with each outcome.
+    pub now: Moment,
+    /// Wall time of the observation, for what people scheduled.
+    pub wall: Timestamp,
+    /// Who and what this node is, by its own configuration.
+    pub node: NodeFacts,
+    /// Cluster-wide settings in effect.
+    pub settings: Dynamic,
+    /// The dynamic configuration in memory, as written; to restore a wiped `config` key.
+    pub config_in_memory: Map<String, Value>,
+    /// The snapshot of the store, or why there is none.
+    pub store: Result<Cluster, String>,
+    /// The local server.
+    pub server: LocalServer,
+    /// The long task that occupies the executor slot.
+    pub executor: Option<RunningJob>,
+    /// Long tasks that ended since the last cycle, oldest first.
+    pub finished: Vec<JobReport>,
+    /// The restart that somebody scheduled on this node.
+    pub scheduled_restart: Option<ScheduledRestart>,
+    /// The watchdog.
+    pub watchdog: WatchdogFacts,
+    /// The leader that announced itself while the store was down, while that is fresh.
+    pub failsafe_leader: Option<FailsafeLeader>,
+}
+
+/// What the node's own configuration says, as far as decisions need it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFacts {
+    /// The member's name.
+    pub name: MemberName,
+    /// The address it publishes for its REST interface.
+    pub api_url: String,
+    /// Its tags.
+    pub tags: Tags,
+    /// A `bootstrap` section exists: the node may initialise a cluster.
+    pub may_bootstrap: bool,
+    /// Some replica method works without a leader.
+    pub can_clone_without_leader: bool,
+    /// `remove_data_directory_on_rewind_failure`
+    pub wipe_on_rewind_failure: bool,
+    /// `remove_data_directory_on_diverged_timelines`
+    pub wipe_on_divergence: bool,
+    /// The store is the embedded Raft, where one cycle is skipped after a start without leader.
+    pub store_is_raft: bool,
+}
+
+/// The watchdog as the node sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchdogFacts {
+    /// It is armed.
+    pub active: bool,
+    /// `mode: required`.
+    pub required: bool,
+    /// It could be armed (always true when not required).
+    pub usable: bool,
+}
+
+/// A leader known from its failsafe announcement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailsafeLeader {
+    /// Its name.
+    pub name: MemberName,
+    /// Its PostgreSQL address.
+    pub conn_url: String,
+    /// Its REST address.
+    pub api_url: String,
+    /// Its slots.
+    pub slots: BTreeMap<SlotName, Lsn>,
+}
+
+/// A restart that waits for its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduledRestart {
+    /// When.
+    pub at: Timestamp,
+    /// The filters of the request.
+    pub conditions: RestartConditions,
+    /// Start time of the postmaster when it was scheduled: another one means "already done".
+    pub postmaster_start_time: Option<String>,
+    /// The request as sent, which is what gets published.
+    pub published: Map<String, Value>,
+}
+
+/// When a restart shall happen at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartConditions {
+    /// Only in this role.
+    pub role: Option<patroni_core::Role>,
+    /// Only if the server is older than this (integer form, 150004).
+    pub older_than: Option<u32>,
+    /// Only if a restart is pending.
+    pub only_if_pending: bool,
+    /// Time limit of the start.
+    pub timeout: Option<std::time::Duration>,
+}
+
+/// What a peer's REST interface said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerAnswer {
+    /// Who was asked.
+    pub name: MemberName,
+    /// The answer, or why there is none.
+    pub reply: Result<PeerStatus, String>,
+}
+
+/// The part of a peer's status document that decisions use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// False when it is a primary (or says so).
+    pub in_recovery: bool,
+    /// Its main position, zero when unknown.
+    pub position: Lsn,
+    /// Its timeline, when known.
+    pub timeline: Option<Timeline>,
+    /// Its tags.
+    pub tags: Tags,
+    /// It needs a watchdog and has none.
+    pub watchdog_failed: bool,
+    /// The document as received, for the log.
+    pub body: String,
+}
