@@ -1,1 +1,17 @@
-//! Harness of the black-box tests.
+//! Harness of the black-box tests: real nodes, real PostgreSQL, real stores, seen from outside.
+//!
+//! Each [`Cluster`] has its own folder, ports and processes and ends everything it started when
+//! it is dropped. Tests wait for states ([`wait::until`]), never for luck.
+
+pub mod cluster;
+pub mod etcd;
+pub mod http;
+pub mod node;
+pub mod ports;
+pub mod proc;
+pub mod sql;
+pub mod wait;
+pub mod writer;
+
+pub use cluster::{Cluster, StoreKind};
+pub use node::Node;

@@ -1,0 +1,342 @@
+//! A cluster of nodes around one store.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::etcd::Etcd;
+use crate::node::{ConfigText, Node, Ports, tail};
+use crate::{ports, proc, wait};
+
+/// How long a healthy step of a cluster may take on a small, busy machine.
+pub const SOON: Duration = Duration::from_secs(90);
+
+/// The store that a cluster uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// One real etcd server.
+    Etcd3,
+    /// The embedded Raft of the nodes themselves.
+    Raft,
+}
+
+/// A running cluster; everything ends when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The nodes, in the order of their start.
+    pub nodes: Vec<Node>,
+    /// The etcd server, on that store.
+    pub etcd: Option<Etcd>,
+    kind: StoreKind,
+    dynamic: String,
+    home: Home,
+}
+
+/// Where a cluster's files are.
+#[derive(Debug)]
+enum Home {
+    /// Removed with the cluster.
+    Temporary(TempDir),
+    /// Left where it is.
+    Kept(PathBuf),
+}
+
+impl Home {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(dir) => dir.path(),
+            Self::Kept(path) => path,
+        }
+    }
+}
+
+/// The dynamic configuration that tests start with: short, but within the contract's minima.
+const DYNAMIC: &str =
+    "    ttl: 20\n    loop_wait: 2\n    retry_timeout: 5\n    maximum_lag_on_failover: 1048576\n";
+
+impl Cluster {
+    /// A store and the files of `count` nodes, nothing started but the store.
+    ///
+    /// # Errors
+    /// Something cannot be made or started.
+    pub fn prepare(kind: StoreKind, count: usize) -> Result<Self> {
+        Self::prepare_with(kind, count, "", |_| String::new())
+    }
+
+    /// The same with further lines of dynamic configuration (indented by four) and, for each
+    /// node, further top-level lines of its file.
+    ///
+    /// # Errors
+    /// Something cannot be made or started.
+    pub fn prepare_with(
+        kind: StoreKind,
+        count: usize,
+        dynamic: &str,
+        extra: impl Fn(usize) -> String,
+    ) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("patroni-test-").tempdir()?;
+        Self::prepare_at(kind, count, Home::Temporary(dir), dynamic, extra)
+    }
+
+    /// The same in a folder that stays.
+    ///
+    /// # Errors
+    /// Something cannot be made or started.
+    pub fn prepare_in(kind: StoreKind, count: usize, dir: &Path, dynamic: &str) -> Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        Self::prepare_at(
+            kind,
+            count,
+            Home::Kept(dir.canonicalize()?),
+            dynamic,
+            |_| String::new(),
+        )
+    }
+
+    fn prepare_at(
+        kind: StoreKind,
+        count: usize,
+        home: Home,
+        dynamic: &str,
+        extra: impl Fn(usize) -> String,
+    ) -> Result<Self> {
+        let dir = home.path();
+        proc::give_to_runner(dir)?;
+        let etcd = match kind {
+            StoreKind::Etcd3 => Some(Etcd::start(dir)?),
+            StoreKind::Raft => None,
+        };
+        let dynamic = format!("{DYNAMIC}{dynamic}");
+        let ports: Vec<Ports> = (0..count)
+            .map(|_| Ports {
+                postgres: ports::free(),
+                rest: ports::free(),
+                raft: ports::free(),
+            })
+            .collect();
+        let mut nodes = Vec::new();
+        for (index, own) in ports.iter().enumerate() {
+            let name = format!("node{}", index + 1);
+            let node_dir = dir.join(&name);
+            let store = match &etcd {
+                Some(etcd) => format!("etcd3:\n  host: 127.0.0.1:{}\n", etcd.port),
+                None => raft_section(&node_dir, index, &ports),
+            };
+            let text = ConfigText {
+                scope: "demo",
+                name: &name,
+                ports: *own,
+                dir: &node_dir,
+                store: &store,
+                dynamic: &dynamic,
+                extra: &extra(index),
+            }
+            .render();
+            nodes.push(Node::create(node_dir, &name, *own, &text)?);
+        }
+        Ok(Self {
+            nodes,
+            etcd,
+            kind,
+            dynamic,
+            home,
+        })
+    }
+
+    /// A cluster whose first node is the primary and whose others stream from it.
+    ///
+    /// # Errors
+    /// It does not come to that; the logs' ends are in the text.
+    pub fn start(kind: StoreKind, count: usize) -> Result<Self> {
+        let mut cluster = Self::prepare(kind, count)?;
+        cluster.bootstrap()?;
+        Ok(cluster)
+    }
+
+    /// Starts the nodes: the first one (on Raft all, because a majority must be there) until it
+    /// is primary, then the others until they stream.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn bootstrap(&mut self) -> Result<()> {
+        match self.kind {
+            StoreKind::Raft => self.nodes.iter_mut().try_for_each(Node::start)?,
+            StoreKind::Etcd3 => {
+                self.nodes[0].start()?;
+                self.wait_leader(SOON)?;
+                self.nodes.iter_mut().skip(1).try_for_each(Node::start)?;
+            }
+        }
+        self.wait_healthy(SOON).map(|_| ())
+    }
+
+    /// The name of the store's kind.
+    pub fn kind(&self) -> StoreKind {
+        self.kind
+    }
+
+    /// The folder of the cluster.
+    pub fn dir(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The dynamic configuration that the cluster started with.
+    pub fn dynamic(&self) -> &str {
+        &self.dynamic
+    }
+
+    /// The index of the node that has the lock and runs as primary.
+    ///
+    /// # Errors
+    /// There is none, or more than one.
+    pub fn leader(&self) -> Result<usize> {
+        let leaders: Vec<usize> = (0..self.nodes.len())
+            .filter(|&index| {
+                let node = &self.nodes[index];
+                node.health("/primary").is_ok_and(|code| code == 200) && node.is("primary").is_ok()
+            })
+            .collect();
+        ensure!(
+            leaders.len() == 1,
+            "leaders: {leaders:?}\n{}",
+            self.log_tails()
+        );
+        Ok(leaders[0])
+    }
+
+    /// Waits for a leader.
+    ///
+    /// # Errors
+    /// There is none in time.
+    pub fn wait_leader(&self, at_most: Duration) -> Result<usize> {
+        wait::until("a leader", at_most, || self.leader())
+    }
+
+    /// Waits for a leader other than `old`.
+    ///
+    /// # Errors
+    /// There is none in time.
+    pub fn wait_other_leader(&self, old: usize, at_most: Duration) -> Result<usize> {
+        wait::until("another leader", at_most, || {
+            let leader = self.leader()?;
+            ensure!(leader != old, "still {}", self.nodes[old].name);
+            Ok(leader)
+        })
+    }
+
+    /// Waits until one node is primary and every other streams from it on its timeline.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn wait_healthy(&self, at_most: Duration) -> Result<usize> {
+        let all: Vec<usize> = (0..self.nodes.len()).collect();
+        self.wait_healthy_nodes(&all, at_most)
+    }
+
+    /// The same for some of the nodes.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn wait_healthy_nodes(&self, nodes: &[usize], at_most: Duration) -> Result<usize> {
+        wait::until("one primary, the others streaming", at_most, || {
+            let leader = self.leader()?;
+            let timeline = self.nodes[leader].status()?["timeline"].clone();
+            for &index in nodes.iter().filter(|&&index| index != leader) {
+                let node = &self.nodes[index];
+                node.is("replica").with_context(|| self.log_tails())?;
+                let status = node.status()?;
+                ensure!(
+                    status["timeline"] == timeline,
+                    "{}: {status}, leader on {timeline}",
+                    node.name
+                );
+            }
+            Ok(leader)
+        })
+    }
+
+    /// Runs `patronictl` with this cluster's first configuration.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn ctl(&self, args: &[&str]) -> Result<Output> {
+        self.ctl_on(0, args)
+    }
+
+    /// Runs `patronictl` with the configuration of a node.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn ctl_on(&self, node: usize, args: &[&str]) -> Result<Output> {
+        let mut command = proc::command(proc::bin("patronictl"));
+        command
+            .arg("-c")
+            .arg(self.nodes[node].config_path())
+            .args(args);
+        command
+            .stdin(std::process::Stdio::null())
+            .output()
+            .context("run patronictl")
+    }
+
+    /// Runs `patronictl`, which must succeed, and gives its output.
+    ///
+    /// # Errors
+    /// It does not succeed.
+    pub fn ctl_ok(&self, args: &[&str]) -> Result<String> {
+        let output = self.ctl(args)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(
+            output.status.success(),
+            "patronictl {args:?}: {}\n{text}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(text)
+    }
+
+    /// The members as `patronictl list -f json` prints them.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn list(&self) -> Result<Vec<Value>> {
+        let text = self.ctl_ok(&["list", "-f", "json"])?;
+        serde_json::from_str(&text).with_context(|| format!("no JSON array: {text}"))
+    }
+
+    /// The end of every node's log.
+    pub fn log_tails(&self) -> String {
+        let logs = self
+            .nodes
+            .iter()
+            .map(|node| format!("--- {}\n{}\n", node.name, tail(&node.log(), 12)));
+        logs.collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.log_tails());
+        }
+    }
+}
+
+fn raft_section(dir: &Path, index: usize, ports: &[Ports]) -> String {
+    let partners: Vec<String> = ports
+        .iter()
+        .enumerate()
+        .filter(|(other, _)| *other != index)
+        .map(|(_, ports)| format!("127.0.0.1:{}", ports.raft))
+        .collect();
+    format!(
+        "raft:\n  self_addr: 127.0.0.1:{}\n  partner_addrs: [{}]\n  data_dir: {}/raft\n  password: raft-secret\n",
+        ports[index].raft,
+        partners.join(", "),
+        dir.display()
+    )
+}

@@ -1,0 +1,189 @@
+//! Processes of a test: started as the user who may run PostgreSQL, ended with the test.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid, User, chown};
+
+use crate::wait;
+
+/// The user that runs nodes: `postgres` when the tests run as root, else whoever runs them.
+fn runner() -> Option<User> {
+    Uid::effective().is_root().then(|| {
+        User::from_name("postgres")
+            .ok()
+            .flatten()
+            .expect("root needs a user `postgres` to run PostgreSQL as")
+    })
+}
+
+/// A command that runs as the node user, with a clean environment for PostgreSQL and Patroni.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = if runner().is_some() {
+        let mut wrapped = Command::new("setpriv");
+        wrapped
+            .args([
+                "--reuid=postgres",
+                "--regid=postgres",
+                "--init-groups",
+                "--",
+            ])
+            .arg(program);
+        wrapped
+    } else {
+        Command::new(program)
+    };
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("PATRONI") || text.starts_with("PG") || text.starts_with("ETCD") {
+            command.env_remove(&name);
+        }
+    }
+    command
+        .env("LC_ALL", "C.UTF-8")
+        .env("TZ", "UTC")
+        .current_dir("/");
+    command
+}
+
+/// Gives a file or folder to the node user.
+///
+/// # Errors
+/// The system refuses.
+pub fn give_to_runner(path: &Path) -> Result<()> {
+    if let Some(user) = runner() {
+        chown(path, Some(user.uid), Some(user.gid))
+            .with_context(|| format!("chown {}", path.display()))?;
+    }
+    Ok(())
+}
+
+static DIR: OnceLock<PathBuf> = OnceLock::new();
+
+/// Takes the binaries from this folder instead of the default one.
+///
+/// # Errors
+/// They are not there, or cannot be copied to where the node user can run them.
+pub fn use_binaries_of(built: &Path) -> Result<()> {
+    let dir = prepare_bin_dir(built)?;
+    DIR.set(dir)
+        .map_err(|_| anyhow::anyhow!("the binaries were already chosen"))
+}
+
+/// The folder of the built binaries, where the node user can run them: `PATRONI_TEST_BIN_DIR`,
+/// else `target/debug` of the workspace; copied once per run when that may be unreadable for it.
+///
+/// # Panics
+/// The binaries are not built.
+pub fn bin(name: &str) -> PathBuf {
+    let dir = DIR.get_or_init(|| {
+        let built = std::env::var_os("PATRONI_TEST_BIN_DIR").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug"),
+            PathBuf::from,
+        );
+        prepare_bin_dir(&built).expect("the binaries must be built first: cargo xtask test")
+    });
+    dir.join(name)
+}
+
+fn prepare_bin_dir(built: &Path) -> Result<PathBuf> {
+    let names = ["patroni", "patronictl", "patroni_raft_controller"];
+    for name in names {
+        let path = built.join(name);
+        if !path.is_file() {
+            bail!("{} does not exist", path.display());
+        }
+    }
+    if runner().is_none() {
+        return Ok(built.canonicalize()?);
+    }
+    let copies = std::env::temp_dir().join(format!("patroni-tests-bin-{}", std::process::id()));
+    std::fs::create_dir_all(&copies)?;
+    for name in names {
+        std::fs::copy(built.join(name), copies.join(name))
+            .with_context(|| format!("copy {name}"))?;
+    }
+    Ok(copies)
+}
+
+/// A process that is killed when it is dropped.
+#[derive(Debug)]
+pub struct Proc {
+    name: String,
+    child: Child,
+}
+
+impl Proc {
+    /// Starts a command with its output appended to a file.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
+        let out = File::options().create(true).append(true).open(log)?;
+        give_to_runner(log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .with_context(|| format!("start {name}"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+        })
+    }
+
+    /// The process id. `setpriv` replaces itself, so it is that of the program.
+    ///
+    /// # Panics
+    /// Never: the system's process ids fit.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("process ids fit"))
+    }
+
+    /// Sends a signal; a process that is gone does not mind.
+    pub fn signal(&self, signal: Signal) {
+        let _ = kill(self.pid(), signal);
+    }
+
+    /// Whether it still runs, and its exit code if not.
+    ///
+    /// # Errors
+    /// The system does not know the process.
+    pub fn exit_code(&mut self) -> Result<Option<i32>> {
+        Ok(self
+            .child
+            .try_wait()?
+            .map(|status| status.code().unwrap_or(-1)))
+    }
+
+    /// Waits for the end and gives the exit code.
+    ///
+    /// # Errors
+    /// It did not end in time.
+    pub fn wait_exit(&mut self, at_most: Duration) -> Result<i32> {
+        let name = self.name.clone();
+        wait::until(&format!("end of {name}"), at_most, || {
+            self.exit_code()?
+                .with_context(|| format!("{name} still runs"))
+        })
+    }
+
+    /// Kills it and waits.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Proc {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

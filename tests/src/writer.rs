@@ -1,0 +1,171 @@
+//! A client that writes all the time and remembers what was acknowledged.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tokio_postgres::{Client, NoTls};
+
+/// A row that the server acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub struct Ack {
+    /// Its number.
+    pub number: i64,
+    /// When the acknowledgement came.
+    pub at: Instant,
+}
+
+/// The writing client. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Writer {
+    acks: Arc<Mutex<Vec<Ack>>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts to write to whichever of these loopback ports takes writes. The table
+    /// `written (n bigint)` must exist there.
+    pub fn start(ports: Vec<u16>) -> Self {
+        let (acks, stop) = (
+            Arc::<Mutex<Vec<Ack>>>::default(),
+            Arc::<AtomicBool>::default(),
+        );
+        let thread = {
+            let (acks, stop) = (Arc::clone(&acks), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .expect("a runtime for one thread");
+                runtime.block_on(write(&ports, &acks, &stop));
+            })
+        };
+        Self {
+            acks,
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    /// Everything acknowledged so far.
+    pub fn acknowledged(&self) -> Vec<Ack> {
+        self.acks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The longest time without an acknowledgement since a moment, up to the last one.
+    pub fn longest_gap_since(&self, since: Instant) -> Duration {
+        let acks = self.acknowledged();
+        let first = acks.partition_point(|ack| ack.at < since).saturating_sub(1);
+        acks[first..]
+            .windows(2)
+            .map(|pair| pair[1].at - pair[0].at)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Waits until a write is acknowledged that was sent after this call.
+    ///
+    /// # Errors
+    /// None is in time.
+    pub fn wait_write(&self, at_most: Duration) -> Result<()> {
+        let before = self.acknowledged().len();
+        crate::wait::until("an acknowledged write", at_most, || {
+            ensure!(self.acknowledged().len() > before + 1, "none");
+            Ok(())
+        })
+    }
+
+    /// Checks that every acknowledged row is on the server at this port.
+    ///
+    /// # Errors
+    /// The server does not answer, or a row is missing.
+    pub fn check_nothing_lost(&self, port: u16) -> Result<usize> {
+        let acknowledged = self.acknowledged();
+        let rows = crate::sql::query(port, "select n from written", Duration::from_secs(20))?;
+        let rows: std::collections::HashSet<&str> = rows.iter().map(String::as_str).collect();
+        let missing: Vec<i64> = acknowledged
+            .iter()
+            .map(|ack| ack.number)
+            .filter(|n| !rows.contains(n.to_string().as_str()))
+            .collect();
+        ensure!(
+            missing.is_empty(),
+            "{} acknowledged rows are missing, first {:?}",
+            missing.len(),
+            missing.first()
+        );
+        Ok(acknowledged.len())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn write(ports: &[u16], acks: &Mutex<Vec<Ack>>, stop: &AtomicBool) {
+    let mut client = None;
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        number += 1;
+        match insert(&mut client, ports, number).await {
+            Ok(()) => {
+                let ack = Ack {
+                    number,
+                    at: Instant::now(),
+                };
+                acks.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(ack);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Err(_) => {
+                client = None;
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    }
+}
+
+/// A connection with the task that drives it.
+type Session = (Client, tokio::task::JoinSet<()>);
+
+async fn insert(session: &mut Option<Session>, ports: &[u16], number: i64) -> Result<()> {
+    if session.is_none() {
+        *session = Some(connect(ports).await?);
+    }
+    let (client, _) = session.as_ref().context("just connected")?;
+    let statement = format!("insert into written values ({number})");
+    tokio::time::timeout(Duration::from_secs(3), client.simple_query(&statement)).await??;
+    Ok(())
+}
+
+async fn connect(ports: &[u16]) -> Result<Session> {
+    let hosts = vec!["127.0.0.1"; ports.len()].join(",");
+    let ports = ports
+        .iter()
+        .map(u16::to_string)
+        .collect::<Vec<_>>()
+        .join(",");
+    let config = format!(
+        "host={hosts} port={ports} user=postgres password=supersecret dbname=postgres connect_timeout=1 \
+         target_session_attrs=read-write"
+    );
+    let attempt = tokio_postgres::connect(&config, NoTls);
+    let (client, connection) = tokio::time::timeout(Duration::from_secs(2), attempt).await??;
+    let mut driver = tokio::task::JoinSet::new();
+    driver.spawn(async move {
+        let _ = connection.await;
+    });
+    Ok((client, driver))
+}

@@ -1,0 +1,115 @@
+//! Switchovers: a leader goes in order, a healthy standby takes over, nothing is lost.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use patroni_tests::cluster::SOON;
+use patroni_tests::{Cluster, StoreKind, wait};
+
+on_each_store!(
+    a_switchover_goes_to_the_candidate_and_back,
+    a_switchover_without_candidate_finds_one,
+    a_scheduled_switchover_happens_at_its_time,
+    a_scheduled_switchover_can_be_cancelled,
+    a_switchover_to_nobody_is_refused,
+);
+
+fn a_switchover_goes_to_the_candidate_and_back(store: StoreKind) -> Result<()> {
+    let cluster = Cluster::start(store, 3)?;
+    let first = cluster.leader()?;
+    cluster.nodes[first].sql("create table t (n int); insert into t values (1)")?;
+    let second = (first + 1) % 3;
+    for (from, to) in [(first, second), (second, first)] {
+        let (leader, candidate) = (
+            cluster.nodes[from].name.clone(),
+            cluster.nodes[to].name.clone(),
+        );
+        let out = cluster.ctl_ok(&[
+            "switchover",
+            "--leader",
+            &leader,
+            "--candidate",
+            &candidate,
+            "--force",
+        ])?;
+        ensure!(
+            out.contains(&format!("Successfully switched over to \"{candidate}\"")),
+            "{out}"
+        );
+        let now = cluster.wait_healthy(SOON)?;
+        ensure!(now == to, "leader is {}", cluster.nodes[now].name);
+    }
+    let rows = cluster.nodes[first].sql("select n from t")?;
+    ensure!(rows == ["1"], "{rows:?}");
+    let history = cluster.ctl_ok(&["history", "-f", "json"])?;
+    let lines: Vec<serde_json::Value> = serde_json::from_str(&history)?;
+    ensure!(
+        lines.len() == 2 && lines[1]["New Leader"] == cluster.nodes[first].name.as_str(),
+        "{history}"
+    );
+    Ok(())
+}
+
+fn a_switchover_without_candidate_finds_one(store: StoreKind) -> Result<()> {
+    let cluster = Cluster::start(store, 3)?;
+    let old = cluster.leader()?;
+    let out = cluster.ctl_ok(&["switchover", "--force"])?;
+    ensure!(out.contains("Successfully switched over to"), "{out}");
+    ensure!(cluster.wait_healthy(SOON)? != old);
+    Ok(())
+}
+
+fn a_scheduled_switchover_happens_at_its_time(store: StoreKind) -> Result<()> {
+    let cluster = Cluster::start(store, 2)?;
+    let old = cluster.leader()?;
+    let at = cluster.nodes[old]
+        .sql("select to_char(now() + interval '6 s', 'YYYY-MM-DD\"T\"HH24:MI:SSOF')")?;
+    let at = at.first().context("no time")?;
+    let out = cluster.ctl_ok(&["switchover", "--scheduled", at, "--force"])?;
+    ensure!(out.contains("Switchover scheduled"), "{out}");
+    let listed = cluster.ctl_ok(&["list"])?;
+    ensure!(listed.contains("Switchover scheduled at"), "{listed}");
+    ensure!(cluster.leader()? == old, "too early");
+    cluster.wait_other_leader(old, SOON)?;
+    cluster.wait_healthy(SOON)?;
+    Ok(())
+}
+
+fn a_scheduled_switchover_can_be_cancelled(store: StoreKind) -> Result<()> {
+    let cluster = Cluster::start(store, 2)?;
+    let old = cluster.leader()?;
+    cluster.ctl_ok(&[
+        "switchover",
+        "--scheduled",
+        "2099-01-01T00:00:00+00:00",
+        "--force",
+    ])?;
+    let answer = cluster.nodes[old].rest("DELETE", "/switchover", None)?;
+    ensure!(
+        (answer.status, answer.body.as_str()) == (200, "scheduled switchover deleted"),
+        "{answer:?}"
+    );
+    let answer = cluster.nodes[old].rest("DELETE", "/switchover", None)?;
+    ensure!(answer.status == 404, "{answer:?}");
+    Ok(())
+}
+
+fn a_switchover_to_nobody_is_refused(store: StoreKind) -> Result<()> {
+    let cluster = Cluster::start(store, 1)?;
+    let body = r#"{"leader": "node1", "candidate": "node9"}"#;
+    let answer = cluster.nodes[0].rest("POST", "/switchover", Some(body))?;
+    ensure!(
+        (answer.status, answer.body.as_str()) == (412, "candidate does not exists"),
+        "{answer:?}"
+    );
+    let answer = cluster.nodes[0].rest("POST", "/switchover", Some(r#"{"leader": "node1"}"#))?;
+    let expected = "switchover is not possible: cluster does not have members except leader";
+    ensure!(
+        (answer.status, answer.body.as_str()) == (412, expected),
+        "{answer:?}"
+    );
+    wait::until("still a leader", Duration::from_secs(5), || {
+        cluster.leader()
+    })?;
+    Ok(())
+}
