@@ -61,3 +61,45 @@ pub fn request(
         body: body.to_owned(),
     })
 }
+
+/// Asks the same again and again over one kept connection, and gives the time of each answer.
+///
+/// # Errors
+/// The server closes or does not answer in HTTP.
+pub fn hammer(port: u16, path: &str, length: Duration) -> Result<Vec<Duration>> {
+    let mut stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port)))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let start = std::time::Instant::now();
+    let (mut times, mut buffer) = (Vec::new(), Vec::new());
+    while start.elapsed() < length {
+        let asked = std::time::Instant::now();
+        stream.write_all(request.as_bytes())?;
+        read_answer(&mut stream, &mut buffer)?;
+        times.push(asked.elapsed());
+    }
+    Ok(times)
+}
+
+/// Reads one answer with a `Content-Length`.
+fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<()> {
+    buffer.clear();
+    let mut chunk = [0; 8192];
+    loop {
+        let count = stream.read(&mut chunk)?;
+        anyhow::ensure!(count > 0, "the server closed the connection");
+        buffer.extend_from_slice(&chunk[..count]);
+        let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else {
+            continue;
+        };
+        let head = std::str::from_utf8(&buffer[..end])?.to_ascii_lowercase();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length:"));
+        let length: usize = length.context("no content-length")?.trim().parse()?;
+        if buffer.len() >= end + 4 + length {
+            return Ok(());
+        }
+    }
+}

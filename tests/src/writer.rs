@@ -28,6 +28,9 @@ pub struct Writer {
 impl Writer {
     /// Starts to write to whichever of these loopback ports takes writes. The table
     /// `written (n bigint)` must exist there.
+    ///
+    /// # Panics
+    /// The writing thread does when it cannot make a runtime.
     pub fn start(ports: Vec<u16>) -> Self {
         let (acks, stop) = (
             Arc::<Mutex<Vec<Ack>>>::default(),
@@ -118,21 +121,18 @@ async fn write(ports: &[u16], acks: &Mutex<Vec<Ack>>, stop: &AtomicBool) {
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         number += 1;
-        match insert(&mut client, ports, number).await {
-            Ok(()) => {
-                let ack = Ack {
-                    number,
-                    at: Instant::now(),
-                };
-                acks.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(ack);
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            Err(_) => {
-                client = None;
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
+        if insert(&mut client, ports, number).await.is_ok() {
+            let ack = Ack {
+                number,
+                at: Instant::now(),
+            };
+            acks.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(ack);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        } else {
+            client = None;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 }

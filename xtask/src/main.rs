@@ -1,2 +1,63 @@
-//! Entry point.
-fn main() {}
+//! Automation of the project: `cargo xtask COMMAND`.
+#![expect(
+    clippy::print_stdout,
+    reason = "a command line tool talks to the terminal"
+)]
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod cargo;
+mod demo;
+mod needs;
+mod story;
+mod tidy;
+mod verify;
+
+/// Automation of patroni-rs.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a cluster on this machine and watch it.
+    Demo(demo::Options),
+    /// Install what is missing, build everything, run every test.
+    Test(verify::TestOptions),
+    /// Check format, lints, arrows between crates and licences. Never writes to the tree.
+    Verify,
+    /// Apply the formatter and the lints' own suggestions.
+    Fix,
+    /// Check the arrows between crates and the manifests.
+    Tidy,
+    /// Measure write gaps, start times, footprints and request rates (release build).
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    match Cli::parse().command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Test(options) => verify::test(&options),
+        Command::Verify => verify::verify(),
+        Command::Fix => verify::fix(),
+        Command::Tidy => tidy::run(),
+        Command::Bench(options) => bench::run(&options),
+    }
+}

@@ -1,0 +1,370 @@
+//! `cargo xtask bench`: figures, each beside the floor that PostgreSQL itself sets.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use patroni_tests::cluster::SOON;
+use patroni_tests::writer::Writer;
+use patroni_tests::{Cluster, Node, StoreKind, http, proc, wait};
+use serde_json::{Map, Value, json};
+
+use crate::cargo::build_release;
+use crate::needs::{self, Need};
+
+/// Options of `cargo xtask bench`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Write the figures as JSON to this file, too.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Repetitions of each write gap.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How long to watch an idle cluster.
+    #[arg(long, default_value_t = 60)]
+    idle_seconds: u64,
+}
+
+/// Measures everything on both stores and prints a table.
+///
+/// # Errors
+/// A cluster does not come up, or a step does not happen.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    needs::ensure(&[
+        Need::Compiler,
+        Need::Protoc,
+        Need::PostgreSql,
+        Need::Setpriv,
+        Need::Etcd,
+    ])?;
+    proc::use_binaries_of(&build_release()?)?;
+    let mut report = Map::new();
+    let floor = floor(options.rounds)?;
+    report.insert("floor_switchover_gap_ms".to_owned(), median_ms(&floor));
+    for (name, kind) in [("etcd3", StoreKind::Etcd3), ("raft", StoreKind::Raft)] {
+        report.insert(name.to_owned(), measure(kind, options)?.into());
+    }
+    print_table(&report);
+    if let Some(path) = &options.json {
+        std::fs::write(path, serde_json::to_string_pretty(&report)?)?;
+    }
+    Ok(())
+}
+
+fn measure(kind: StoreKind, options: &Options) -> Result<Map<String, Value>> {
+    let mut figures = Map::new();
+    let mut put = |name: &str, value: Value| {
+        println!("  {kind:?} {name}: {value}");
+        figures.insert(name.to_owned(), value);
+    };
+    let mut cluster = Cluster::prepare(kind, 3)?;
+    let start = Instant::now();
+    for node in &mut cluster.nodes {
+        node.start()?;
+    }
+    let leader = cluster.wait_leader(SOON)?;
+    put("first_primary_ms", ms(start.elapsed()));
+    cluster.wait_healthy(SOON)?;
+    put("two_streaming_replicas_ms", ms(start.elapsed()));
+
+    cluster.nodes[leader].sql("create table written (n bigint)")?;
+    let writer = Writer::start(
+        cluster
+            .nodes
+            .iter()
+            .map(|node| node.ports.postgres)
+            .collect(),
+    );
+    writer.wait_write(SOON)?;
+    put(
+        "switchover_gap_ms",
+        median_ms(&repeat(options.rounds, || {
+            switchover_gap(&cluster, &writer)
+        })?),
+    );
+    put(
+        "postmaster_kill_gap_ms",
+        median_ms(&repeat(options.rounds, || {
+            postmaster_gap(&cluster, &writer)
+        })?),
+    );
+    let dead: Vec<Duration> = (0..options.rounds.min(3))
+        .map(|_| dead_node_gap(&mut cluster, &writer))
+        .collect::<Result<_>>()?;
+    put("dead_node_gap_ms", median_ms(&dead));
+    drop(writer);
+
+    put(
+        "list_ms",
+        median_ms(&repeat(options.rounds, || list_time(&cluster))?),
+    );
+    let leader = cluster.wait_healthy(SOON)?;
+    let port = cluster.nodes[leader].ports.rest;
+    let (rate, p99) = rest_rate(port, Duration::from_secs(5))?;
+    put("rest_requests_per_second", json!(rate.round()));
+    put("rest_p99_us", json!(p99.as_micros()));
+    let idle = idle_cost(&mut cluster, Duration::from_secs(options.idle_seconds))?;
+    figures.extend(idle);
+    Ok(figures)
+}
+
+fn repeat(rounds: usize, mut once: impl FnMut() -> Result<Duration>) -> Result<Vec<Duration>> {
+    (0..rounds).map(|_| once()).collect()
+}
+
+fn switchover_gap(cluster: &Cluster, writer: &Writer) -> Result<Duration> {
+    cluster.wait_healthy(SOON)?;
+    let since = Instant::now();
+    let out = cluster.ctl_ok(&["switchover", "--force"])?;
+    ensure!(out.contains("Successfully switched over to"), "{out}");
+    cluster.wait_healthy(SOON)?;
+    writer.wait_write(SOON)?;
+    Ok(writer.longest_gap_since(since))
+}
+
+fn postmaster_gap(cluster: &Cluster, writer: &Writer) -> Result<Duration> {
+    let leader = cluster.wait_healthy(SOON)?;
+    let since = Instant::now();
+    cluster.nodes[leader].kill_postmaster()?;
+    writer.wait_write(SOON)?;
+    cluster.wait_healthy(SOON)?;
+    Ok(writer.longest_gap_since(since))
+}
+
+fn dead_node_gap(cluster: &mut Cluster, writer: &Writer) -> Result<Duration> {
+    let leader = cluster.wait_healthy(SOON)?;
+    let since = Instant::now();
+    cluster.nodes[leader].kill_all();
+    cluster.wait_other_leader(leader, SOON)?;
+    writer.wait_write(SOON)?;
+    let gap = writer.longest_gap_since(since);
+    cluster.nodes[leader].start()?;
+    cluster.wait_healthy(SOON)?;
+    Ok(gap)
+}
+
+fn list_time(cluster: &Cluster) -> Result<Duration> {
+    let start = Instant::now();
+    cluster.ctl_ok(&["list"])?;
+    Ok(start.elapsed())
+}
+
+/// The write gap of a switchover by hand: fast stop, then promote, nothing in between.
+fn floor(rounds: usize) -> Result<Vec<Duration>> {
+    let cluster = Cluster::start(StoreKind::Etcd3, 2)?;
+    let mut gaps = Vec::new();
+    let leader = cluster.leader()?;
+    cluster.nodes[leader].sql("create table written (n bigint)")?;
+    cluster.ctl_ok(&["pause", "--wait"])?;
+    let mut primary = leader;
+    for _ in 0..rounds {
+        let standby = 1 - primary;
+        let writer = Writer::start(
+            cluster
+                .nodes
+                .iter()
+                .map(|node| node.ports.postgres)
+                .collect(),
+        );
+        writer.wait_write(SOON)?;
+        let since = Instant::now();
+        cluster.nodes[primary].sql("checkpoint")?;
+        pg_ctl(&cluster.nodes[primary], &["stop", "-m", "fast", "-w"])?;
+        pg_ctl(&cluster.nodes[standby], &["promote", "-w"])?;
+        writer.wait_write(SOON)?;
+        gaps.push(writer.longest_gap_since(since));
+        drop(writer);
+        // The old primary follows the new one, so that the next round goes the other way.
+        std::fs::write(cluster.nodes[primary].data_dir().join("standby.signal"), "")?;
+        proc::give_to_runner(&cluster.nodes[primary].data_dir().join("standby.signal"))?;
+        let conninfo = format!(
+            "primary_conninfo=host=127.0.0.1 port={} user=postgres password=supersecret",
+            cluster.nodes[standby].ports.postgres
+        );
+        let options = format!(
+            "-p {} -c listen_addresses=127.0.0.1 -c primary_slot_name= -c '{conninfo}'",
+            cluster.nodes[primary].ports.postgres
+        );
+        let log = cluster.nodes[primary].dir.join("by-hand.log");
+        pg_ctl(
+            &cluster.nodes[primary],
+            &["start", "-w", "-l", &log.to_string_lossy(), "-o", &options],
+        )?;
+        wait::until("the old primary streams", SOON, || {
+            let rows = cluster.nodes[standby].sql("select state from pg_stat_replication")?;
+            ensure!(rows == ["streaming"], "{rows:?}");
+            Ok(())
+        })?;
+        primary = standby;
+    }
+    Ok(gaps)
+}
+
+fn pg_ctl(node: &Node, args: &[&str]) -> Result<()> {
+    let program = needs::postgres_bin_dir()
+        .context("no PostgreSQL")?
+        .join("pg_ctl");
+    let mut command: Command = proc::command(program);
+    command.arg("-D").arg(node.data_dir()).args(args);
+    let output = command
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .status()?;
+    ensure!(output.success(), "pg_ctl {args:?}: {output}");
+    Ok(())
+}
+
+/// Requests per second and the 99th percentile of `GET /primary` over two kept connections.
+fn rest_rate(port: u16, length: Duration) -> Result<(f64, Duration)> {
+    let workers: Vec<_> = (0..4)
+        .map(|_| std::thread::spawn(move || http::hammer(port, "/primary", length)))
+        .collect();
+    let mut times = Vec::new();
+    for worker in workers {
+        times.extend(
+            worker
+                .join()
+                .map_err(|_| anyhow::anyhow!("a worker panicked"))??,
+        );
+    }
+    times.sort_unstable();
+    let p99 = times
+        .get(times.len() * 99 / 100)
+        .copied()
+        .unwrap_or_default();
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a count of requests in seconds is far below 2^52"
+    )]
+    let rate = times.len() as f64 / length.as_secs_f64();
+    Ok((rate, p99))
+}
+
+/// Memory and CPU of each idle daemon, and what etcd was asked meanwhile.
+fn idle_cost(cluster: &mut Cluster, length: Duration) -> Result<Map<String, Value>> {
+    let ten_seconds = r#"{"loop_wait": 10, "ttl": 30, "retry_timeout": 10}"#;
+    cluster.nodes[0].rest("PATCH", "/config", Some(ten_seconds))?;
+    wait::pause(Duration::from_secs(25)); // the new pace is in effect and the change has settled
+    let before = etcd_requests(cluster)?;
+    let pids: Vec<i32> = cluster
+        .nodes
+        .iter_mut()
+        .map(|node| node.daemon().pid().as_raw())
+        .collect();
+    let cpu_before: Vec<u64> = pids
+        .iter()
+        .map(|pid| cpu_ticks(*pid))
+        .collect::<Result<_>>()?;
+    wait::pause(length);
+    let minutes = length.as_secs_f64() / 60.0;
+    let mut figures = Map::new();
+    let pss: Vec<u64> = pids.iter().map(|pid| pss_kb(*pid)).collect::<Result<_>>()?;
+    figures.insert("pss_kb_per_node".to_owned(), json!(pss));
+    let cpu: Vec<u64> = pids
+        .iter()
+        .zip(cpu_before)
+        .map(|(pid, before)| Ok(cpu_ticks(*pid)? - before))
+        .collect::<Result<_>>()?;
+    figures.insert("cpu_ticks_per_node".to_owned(), json!(cpu));
+    if let (Some(before), Some(after)) = (before, etcd_requests(cluster)?) {
+        for (name, count) in after {
+            let grown = count - before.get(&name).copied().unwrap_or(0.0);
+            figures.insert(
+                format!("etcd_{name}_per_minute"),
+                json!((grown / minutes).round()),
+            );
+        }
+    }
+    for (name, value) in &figures {
+        println!("  {name}: {value}");
+    }
+    Ok(figures)
+}
+
+type Counters = std::collections::BTreeMap<String, f64>;
+
+fn etcd_requests(cluster: &Cluster) -> Result<Option<Counters>> {
+    let Some(etcd) = &cluster.etcd else {
+        return Ok(None);
+    };
+    let text = http::request(etcd.port, "GET", "/metrics", None, Duration::from_secs(5))?.body;
+    let mut counters = Counters::new();
+    for line in text.lines() {
+        let wanted = [
+            "grpc_server_msg_received_total",
+            "grpc_server_handled_total",
+        ];
+        let Some((labels, value)) = line.rsplit_once(' ') else {
+            continue;
+        };
+        if !wanted.iter().any(|name| labels.starts_with(name)) {
+            continue;
+        }
+        for method in ["LeaseKeepAlive", "Put", "Txn", "Range"] {
+            if labels.contains(&format!("\"{method}\"")) && labels.starts_with(wanted[0]) {
+                *counters.entry(method.to_lowercase()).or_default() += value.parse().unwrap_or(0.0);
+            }
+        }
+    }
+    Ok(Some(counters))
+}
+
+fn pss_kb(pid: i32) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("Pss:"))
+        .context("no Pss")?;
+    Ok(line
+        .split_whitespace()
+        .nth(1)
+        .context("no number")?
+        .parse()?)
+}
+
+fn cpu_ticks(pid: i32) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields: Vec<&str> = text
+        .rsplit_once(')')
+        .context("no name")?
+        .1
+        .split_whitespace()
+        .collect();
+    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+}
+
+fn ms(time: Duration) -> Value {
+    json!((time.as_secs_f64() * 1000.0).round())
+}
+
+fn median_ms(times: &[Duration]) -> Value {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted
+        .get(sorted.len() / 2)
+        .map_or(Value::Null, |time| ms(*time))
+}
+
+fn print_table(report: &Map<String, Value>) {
+    let floor = report["floor_switchover_gap_ms"]
+        .as_f64()
+        .unwrap_or(f64::NAN);
+    println!("\nfloor (fast stop + promote by hand): {floor} ms");
+    for (store, figures) in report
+        .iter()
+        .filter_map(|(name, value)| Some((name, value.as_object()?)))
+    {
+        println!("{store}");
+        for (name, value) in figures {
+            let ratio = value
+                .as_f64()
+                .filter(|_| name.ends_with("gap_ms"))
+                .map(|gap| gap / floor);
+            let ratio = ratio.map_or_else(String::new, |ratio| format!("  ({ratio:.1} x floor)"));
+            println!("  {name:32} {value}{ratio}");
+        }
+    }
+}

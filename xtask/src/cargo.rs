@@ -1,0 +1,57 @@
+//! Calling cargo and other programs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// The root of the workspace.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the workspace")
+        .to_owned()
+}
+
+/// Runs cargo in the workspace, with its output on the terminal.
+pub(crate) fn cargo(args: &[&str]) -> Result<()> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    run(Command::new(program).args(args).current_dir(root()))
+}
+
+/// Runs a command that must succeed.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let line = format!("{} {}", command.get_program().display(), join(command));
+    println!("$ {line}");
+    let status = command.status().with_context(|| format!("start {line}"))?;
+    ensure!(status.success(), "{line}: {status}");
+    Ok(())
+}
+
+fn join(command: &Command) -> String {
+    command
+        .get_args()
+        .map(|arg| arg.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The folder where cargo puts what it builds.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Builds the binaries for use and gives their folder.
+pub(crate) fn build_release() -> Result<PathBuf> {
+    cargo(&[
+        "build",
+        "--release",
+        "-p",
+        "patroni",
+        "-p",
+        "patronictl",
+        "-p",
+        "patroni_raft_controller",
+    ])?;
+    Ok(target_dir().join("release"))
+}

@@ -1,0 +1,133 @@
+//! What must be on the machine, found or installed.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use nix::unistd::Uid;
+
+use crate::cargo::run;
+
+/// Something that the project needs from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// PostgreSQL's server programs, version 15 or newer.
+    PostgreSql,
+    /// The protocol compiler, for the client of etcd.
+    Protoc,
+    /// The etcd server, for tests.
+    Etcd,
+    /// `setpriv`, when root has to become the user `postgres`.
+    Setpriv,
+    /// A C compiler and linker.
+    Compiler,
+}
+
+impl Need {
+    fn is_met(self) -> bool {
+        match self {
+            Self::PostgreSql => postgres_bin_dir().is_some(),
+            Self::Protoc => std::env::var_os("PROTOC").is_some() || on_path("protoc"),
+            Self::Etcd => on_path("etcd"),
+            Self::Setpriv => !Uid::effective().is_root() || on_path("setpriv"),
+            Self::Compiler => on_path("cc"),
+        }
+    }
+
+    const fn package(self) -> &'static str {
+        match self {
+            Self::PostgreSql => "postgresql",
+            Self::Protoc => "protobuf-compiler",
+            Self::Etcd => "etcd-server",
+            Self::Setpriv => "util-linux",
+            Self::Compiler => "gcc",
+        }
+    }
+
+    const fn what(self) -> &'static str {
+        match self {
+            Self::PostgreSql => {
+                "PostgreSQL 15 or newer (initdb, postgres, pg_basebackup, pg_rewind)"
+            }
+            Self::Protoc => "protoc, the Protocol Buffers compiler",
+            Self::Etcd => "the etcd server",
+            Self::Setpriv => "setpriv",
+            Self::Compiler => "a C compiler named cc",
+        }
+    }
+}
+
+/// Checks the needs, and installs what is missing when this is Debian and we are root.
+///
+/// # Errors
+/// Something is missing and cannot be installed here; the text says what to do.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    let missing: Vec<Need> = needs
+        .iter()
+        .copied()
+        .filter(|need| !need.is_met())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for need in &missing {
+        println!("missing: {}", need.what());
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package()).collect();
+    if !(Uid::effective().is_root() && on_path("apt-get")) {
+        bail!(
+            "please install it first; on Debian: sudo apt-get install {}",
+            packages.join(" ")
+        );
+    }
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    run(apt().args(["update", "-q"]))?;
+    run(apt()
+        .args(["install", "-y", "-q", "--no-install-recommends"])
+        .args(&packages))?;
+    match missing.iter().find(|need| !need.is_met()) {
+        Some(need) => bail!(
+            "installed {}, but still not found: {}",
+            need.package(),
+            need.what()
+        ),
+        None => Ok(()),
+    }
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+/// The folder of PostgreSQL's server programs: on PATH, or the newest of Debian's.
+pub(crate) fn postgres_bin_dir() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let debian = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut versions: Vec<(u32, PathBuf)> = debian
+        .filter_map(|entry| {
+            Some((
+                entry.file_name().to_str()?.parse().ok()?,
+                entry.path().join("bin"),
+            ))
+        })
+        .filter(|(version, _)| *version >= 15)
+        .collect();
+    versions.sort();
+    let newest = versions.pop().map(|(_, dir)| dir);
+    newest
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .find(|dir| {
+            ["initdb", "postgres", "pg_basebackup", "pg_rewind"]
+                .iter()
+                .all(|program| dir.join(program).is_file())
+        })
+}

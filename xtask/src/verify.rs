@@ -1,0 +1,102 @@
+//! The checks and tests, the same here and in continuous integration.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::cargo::{cargo, target_dir};
+use crate::needs::{self, Need};
+use crate::tidy;
+
+/// Options of `cargo xtask test`.
+#[derive(Args)]
+pub(crate) struct TestOptions {
+    /// How many black-box clusters run at once.
+    #[arg(long, default_value_t = 4)]
+    parallel: usize,
+    /// Run the black-box suite so many times.
+    #[arg(long, default_value_t = 1)]
+    repeat: usize,
+    /// Only the black-box tests whose name contains this.
+    filter: Option<String>,
+}
+
+/// Format, lints, arrows.
+///
+/// # Errors
+/// A check fails.
+pub(crate) fn verify() -> Result<()> {
+    needs::ensure(&[Need::Compiler, Need::Protoc])?;
+    cargo(&["fmt", "--all", "--check"])?;
+    tidy::run()?;
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ])
+}
+
+/// What a program can mend by itself.
+///
+/// # Errors
+/// A tool fails.
+pub(crate) fn fix() -> Result<()> {
+    needs::ensure(&[Need::Compiler, Need::Protoc])?;
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--fix",
+        "--allow-dirty",
+        "--allow-staged",
+    ])?;
+    cargo(&["fmt", "--all"])
+}
+
+/// Builds everything and runs every test: first those of the crates, then the black-box suite.
+///
+/// # Errors
+/// Something is missing, does not build or fails.
+pub(crate) fn test(options: &TestOptions) -> Result<()> {
+    needs::ensure(&[
+        Need::Compiler,
+        Need::Protoc,
+        Need::PostgreSql,
+        Need::Setpriv,
+        Need::Etcd,
+    ])?;
+    if options.filter.is_none() {
+        cargo(&[
+            "test",
+            "--workspace",
+            "--exclude",
+            "patroni-tests",
+            "--quiet",
+        ])?;
+    }
+    cargo(&[
+        "build",
+        "--bins",
+        "-p",
+        "patroni",
+        "-p",
+        "patronictl",
+        "-p",
+        "patroni_raft_controller",
+    ])?;
+    println!(
+        "black-box suite on {}",
+        target_dir().join("debug").display()
+    );
+    let threads = options.parallel.to_string();
+    let mut args = vec!["test", "-p", "patroni-tests", "--test", "blackbox", "--"];
+    args.extend(["--test-threads", &threads]);
+    args.extend(options.filter.as_deref());
+    for _ in 0..options.repeat {
+        cargo(&args)?;
+    }
+    Ok(())
+}
