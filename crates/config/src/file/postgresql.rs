@@ -1,11 +1,42 @@
 //! The section `postgresql`, in effect: local file and environment over dynamic configuration.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use patroni_core::{MemberName, Scope, Secret};
+use patroni_core::{MemberName, Scope, Secret, value};
 use serde_json::{Map, Value};
+
+pub use super::address::{HostPort, Listen};
+use crate::error::ConfigError;
+use crate::section::Section;
+
+/// The server's binaries that may have other names (`bin_name`).
+pub const BINARIES: [&str; 7] = [
+    "pg_ctl",
+    "initdb",
+    "pg_controldata",
+    "pg_basebackup",
+    "postgres",
+    "pg_isready",
+    "pg_rewind",
+];
+
+/// The keys of a user under `authentication`; others are dropped.
+pub const CREDENTIAL_KEYS: [&str; 12] = [
+    "username",
+    "password",
+    "sslmode",
+    "sslcert",
+    "sslkey",
+    "sslpassword",
+    "sslrootcert",
+    "sslcrl",
+    "sslcrldir",
+    "gssencmode",
+    "channel_binding",
+    "sslnegotiation",
+];
 
 /// Everything the supervisor of the local server needs, after merging.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,22 +115,127 @@ pub struct Postgresql {
     pub bootstrap: Option<Map<String, Value>>,
 }
 
-/// The addresses of `listen`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listen {
-    /// Hosts without brackets.
-    pub hosts: Vec<String>,
-    /// Port.
-    pub port: u16,
+impl Postgresql {
+    /// Reads the section of the effective configuration. The texts are warnings.
+    pub(crate) fn read(
+        root: &Section<'_>,
+        home: Option<&Path>,
+        retry_timeout: Duration,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, ConfigError> {
+        let section = &root.section("postgresql")?;
+        let data_dir = PathBuf::from(section.required("data_dir")?);
+        let users = &section.section("authentication")?;
+        let pgpass = match section.path("pgpass")? {
+            Some(path) => path,
+            None => home.unwrap_or(Path::new("~")).join("pgpass"),
+        };
+        Ok(Self {
+            name: root.text("name")?.map(MemberName::new),
+            scope: root.text("scope")?.map(Scope::new),
+            listen: listen(section)?,
+            connect_address: section.address("connect_address", Some(5432))?,
+            proxy_address: section.address("proxy_address", Some(5432))?,
+            config_dir: config_dir(section)?.unwrap_or_else(|| data_dir.clone()),
+            data_dir,
+            config_base_name: section.text_or("config_base_name", "postgresql")?,
+            custom_conf: section.path("custom_conf")?,
+            bin_dir: section.path("bin_dir")?,
+            bin_name: section.texts("bin_name")?,
+            pgpass,
+            database: section.text_or("database", "postgres")?,
+            superuser: Credentials::read(&users.section("superuser")?)?,
+            replication: Credentials::read(&users.section("replication")?)?,
+            rewind: match users.filled("rewind") {
+                Some(_) => Some(Credentials::read(&users.section("rewind")?)?),
+                None => None,
+            },
+            parameters: section.map("parameters")?,
+            pg_hba: section.list("pg_hba")?,
+            pg_ident: section.list("pg_ident")?,
+            recovery_conf: section.map("recovery_conf")?,
+            callbacks: section.texts("callbacks")?,
+            pre_promote: section.text("pre_promote")?,
+            before_stop: section.text("before_stop")?,
+            create_replica_methods: create_replica_methods(section)?,
+            basebackup: section.get("basebackup").cloned().unwrap_or_default(),
+            methods: methods(section),
+            use_unix_socket: section.flag("use_unix_socket", false),
+            use_unix_socket_repl: section.flag("use_unix_socket_repl", false),
+            use_pg_rewind: section.flag("use_pg_rewind", false),
+            remove_data_directory_on_rewind_failure: section
+                .flag("remove_data_directory_on_rewind_failure", false),
+            remove_data_directory_on_diverged_timelines: section
+                .flag("remove_data_directory_on_diverged_timelines", false),
+            use_slots: section.flag("use_slots", true),
+            pg_ctl_timeout: pg_ctl_timeout(section, warnings),
+            krbsrvname: section.text("krbsrvname")?,
+            retry_timeout,
+            bootstrap: match root.get("bootstrap") {
+                Some(_) => Some(root.map("bootstrap")?),
+                None => None,
+            },
+        })
+    }
+
+    /// `conn_url` or `proxy_url` for an address: `postgres://host:port/database`.
+    pub fn url(&self, address: &HostPort) -> String {
+        format!("postgres://{address}/{}", self.database)
+    }
+
+    /// The file name of a binary, after `bin_name`, without directory.
+    pub fn binary<'a>(&'a self, name: &'a str) -> &'a str {
+        self.bin_name.get(name).map_or(name, String::as_str)
+    }
 }
 
-/// One `host:port`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    /// Host without brackets.
-    pub host: String,
-    /// Port.
-    pub port: u16,
+fn listen(section: &Section<'_>) -> Result<Listen, ConfigError> {
+    let text = section.required("listen")?;
+    Listen::parse(&text, Some(5432))
+        .map_err(|problem| section.fail("listen", format!("{text} {problem}")))
+}
+
+fn config_dir(section: &Section<'_>) -> Result<Option<PathBuf>, ConfigError> {
+    let path = section.path("config_dir")?;
+    Ok(path.map(|path| std::path::absolute(&path).unwrap_or(path)))
+}
+
+/// The plural key, else the old singular one, else `basebackup`.
+fn create_replica_methods(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
+    for key in ["create_replica_methods", "create_replica_method"] {
+        let methods = section.list(key)?;
+        if !methods.is_empty() {
+            return Ok(methods);
+        }
+    }
+    Ok(vec!["basebackup".to_owned()])
+}
+
+/// Every mapping that is no setting of its own may be the section of a replica method.
+fn methods(section: &Section<'_>) -> Map<String, Value> {
+    section
+        .entries()
+        .filter(|(name, given)| given.is_object() && !KEYS.contains(&name.as_str()))
+        .map(|(name, given)| (name.clone(), given.clone()))
+        .collect()
+}
+
+fn pg_ctl_timeout(section: &Section<'_>, warnings: &mut Vec<String>) -> Duration {
+    const DEFAULT: Duration = Duration::from_secs(60);
+    let Some(given) = section.get("pg_ctl_timeout") else {
+        return DEFAULT;
+    };
+    let seconds = value::text(given).trim().parse::<f64>().ok();
+    match seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+        Some(timeout) if !timeout.is_zero() => timeout,
+        Some(_) | None => {
+            warnings.push(section.warning(
+                "pg_ctl_timeout",
+                &format!("{} is no useful time, using 60", value::text(given)),
+            ));
+            DEFAULT
+        }
+    }
 }
 
 /// Connection parameters of one user; empty texts are not set.
@@ -130,3 +266,63 @@ pub struct Credentials {
     /// `sslnegotiation`
     pub sslnegotiation: Option<String>,
 }
+
+impl Credentials {
+    fn read(section: &Section<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            username: section.text("username")?,
+            password: section.secret("password")?,
+            sslmode: section.text("sslmode")?,
+            sslcert: section.text("sslcert")?,
+            sslkey: section.text("sslkey")?,
+            sslpassword: section.secret("sslpassword")?,
+            sslrootcert: section.text("sslrootcert")?,
+            sslcrl: section.text("sslcrl")?,
+            sslcrldir: section.text("sslcrldir")?,
+            gssencmode: section.text("gssencmode")?,
+            channel_binding: section.text("channel_binding")?,
+            sslnegotiation: section.text("sslnegotiation")?,
+        })
+    }
+}
+
+/// The keys that mean something in this section; other mappings are replica methods.
+pub(crate) const KEYS: &[&str] = &[
+    "listen",
+    "connect_address",
+    "proxy_address",
+    "data_dir",
+    "config_dir",
+    "config_base_name",
+    "custom_conf",
+    "bin_dir",
+    "bin_name",
+    "pgpass",
+    "database",
+    "authentication",
+    "parameters",
+    "pg_hba",
+    "pg_ident",
+    "recovery_conf",
+    "callbacks",
+    "pre_promote",
+    "before_stop",
+    "create_replica_methods",
+    "create_replica_method",
+    "basebackup",
+    "use_unix_socket",
+    "use_unix_socket_repl",
+    "use_pg_rewind",
+    "remove_data_directory_on_rewind_failure",
+    "remove_data_directory_on_diverged_timelines",
+    "use_slots",
+    "pg_ctl_timeout",
+    "krbsrvname",
+    "name",
+    "scope",
+    "retry_timeout",
+    "citus",
+    "superuser",
+    "replication",
+    "pg_rewind",
+];

@@ -1,0 +1,147 @@
+//! Everything a node is told, typed.
+
+use patroni_core::{MemberName, Scope, Tags};
+use serde_json::Value;
+
+use crate::dynamic::Dynamic;
+use crate::effective::Effective;
+use crate::error::ConfigError;
+use crate::file::dcs::STORES;
+use crate::file::{Bootstrap, Citus, Ctl, Dcs, Log, Postgresql, RestApi, Watchdog};
+use crate::section::Section;
+use crate::unknown;
+
+/// The settings of a daemon.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// `scope`.
+    pub scope: Scope,
+    /// `name`.
+    pub name: MemberName,
+    /// `namespace` as written, `service` by default; see [`Self::base_path`].
+    pub namespace: String,
+    /// The store.
+    pub dcs: Dcs,
+    /// `restapi`.
+    pub restapi: RestApi,
+    /// `ctl`.
+    pub ctl: Ctl,
+    /// `log`.
+    pub log: Log,
+    /// `postgresql`.
+    pub postgresql: Postgresql,
+    /// `bootstrap`; without it the node never initialises a cluster.
+    pub bootstrap: Option<Bootstrap>,
+    /// `watchdog`.
+    pub watchdog: Watchdog,
+    /// `tags`.
+    pub tags: Tags,
+    /// `citus`.
+    pub citus: Option<Citus>,
+    /// `thread_pool_size`, at least 5.
+    pub thread_pool_size: usize,
+    /// The cluster-wide settings.
+    pub dynamic: Dynamic,
+}
+
+impl Settings {
+    /// Reads all sections. The texts are warnings for the log, in addition to those of
+    /// [`Effective::warnings`].
+    ///
+    /// # Errors
+    /// The first setting that is missing or cannot be used, with its file and line.
+    pub fn read(effective: &Effective) -> Result<(Self, Vec<String>), ConfigError> {
+        let root = &Section::root(&effective.settings, &effective.origins);
+        let mut warnings = unknown::warnings(&effective.settings, &effective.origins);
+        warnings.extend(several_stores(root));
+        let scope = Scope::new(root.required("scope")?);
+        let name = MemberName::new(root.required("name")?);
+        let tags = Tags::new(root.map("tags")?);
+        warnings.extend(contradictions(&tags));
+        let settings = Self {
+            scope,
+            name,
+            namespace: root.text_or("namespace", "service")?,
+            dcs: Dcs::read(root)?.ok_or(ConfigError::NoStore)?,
+            restapi: RestApi::read(root, &mut warnings)?,
+            ctl: Ctl::read(root)?,
+            log: Log::read(root, &mut warnings)?,
+            postgresql: Postgresql::read(
+                root,
+                effective.home.as_deref(),
+                effective.dynamic.retry_timeout,
+                &mut warnings,
+            )?,
+            bootstrap: Bootstrap::read(root)?,
+            watchdog: Watchdog::read(root, &mut warnings)?,
+            tags,
+            citus: Citus::read(root)?,
+            thread_pool_size: thread_pool_size(root, &mut warnings),
+            dynamic: effective.dynamic.clone(),
+        };
+        Ok((settings, warnings))
+    }
+
+    /// The key prefix of the cluster: `/service/demo`, without a slash at the end.
+    pub fn base_path(&self) -> String {
+        base_path(&self.namespace, &self.scope)
+    }
+}
+
+/// `/` + namespace + `/` + scope with repeated slashes collapsed.
+pub fn base_path(namespace: &str, scope: &Scope) -> String {
+    let joined = format!("{namespace}/{scope}");
+    let parts = joined.split('/').filter(|part| !part.is_empty());
+    parts.fold(String::new(), |path, part| path + "/" + part)
+}
+
+/// A boolean tag and its priority that say different things: the boolean wins.
+pub fn contradictions(tags: &Tags) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (flag, priority) in [
+        ("nofailover", "failover_priority"),
+        ("nosync", "sync_priority"),
+    ] {
+        let (Some(said), Some(rank)) = (tags.get(flag), tags.get(priority)) else {
+            continue;
+        };
+        let (said, rank) = match (said, patroni_core::value::parse_int(rank)) {
+            (Value::Null, _) | (_, None) => continue,
+            (said, Some(rank)) => (said, rank),
+        };
+        if patroni_core::value::is_truthy(said) == (rank > 0) {
+            let said = patroni_core::value::text(said);
+            warnings.push(format!(
+                "Conflicting configuration between {flag}: {said} and {priority}: {rank}. \
+                 Defaulting to {flag}: {said}"
+            ));
+        }
+    }
+    warnings
+}
+
+fn several_stores(root: &Section<'_>) -> Option<String> {
+    let present: Vec<&str> = STORES.into_iter().filter(|name| root.has(name)).collect();
+    match present.as_slice() {
+        [first, rest @ ..] if !rest.is_empty() => Some(root.warning(
+            first,
+            &format!("is the store in use, ignored: {}", rest.join(", ")),
+        )),
+        _ => None,
+    }
+}
+
+fn thread_pool_size(root: &Section<'_>, warnings: &mut Vec<String>) -> usize {
+    const LEAST: usize = 5;
+    let Some(given) = root.get("thread_pool_size") else {
+        return LEAST;
+    };
+    if let Some(size) = patroni_core::value::parse_int(given) {
+        return usize::try_from(size).unwrap_or(0).max(LEAST);
+    }
+    warnings.push(format!(
+        "Failed to parse thread_pool_size value \"{}\": no integer",
+        patroni_core::value::text(given)
+    ));
+    LEAST
+}
