@@ -1,0 +1,106 @@
+//! What can go wrong, by kind of operation.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Material for TLS that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read, or holds no PEM.
+    #[error("read {what} from {path}")]
+    Read {
+        /// `certificate`, `private key` or `trusted certificates`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls_pki_types::pem::Error,
+    },
+    /// A file holds nothing of what is wanted.
+    #[error("find any {what} in {path}")]
+    Empty {
+        /// `certificate`, `private key` or `trusted certificates`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key is protected by a password.
+    #[error(
+        "use the private key in {path}: it is encrypted, which is not supported; store it without a password"
+    )]
+    EncryptedKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The material was read, and does not fit.
+    #[error("use the certificate in {path}")]
+    Rejected {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The trust store cannot be built.
+    #[error("set up verification of certificates")]
+    Verifier(#[source] rustls::Error),
+}
+
+/// The REST server cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The address cannot be bound. The text is the one that operators know.
+    #[error(
+        "Couldn't start a service on '{listen}', please check your `restapi.listen` configuration"
+    )]
+    Listen {
+        /// `HOST:PORT`, with the host `None` for all addresses.
+        listen: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error("set up TLS of the REST server")]
+    Tls(#[source] TlsError),
+}
+
+/// The store gave no answer in time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("read the cluster: {0}")]
+pub struct Unavailable(pub String);
+
+/// A call to another member failed.
+#[derive(Debug, thiserror::Error)]
+#[error("call {url}")]
+pub struct ClientError {
+    /// What was called.
+    pub url: String,
+    /// Why it failed.
+    #[source]
+    pub kind: ClientErrorKind,
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientErrorKind {
+    /// The address makes no sense.
+    #[error("read the address: {0}")]
+    Address(&'static str),
+    /// No connection.
+    #[error("connect")]
+    Connect(#[source] io::Error),
+    /// The connection broke, or its end talks nonsense.
+    #[error("exchange HTTP messages")]
+    Http(#[source] hyper::Error),
+    /// The answer is larger than the bound.
+    #[error("keep the answer: it is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The deadline passed.
+    #[error("finish in time")]
+    Deadline,
+}

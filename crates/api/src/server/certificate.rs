@@ -1,0 +1,44 @@
+//! TLS of the server.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::SingleCertAndKey;
+
+use super::settings::{TlsSettings, VerifyClient};
+use crate::error::TlsError;
+use crate::tls::{Identity, OwnOrIssuedClient, Trust};
+
+/// Reads the files and builds a configuration. It blocks on small local files.
+pub(super) fn load(settings: &TlsSettings) -> Result<Arc<ServerConfig>, TlsError> {
+    if settings.ciphers.is_some() {
+        tracing::warn!(
+            "restapi.ciphers is ignored: the TLS library has no OpenSSL cipher lists and offers only strong ciphers"
+        );
+    }
+    let identity = Identity::load(&settings.identity)?;
+    let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(identity.0));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Verifier)?
+        .with_client_cert_verifier(client_verifier(settings)?)
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn client_verifier(settings: &TlsSettings) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mandatory = match settings.verify_client {
+        VerifyClient::None => return Ok(WebPkiClientVerifier::no_client_auth()),
+        VerifyClient::Optional => false,
+        VerifyClient::Required => true,
+    };
+    let trust = match &settings.cafile {
+        Some(cafile) => Trust::load(cafile)?,
+        None => Trust::nothing(),
+    };
+    Ok(Arc::new(OwnOrIssuedClient::new(&trust, mandatory)?))
+}

@@ -1,0 +1,332 @@
+//! Opening, serving, changing and closing.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, server::conn::http1};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::access::{Access, Peer, plain};
+use super::certificate;
+use super::connections::{Connections, Place};
+use super::listener;
+use super::member::Member;
+use super::reply::Dress;
+use super::request::ApiRequest;
+use super::routes::Routes;
+use super::settings::{ServerSettings, TlsSettings};
+use crate::error::BindError;
+
+/// The time for a TLS handshake, and for a request's header to arrive.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+
+/// The largest header that is read, request line included.
+const MAX_HEADER: usize = 64 * 1024;
+
+/// A socket that is bound, not served yet: clients that connect wait. The daemon binds early,
+/// to fail early, and serves when it is about to begin its first cycle.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    settings: ServerSettings,
+    rules: Rules,
+}
+
+/// A running server. Dropping it ends everything at once; [`Server::shutdown`] is polite.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    settings: ServerSettings,
+    control: watch::Sender<Control>,
+    rules: Arc<ArcSwap<Rules>>,
+    tasks: JoinSet<()>,
+}
+
+/// What follows from the settings and is looked at for each connection.
+#[derive(Debug)]
+struct Rules {
+    access: Access,
+    dress: Dress,
+    tls: Option<Arc<ServerConfig>>,
+    max_connections: usize,
+    action_deadline: Duration,
+}
+
+/// What the accept loop is told.
+#[derive(Clone, Debug)]
+enum Control {
+    Serve(Arc<TcpListener>),
+    Stop,
+}
+
+impl Bound {
+    /// Binds the address and reads the TLS files.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or the TLS files cannot be used.
+    pub async fn bind(settings: ServerSettings) -> Result<Self, BindError> {
+        let rules = Rules::new(&settings).await?;
+        let listener = listener::open(&settings).await?;
+        let address = local_address(&listener, &settings)?;
+        if settings.is_open() {
+            tracing::warn!(
+                "The REST API on {address} lets everybody who can reach it change the cluster: set restapi.authentication, restapi.verify_client or restapi.allowlist"
+            );
+        }
+        Ok(Self {
+            listener,
+            address,
+            settings,
+            rules,
+        })
+    }
+
+    /// The address that was bound.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Begins to answer on behalf of `member`. Must be called within a tokio runtime.
+    pub fn serve(self, member: Arc<dyn Member>) -> Server {
+        let (control, orders) = watch::channel(Control::Serve(Arc::new(self.listener)));
+        let rules = Arc::new(ArcSwap::from_pointee(self.rules));
+        let accept = AcceptLoop {
+            orders,
+            rules: rules.clone(),
+            routes: Arc::new(Routes::new(member)),
+            connections: Arc::new(Connections::new()),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept.run());
+        Server {
+            address: self.address,
+            settings: self.settings,
+            control,
+            rules,
+            tasks,
+        }
+    }
+}
+
+impl Server {
+    /// Binds and serves.
+    ///
+    /// # Errors
+    /// See [`Bound::bind`].
+    pub async fn start(
+        settings: ServerSettings,
+        member: Arc<dyn Member>,
+    ) -> Result<Self, BindError> {
+        Ok(Bound::bind(settings).await?.serve(member))
+    }
+
+    /// The address that is served.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Changes to other settings. TLS files are read again in any case, so that a renewed
+    /// certificate is taken up. A new address is bound before the old one is given up; requests
+    /// in progress go on.
+    ///
+    /// # Errors
+    /// The new settings cannot be used. The server goes on with the old ones.
+    pub async fn reload(&mut self, settings: ServerSettings) -> Result<(), BindError> {
+        let rules = Rules::new(&settings).await?;
+        if settings.listen != self.settings.listen {
+            let listener = listener::open(&settings).await?;
+            self.address = local_address(&listener, &settings)?;
+            self.control
+                .send_replace(Control::Serve(Arc::new(listener)));
+        }
+        self.rules.store(Arc::new(rules));
+        self.settings = settings;
+        Ok(())
+    }
+
+    /// Stops accepting, lets requests in progress finish within `deadline`, and ends the rest.
+    pub async fn shutdown(mut self, deadline: Duration) {
+        self.control.send_replace(Control::Stop);
+        let finished = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(deadline, finished).await.is_err() {
+            tracing::warn!("REST API requests were not finished at shutdown");
+        }
+    }
+}
+
+fn local_address(
+    listener: &TcpListener,
+    settings: &ServerSettings,
+) -> Result<SocketAddr, BindError> {
+    listener.local_addr().map_err(|source| BindError::Listen {
+        listen: settings.listen.to_string(),
+        source,
+    })
+}
+
+impl Rules {
+    async fn new(settings: &ServerSettings) -> Result<Self, BindError> {
+        let load = |tls: &TlsSettings| certificate::load(tls).map_err(BindError::Tls);
+        Ok(Self {
+            tls: settings.tls.as_ref().map(load).transpose()?,
+            access: Access::resolve(settings).await,
+            dress: Dress::new(settings),
+            max_connections: settings.max_connections.max(1),
+            action_deadline: settings.action_deadline,
+        })
+    }
+}
+
+struct AcceptLoop {
+    orders: watch::Receiver<Control>,
+    rules: Arc<ArcSwap<Rules>>,
+    routes: Arc<Routes>,
+    connections: Arc<Connections>,
+}
+
+impl AcceptLoop {
+    async fn run(mut self) {
+        let mut tasks = JoinSet::new();
+        let mut number = 0;
+        loop {
+            let order = self.orders.borrow_and_update().clone();
+            let Control::Serve(listener) = order else {
+                break;
+            };
+            tokio::select! {
+                changed = self.orders.changed() => {
+                    if changed.is_err() {
+                        return; // the server was dropped, and with it all connections
+                    }
+                }
+                accepted = listener.accept() => {
+                    number += 1;
+                    self.accepted(accepted, number, &mut tasks).await;
+                }
+                Some(_) = tasks.join_next() => {}
+            }
+        }
+        self.connections.end_idle();
+        while tasks.join_next().await.is_some() {
+            self.connections.end_idle();
+        }
+    }
+
+    async fn accepted(
+        &self,
+        accepted: io::Result<(TcpStream, SocketAddr)>,
+        number: u64,
+        tasks: &mut JoinSet<()>,
+    ) {
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: give others time to return some.
+                tracing::warn!("could not accept a REST connection: {error}");
+                sleep(Duration::from_millis(50)).await;
+                return;
+            }
+        };
+        let rules = self.rules.load_full();
+        let Some(place) = self.connections.enter(number, rules.max_connections) else {
+            tracing::warn!("REST connection from {from} refused: all are busy with requests");
+            return;
+        };
+        listener::tune(&stream);
+        let connection = Connection {
+            rules,
+            routes: self.routes.clone(),
+            place,
+            from,
+        };
+        let task = tasks.spawn(connection.run(stream));
+        self.connections.attach(number, task);
+    }
+}
+
+struct Connection {
+    rules: Arc<Rules>,
+    routes: Arc<Routes>,
+    place: Place,
+    from: SocketAddr,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream) {
+        let from = self.from;
+        let Some(tls) = self.rules.tls.clone() else {
+            return self.serve(stream, false).await;
+        };
+        match timeout(HEADER_TIME, TlsAcceptor::from(tls).accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let has_certificate = stream.get_ref().1.peer_certificates().is_some();
+                self.serve(stream, has_certificate).await;
+            }
+            Ok(Err(error)) => tracing::debug!("TLS handshake with {from} failed: {error}"),
+            Err(_) => tracing::debug!("TLS handshake with {from} took too long"),
+        }
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin, has_certificate: bool) {
+        let peer = Peer {
+            ip: plain(self.from.ip()),
+            has_certificate,
+        };
+        let this = &self;
+        let service = service_fn(move |request: Request<Incoming>| async move {
+            this.place.activity.begin_request();
+            let response = this.respond(request, peer).await;
+            this.place.activity.end_request();
+            Ok::<_, std::convert::Infallible>(response)
+        });
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIME)
+            .max_buf_size(MAX_HEADER)
+            .title_case_headers(true)
+            .half_close(true)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+        if let Err(error) = served {
+            tracing::debug!("REST connection from {} ended: {error}", self.from);
+        }
+    }
+
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> hyper::Response<http_body_util::Full<bytes::Bytes>> {
+        let begun = std::time::Instant::now();
+        let request = ApiRequest::new(request, peer);
+        let line = tracing::enabled!(tracing::Level::DEBUG)
+            .then(|| format!("{} {}", request.method, request.path));
+        let answer = self.routes.answer(request, &self.rules.access);
+        let response = match timeout(self.rules.action_deadline, answer).await {
+            Ok(answer) => self.rules.dress.put_on(answer),
+            Err(_) => self.rules.dress.too_late(),
+        };
+        if let Some(line) = line {
+            tracing::debug!(
+                "API thread: {} - - \"{line}\" {} - latency: {:.3} ms",
+                self.from.ip(),
+                response.status().as_u16(),
+                begun.elapsed().as_secs_f64() * 1000.0,
+            );
+        }
+        response
+    }
+}

@@ -1,0 +1,125 @@
+//! Reading PEM files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::{IdentityFiles, provider};
+use crate::error::TlsError;
+
+/// A certificate with its chain and key, checked to belong together.
+#[derive(Clone, Debug)]
+pub struct Identity(pub(crate) Arc<CertifiedKey>);
+
+impl Identity {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// See [`TlsError`]. A file without any certificate is an error, too.
+    pub fn load(files: &IdentityFiles) -> Result<Self, TlsError> {
+        let chain = certificates(&files.certfile, "certificate")?;
+        let keyfile = files.keyfile.as_deref().unwrap_or(&files.certfile);
+        let key = private_key(keyfile)?;
+        CertifiedKey::from_der(chain, key, &provider())
+            .map(|key| Self(Arc::new(key)))
+            .map_err(|source| TlsError::Rejected {
+                path: files.certfile.clone(),
+                source,
+            })
+    }
+}
+
+/// Certificates that are believed, as such and as issuers.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    pub(crate) roots: Arc<RootCertStore>,
+    pub(crate) own: Arc<[CertificateDer<'static>]>,
+}
+
+impl Trust {
+    /// Nothing is believed.
+    pub fn nothing() -> Self {
+        Self {
+            roots: Arc::new(RootCertStore::empty()),
+            own: Arc::new([]),
+        }
+    }
+
+    /// Reads a file of certificates.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds no usable certificate.
+    pub fn load(path: &Path) -> Result<Self, TlsError> {
+        let own = certificates(path, "trusted certificates")?;
+        let mut roots = RootCertStore::empty();
+        let (added, _) = roots.add_parsable_certificates(own.iter().cloned());
+        if added == 0 {
+            return Err(TlsError::Empty {
+                what: "trusted certificates",
+                path: path.to_owned(),
+            });
+        }
+        Ok(Self {
+            roots: Arc::new(roots),
+            own: own.into(),
+        })
+    }
+
+    /// What the system trusts. Unreadable certificates are left out.
+    pub fn system() -> Self {
+        let mut roots = RootCertStore::empty();
+        let native = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(native.certs);
+        Self {
+            roots: Arc::new(roots),
+            own: Arc::new([]),
+        }
+    }
+}
+
+fn certificates(path: &Path, what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = |source| TlsError::Read {
+        what,
+        path: path.to_owned(),
+        source,
+    };
+    let found: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path)
+        .map_err(read)?
+        .collect::<Result<_, _>>()
+        .map_err(read)?;
+    if found.is_empty() {
+        return Err(TlsError::Empty {
+            what,
+            path: path.to_owned(),
+        });
+    }
+    Ok(found)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let what = "private key";
+    let text = std::fs::read(path).map_err(|source| TlsError::Read {
+        what,
+        path: path.to_owned(),
+        source: pem::Error::Io(source),
+    })?;
+    // Both forms of encrypted keys: PKCS#8, and the old one with a header inside the block.
+    let has = |mark: &[u8]| text.windows(mark.len()).any(|window| window == mark);
+    if has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED") {
+        return Err(TlsError::EncryptedKey {
+            path: path.to_owned(),
+        });
+    }
+    PrivateKeyDer::from_pem_slice(&text).map_err(|source| {
+        let path = path.to_owned();
+        if matches!(source, pem::Error::NoItemsFound) {
+            TlsError::Empty { what, path }
+        } else {
+            TlsError::Read { what, path, source }
+        }
+    })
+}

@@ -1,0 +1,220 @@
+//! `GET /metrics`: the text exposition.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+
+use patroni_core::{Lsn, Role, State, Timeline};
+
+use super::status::Status;
+
+/// The exposition, rows in the order of the contract.
+pub fn render(status: &Status<'_>) -> String {
+    let mut page = Page::new(status);
+    let metric = status.snapshot.version.metric();
+    page.gauge("version", "Version of this member.", metric);
+    server(&mut page, status);
+    recovery(&mut page, status);
+    node(&mut page, status);
+    page.text
+}
+
+fn server(page: &mut Page, status: &Status<'_>) {
+    let row = status.row();
+    let role = status.role();
+    page.flag("postgres_running", "PostgreSQL runs.", status.is_running());
+    let started = row.and_then(|row| row.postmaster_start_time.as_deref());
+    page.gauge(
+        "postmaster_start_time",
+        "Epoch seconds of the postmaster's start, 0 unknown.",
+        epoch(started),
+    );
+    page.flag("primary", "Is the primary.", role == Role::Primary);
+    let flushed = row.filter(|row| !row.in_recovery).map(|row| row.flushed);
+    page.position("xlog_location", "Flushed position of a primary.", flushed);
+    let leads_standbys = role == Role::StandbyLeader;
+    page.flag("standby_leader", "Leads a standby cluster.", leads_standbys);
+    page.flag("replica", "Is a replica.", role == Role::Replica);
+    let (sync, quorum) = (status.is_sync_standby(), status.is_quorum_standby());
+    page.flag("sync_standby", "Is a synchronous standby.", sync);
+    page.flag("quorum_standby", "Is a quorum standby.", quorum);
+}
+
+fn recovery(page: &mut Page, status: &Status<'_>) {
+    let row = status.row();
+    let recovering = row.filter(|row| row.in_recovery);
+    let received = recovering.and_then(|row| row.received.or(row.replayed));
+    page.position(
+        "xlog_received_location",
+        "Received position of a standby.",
+        received,
+    );
+    page.position(
+        "xlog_replayed_location",
+        "Replayed position of a standby.",
+        recovering.and_then(|row| row.replayed),
+    );
+    let last = recovering.and_then(|row| row.replayed_timestamp.as_deref());
+    page.gauge(
+        "xlog_replayed_timestamp",
+        "Epoch seconds of the last replayed transaction, 0 if none.",
+        epoch(last),
+    );
+    let paused = recovering.is_some_and(|row| row.replay_paused);
+    page.flag("xlog_paused", "Replay is paused.", paused);
+    if let Some(row) = row.filter(|row| row.server_version >= 90_600) {
+        let is = |state: &str| row.replication_state.as_deref() == Some(state);
+        page.flag("postgres_streaming", "WAL is streamed.", is("streaming"));
+        page.flag(
+            "postgres_in_archive_recovery",
+            "WAL comes from the archive.",
+            is("in archive recovery"),
+        );
+    }
+}
+
+fn node(page: &mut Page, status: &Status<'_>) {
+    let snapshot = status.snapshot;
+    let row = status.row();
+    page.gauge(
+        "postgres_server_version",
+        "Version of PostgreSQL, 0 unknown.",
+        row.map_or(0, |row| row.server_version),
+    );
+    page.flag(
+        "cluster_unlocked",
+        "Nobody is known to hold the leader lock.",
+        status.is_cluster_unlocked(),
+    );
+    page.flag(
+        "failsafe_mode_is_active",
+        "A leader goes on without the store.",
+        status.failsafe_active,
+    );
+    page.flag(
+        "failsafe_mode_enabled",
+        "The failsafe mode is on.",
+        snapshot.failsafe_mode,
+    );
+    let on_list = |members: &BTreeMap<_, _>| members.contains_key(&snapshot.name);
+    page.flag(
+        "failsafe_member",
+        "Is on the failsafe list.",
+        snapshot.failsafe_members.as_ref().is_some_and(on_list),
+    );
+    page.gauge(
+        "postgres_timeline",
+        "Timeline of PostgreSQL, 0 unknown.",
+        row.and_then(|row| row.timeline).map_or(0, Timeline::number),
+    );
+    page.gauge(
+        "dcs_last_seen",
+        "Epoch seconds of the last good read of the store.",
+        snapshot.dcs_last_seen,
+    );
+    let pending = !snapshot.pending_restart.is_empty();
+    page.flag(
+        "pending_restart",
+        "PostgreSQL waits for a restart.",
+        pending,
+    );
+    page.flag("is_paused", "The cluster is paused.", snapshot.paused);
+    let legend = state_legend();
+    let help = "State of PostgreSQL as a number.";
+    page.head("postgres_state", help, Some(&legend), "gauge");
+    page.sample("postgres_state", status.state_number());
+    page.gauge(
+        "failover_priority",
+        "Rank of this member in a failover, 0 never.",
+        if snapshot.tags.nofailover() {
+            0
+        } else {
+            snapshot.tags.failover_priority()
+        },
+    );
+}
+
+struct Page {
+    text: String,
+    labels: String,
+}
+
+impl Page {
+    /// The labels are written as they are, without escapes: a promise to existing dashboards.
+    fn new(status: &Status<'_>) -> Self {
+        let (scope, name) = (&status.snapshot.scope, &status.snapshot.name);
+        Self {
+            text: String::with_capacity(6 * 1024),
+            labels: format!("{{scope=\"{scope}\",name=\"{name}\"}}"),
+        }
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.head(name, help, None, "gauge");
+        self.sample(name, value);
+    }
+
+    fn position(&mut self, name: &str, help: &str, value: Option<Lsn>) {
+        self.head(name, help, None, "counter");
+        self.sample(name, value.unwrap_or_default().bytes());
+    }
+
+    fn flag(&mut self, name: &str, help: &str, set: bool) {
+        self.gauge(name, help, u8::from(set));
+    }
+
+    fn head(&mut self, name: &str, help: &str, legend: Option<&str>, kind: &str) {
+        let legend = legend.map_or_else(String::new, |legend| format!("# Values: {legend}\n"));
+        write!(
+            self.text,
+            "# HELP patroni_{name} {help}\n{legend}# TYPE patroni_{name} {kind}\n"
+        )
+        .expect("writing to a string");
+    }
+
+    fn sample(&mut self, name: &str, value: impl Display) {
+        let labels = &self.labels;
+        writeln!(self.text, "patroni_{name}{labels} {value}").expect("writing to a string");
+    }
+}
+
+/// `0=initdb, 1=..`: the numbers of the states.
+fn state_legend() -> String {
+    let states: Vec<String> = State::ALL
+        .into_iter()
+        .map(|state| format!("{}={}", state.metric(), state.as_str().replace(' ', "_")))
+        .collect();
+    states.join(", ")
+}
+
+/// Epoch seconds with a fraction; `0` when unknown.
+fn epoch(text: Option<&str>) -> String {
+    let micros = text
+        .and_then(|text| text.parse::<jiff::Timestamp>().ok())
+        .map(jiff::Timestamp::as_microsecond);
+    match micros {
+        None => "0".to_owned(),
+        Some(micros) => {
+            let (whole, fraction) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+            let digits = format!("{fraction:06}");
+            let digits = digits.trim_end_matches('0');
+            format!("{whole}.{}", if digits.is_empty() { "0" } else { digits })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_epoch_seconds_with_a_fraction() {
+        for (text, expected) in [
+            (Some("1970-01-01 00:00:10.250000+00:00"), "10.25"),
+            (Some("1970-01-01 02:00:10+02:00"), "10.0"),
+            (Some("nonsense"), "0"),
+            (None, "0"),
+        ] {
+            assert_eq!(epoch(text), expected);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! REST as data: documents, request bodies and the rules that turn facts into status codes.
+//!
+//! Everything here is a value or a pure function; time is a parameter. Source: the REST contract.
+
+pub mod answer;
+pub mod body;
+pub mod cluster;
+pub mod error_page;
+pub mod facts;
+pub mod failover;
+pub mod failsafe;
+pub mod health;
+pub mod metrics;
+pub mod mpp;
+pub mod peer;
+pub mod probes;
+pub mod query;
+pub mod reinitialize;
+pub mod restart;
+pub mod schedule;
+pub mod snapshot;
+pub mod status;
+
+pub use answer::{Answer, Content};
+pub use body::BodyFault;
+pub use facts::{Row, SenderRow, ServerFacts, ServerRow};
+pub use failover::{Action, FailoverBody, FailoverPoll};
+pub use failsafe::FailsafeBody;
+pub use mpp::{MppEvent, MppEventKind};
+pub use peer::PeerStatus;
+pub use query::Query;
+pub use reinitialize::ReinitRequest;
+pub use restart::{RestartFilters, RestartRequest};
+pub use schedule::ScheduleFault;
+pub use snapshot::{CachedView, LogQueue, Snapshot};
+pub use status::Status;

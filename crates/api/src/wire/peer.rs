@@ -1,0 +1,109 @@
+//! What a member learns from another one's `GET /patroni`.
+
+use patroni_core::{Lsn, Role, Tags, Timeline, value};
+use serde_json::Value;
+
+/// Another member as it shows itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerStatus {
+    /// It gave no document with positions: not reachable, or its PostgreSQL does not answer.
+    Unreachable,
+    /// It answered.
+    Reachable(Peer),
+}
+
+/// The answer of a reachable member.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Whether its server is in recovery.
+    pub in_recovery: bool,
+    /// Flushed position of a primary, else the greater of received and replayed.
+    pub position: Lsn,
+    /// Its timeline, when known.
+    pub timeline: Option<Timeline>,
+    /// Its tags.
+    pub tags: Tags,
+    /// Its watchdog is required and cannot be used.
+    pub watchdog_failed: bool,
+    /// Epoch seconds of its last read of the store, 0 when it does not say.
+    pub dcs_last_seen: i64,
+    /// The role it shows.
+    pub role: Option<Role>,
+}
+
+impl PeerStatus {
+    /// Reads the document.
+    pub fn parse(body: &[u8]) -> Self {
+        serde_json::from_slice(body)
+            .ok()
+            .and_then(|doc| Peer::from_document(&doc))
+            .map_or(Self::Unreachable, Self::Reachable)
+    }
+
+    /// The answer, when there is one.
+    pub fn reachable(&self) -> Option<&Peer> {
+        match self {
+            Self::Reachable(peer) => Some(peer),
+            Self::Unreachable => None,
+        }
+    }
+}
+
+impl Peer {
+    fn from_document(doc: &Value) -> Option<Self> {
+        let xlog = doc.get("xlog")?.as_object()?;
+        let lsn = |key: &str| {
+            let bytes = u64::try_from(value::parse_int(xlog.get(key)?)?).ok()?;
+            Some(Lsn::new(bytes))
+        };
+        let location = lsn("location");
+        let received = lsn("received_location").max(lsn("replayed_location"));
+        let role = doc
+            .get("role")
+            .and_then(Value::as_str)
+            .and_then(Role::parse);
+        Some(Self {
+            in_recovery: location.is_none(),
+            position: location.or(received).unwrap_or_default(),
+            timeline: doc
+                .get("timeline")
+                .and_then(value::parse_int)
+                .and_then(|n| u32::try_from(n).ok())
+                .and_then(Timeline::new),
+            tags: doc
+                .get("tags")
+                .and_then(Value::as_object)
+                .cloned()
+                .map(Tags::new)
+                .unwrap_or_default(),
+            watchdog_failed: doc.get("watchdog_failed").is_some_and(value::is_truthy),
+            dcs_last_seen: doc
+                .get("dcs_last_seen")
+                .and_then(value::parse_int)
+                .unwrap_or(0),
+            role,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_tell_recovery() {
+        let standby = PeerStatus::parse(
+            br#"{"role": "replica", "xlog": {"received_location": 5, "replayed_location": 7},
+                "timeline": 2, "tags": {"nofailover": true}, "dcs_last_seen": 9}"#,
+        );
+        let peer = standby.reachable().unwrap();
+        assert!(peer.in_recovery && peer.tags.nofailover() && !peer.watchdog_failed);
+        assert_eq!((peer.position, peer.dcs_last_seen), (Lsn::new(7), 9));
+        let primary = PeerStatus::parse(br#"{"xlog": {"location": 9}, "watchdog_failed": true}"#);
+        let peer = primary.reachable().unwrap();
+        assert!(!peer.in_recovery && peer.watchdog_failed);
+        for body in ["", "[]", "{}", r#"{"state": "stopped"}"#] {
+            assert_eq!(PeerStatus::parse(body.as_bytes()), PeerStatus::Unreachable);
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! `POST /restart`.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use jiff::Timestamp;
+use patroni_core::{Role, value};
+use serde_json::{Map, Value};
+
+use super::answer::Answer;
+use super::schedule::{ScheduleFault, Scheduled};
+
+/// What a restart request asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestartRequest {
+    /// When, if not now.
+    pub schedule: Option<Scheduled>,
+    /// Under which conditions.
+    pub filters: RestartFilters,
+    /// The published form: `schedule` as ISO 8601, then the filters in the order of the request.
+    pub document: Map<String, Value>,
+}
+
+/// Conditions of a restart, looked at when its time has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestartFilters {
+    /// Only if the node has this role then.
+    pub role: Option<Role>,
+    /// Only if the server is older than this version (`150018` for `15.18`).
+    pub older_than: Option<u32>,
+    /// How long the start may take.
+    pub timeout: Option<Duration>,
+    /// Only if a restart is pending.
+    pub pending: bool,
+}
+
+impl RestartRequest {
+    /// Reads the body. The first fault in the order of the keys is the answer.
+    ///
+    /// # Errors
+    /// The refusal to send.
+    pub fn parse(body: &Map<String, Value>, paused: bool, now: Timestamp) -> Result<Self, Answer> {
+        if paused && body.contains_key("schedule") {
+            return Err(Answer::text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Can't schedule restart in the paused state",
+            ));
+        }
+        let mut request = Self {
+            schedule: None,
+            filters: RestartFilters::default(),
+            document: Map::new(),
+        };
+        for (key, given) in body {
+            let shown = request.take(key, given, now)?;
+            request.document.insert(key.clone(), shown);
+        }
+        Ok(request)
+    }
+
+    fn take(&mut self, key: &str, given: &Value, now: Timestamp) -> Result<Value, Answer> {
+        match key {
+            "schedule" => {
+                let at = given
+                    .as_str()
+                    .ok_or(ScheduleFault::Unreadable)
+                    .and_then(|text| Scheduled::parse(text, now))
+                    .map_err(|fault| fault.answer("restart"))?;
+                self.schedule = Some(at);
+                return Ok(at.to_iso().into());
+            }
+            "role" => self.filters.role = Some(role(given)?),
+            "postgres_version" => self.filters.older_than = Some(version(given)?),
+            "timeout" => {
+                let timeout = timeout(given)?;
+                self.filters.timeout = Some(timeout);
+                return Ok(timeout.as_secs().into());
+            }
+            "restart_pending" => self.filters.pending = true,
+            _ => {
+                return Err(bad(format!(
+                    "Unknown filter for the scheduled restart: {key}"
+                )));
+            }
+        }
+        Ok(given.clone())
+    }
+}
+
+impl RestartFilters {
+    /// Reads filters that a node has published or stored itself; what is unreadable is left out.
+    pub fn from_document(document: &Map<String, Value>) -> Self {
+        let get = |key: &str| document.get(key);
+        Self {
+            role: get("role").and_then(|given| role(given).ok()),
+            older_than: get("postgres_version").and_then(|given| version(given).ok()),
+            timeout: get("timeout").and_then(|given| timeout(given).ok()),
+            pending: get("restart_pending").is_some(),
+        }
+    }
+
+    /// Whether the node meets them now.
+    pub fn match_now(
+        &self,
+        role: Role,
+        server_version: Option<u32>,
+        pending_restart: bool,
+    ) -> bool {
+        self.role.is_none_or(|wanted| wanted == role)
+            && self
+                .older_than
+                .is_none_or(|limit| server_version.is_some_and(|version| version < limit))
+            && (!self.pending || pending_restart)
+    }
+}
+
+fn role(given: &Value) -> Result<Role, Answer> {
+    match given.as_str() {
+        Some("primary") => Ok(Role::Primary),
+        Some("standby_leader") => Ok(Role::StandbyLeader),
+        Some("replica") => Ok(Role::Replica),
+        Some(_) | None => Err(bad(
+            "PostgreSQL role should be either primary, standby_leader, or replica",
+        )),
+    }
+}
+
+/// `X.Y` from 10 on, else `X.Y.Z`, as the server's own number.
+fn version(given: &Value) -> Result<u32, Answer> {
+    let text = value::text(given);
+    let bad_format = || {
+        bad(format!(
+            "Invalid PostgreSQL version format: X.Y or X.Y.Z is accepted: {text}"
+        ))
+    };
+    let parts: Vec<&str> = text.split('.').collect();
+    if given.as_str().is_none() || !(2..=3).contains(&parts.len()) {
+        return Err(bad_format());
+    }
+    let numbers: Option<Vec<u32>> = parts
+        .iter()
+        .map(|part| part.parse().ok().filter(|number| *number < 10_000))
+        .collect();
+    match numbers.as_deref() {
+        None => Err(bad(format!("Invalid PostgreSQL version: {text}"))),
+        Some([major, minor]) if *major >= 10 => Ok(major * 10_000 + minor),
+        Some([major, minor, patch]) if *major < 10 => Ok(major * 10_000 + minor * 100 + patch),
+        Some(_) => Err(bad_format()),
+    }
+}
+
+fn timeout(given: &Value) -> Result<Duration, Answer> {
+    value::parse_seconds(given)
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs)
+        .ok_or_else(|| bad("Timeout should be a positive number of seconds"))
+}
+
+fn bad(text: impl Into<String>) -> Answer {
+    Answer::text(StatusCode::BAD_REQUEST, text)
+}
+
+/// The outcomes of `POST /restart` and `DELETE /restart`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestartOutcome {
+    /// Restarted.
+    Done,
+    /// The filters do not match.
+    ConditionsNotMet,
+    /// Another long task runs; its name, such as `bootstrap from leader 'node1'`.
+    Busy(String),
+    /// Not up yet at the time limit.
+    StillStarting,
+    /// The server did not come up.
+    Failed,
+    /// The restart broke off with an error of our own.
+    Broken,
+    /// Noted for later.
+    Scheduled,
+    /// Another one is noted already.
+    AlreadyScheduled,
+    /// The noted one was dropped.
+    Deleted,
+    /// None was noted.
+    NoneScheduled,
+}
+
+impl From<RestartOutcome> for Answer {
+    fn from(outcome: RestartOutcome) -> Self {
+        use RestartOutcome as O;
+        let (status, text) = match outcome {
+            O::Done => (StatusCode::OK, "restarted successfully"),
+            O::ConditionsNotMet => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "restart conditions are not satisfied",
+            ),
+            O::Busy(task) => return busy(&task),
+            O::StillStarting => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "postgres is still starting",
+            ),
+            O::Failed => (StatusCode::SERVICE_UNAVAILABLE, "restart failed"),
+            O::Broken => (StatusCode::BAD_REQUEST, "restart failed"),
+            O::Scheduled => (StatusCode::ACCEPTED, "Restart scheduled"),
+            O::AlreadyScheduled => (StatusCode::CONFLICT, "Another restart is already scheduled"),
+            O::Deleted => (StatusCode::OK, "scheduled restart deleted"),
+            O::NoneScheduled => (StatusCode::NOT_FOUND, "no restarts are scheduled"),
+        };
+        Self::text(status, text)
+    }
+}
+
+/// The refusal while another long task runs.
+pub(super) fn busy(task: &str) -> Answer {
+    Answer::text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        format!("{task} already in progress"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parse(body: &Value) -> Result<RestartRequest, (u16, String)> {
+        let now = "2026-11-21T10:00:00Z".parse().unwrap();
+        RestartRequest::parse(body.as_object().unwrap(), false, now).map_err(|answer| {
+            let super::super::Content::Text(text) = answer.content else {
+                panic!("refusals are sentences")
+            };
+            (
+                answer.status.as_u16(),
+                String::from_utf8(text.to_vec()).unwrap(),
+            )
+        })
+    }
+
+    #[test]
+    fn a_schedule_is_published_in_the_order_of_the_request() {
+        let request = parse(&json!({
+            "role": "replica", "schedule": "2099-01-01 10:00 +02", "timeout": "1min",
+            "restart_pending": false, "postgres_version": "15.3",
+        }))
+        .unwrap();
+        assert_eq!(
+            request.filters,
+            RestartFilters {
+                role: Some(Role::Replica),
+                older_than: Some(150_003),
+                timeout: Some(Duration::from_mins(1)),
+                pending: true,
+            }
+        );
+        assert_eq!(
+            serde_json::to_string(&request.document).unwrap(),
+            r#"{"role":"replica","schedule":"2099-01-01T10:00:00+02:00","timeout":60,"restart_pending":false,"postgres_version":"15.3"}"#
+        );
+        assert_eq!(
+            RestartFilters::from_document(&request.document),
+            request.filters
+        );
+    }
+
+    #[test]
+    fn the_first_fault_answers() {
+        let role = "PostgreSQL role should be either primary, standby_leader, or replica";
+        let timeout = "Timeout should be a positive number of seconds";
+        for (body, code, text) in [
+            (
+                json!({"bogus": 1, "role": 5}),
+                400,
+                "Unknown filter for the scheduled restart: bogus",
+            ),
+            (json!({"role": "master", "bogus": 1}), 400, role),
+            (
+                json!({"postgres_version": "14"}),
+                400,
+                "Invalid PostgreSQL version format: X.Y or X.Y.Z is accepted: 14",
+            ),
+            (
+                json!({"postgres_version": "9.6"}),
+                400,
+                "Invalid PostgreSQL version format: X.Y or X.Y.Z is accepted: 9.6",
+            ),
+            (
+                json!({"postgres_version": "x.y.z"}),
+                400,
+                "Invalid PostgreSQL version: x.y.z",
+            ),
+            (json!({"timeout": 0}), 400, timeout),
+            (json!({"timeout": "abc"}), 400, timeout),
+            (json!({"timeout": null}), 400, timeout),
+            (
+                json!({"schedule": "2099-01-01T00:00:00"}),
+                400,
+                "Timezone information is mandatory for the scheduled restart",
+            ),
+            (
+                json!({"schedule": "2001-01-01T00:00:00Z"}),
+                422,
+                "Cannot schedule restart in the past",
+            ),
+        ] {
+            assert_eq!(parse(&body), Err((code, text.to_owned())), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_schedule_is_refused_in_the_paused_state_before_all_else() {
+        let body = json!({"bogus": 1, "schedule": "x"});
+        let refusal = RestartRequest::parse(body.as_object().unwrap(), true, Timestamp::UNIX_EPOCH)
+            .unwrap_err();
+        assert_eq!(refusal.status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+}
