@@ -1,1 +1,170 @@
-//! Calls to other members.
+//! Calls to other members: small requests with a deadline, over one connection each.
+//!
+//! No proxy settings of the environment are looked at: members talk to members. Redirects are
+//! not followed; an answer is an answer.
+
+mod exchange;
+mod settings;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::{HeaderMap, Method, StatusCode};
+use serde_json::Value;
+use tokio::time::timeout;
+
+pub use settings::{ClientSettings, Verification};
+
+use crate::error::{ClientError, ClientErrorKind, TlsError};
+use crate::wire::{FailsafeBody, PeerStatus};
+use exchange::Exchange;
+
+/// A client with its credentials and trust. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    exchange: Exchange,
+}
+
+/// An answer, read to its end.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The code.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Client {
+    /// A client. Certificate files are read now.
+    ///
+    /// # Errors
+    /// The TLS files cannot be used.
+    pub fn new(settings: &ClientSettings) -> Result<Self, TlsError> {
+        Ok(Self {
+            exchange: Exchange::new(settings)?,
+        })
+    }
+
+    /// Sends a request and reads the answer, all within `deadline`. May be dropped at any time;
+    /// whether the other end got the request is then unknown.
+    ///
+    /// # Errors
+    /// No connection, no HTTP, too large an answer, or too late. Codes are no errors.
+    pub async fn request(
+        &self,
+        method: Method,
+        url: &str,
+        body: Option<&Value>,
+        deadline: Duration,
+    ) -> Result<Response, ClientError> {
+        let call = self.exchange.call(method, url, body);
+        match timeout(deadline, call).await {
+            Ok(done) => done,
+            Err(_) => Err(ClientErrorKind::Deadline),
+        }
+        .map_err(|kind| ClientError {
+            url: url.to_owned(),
+            kind,
+        })
+    }
+
+    /// What the member with this API address (`.../patroni`) shows of itself. Every failure is
+    /// "unreachable", and is logged as a warning.
+    pub async fn peer_status(&self, api_url: &str, deadline: Duration) -> PeerStatus {
+        match self.request(Method::GET, api_url, None, deadline).await {
+            Ok(response) => PeerStatus::parse(&response.body),
+            Err(error) => {
+                tracing::warn!("Request failed: GET {api_url} ({})", chain(&error));
+                PeerStatus::Unreachable
+            }
+        }
+    }
+
+    /// Announces to a member that this leader goes on without the store. `Some` with the
+    /// member's position (if it says one) when it accepts.
+    ///
+    /// # Errors
+    /// See [`Client::request`].
+    pub async fn failsafe(
+        &self,
+        api_url: &str,
+        announcement: &FailsafeBody,
+        deadline: Duration,
+    ) -> Result<Option<FailsafeAccepted>, ClientError> {
+        let url = sibling(api_url, "failsafe");
+        let body = announcement.to_value();
+        let response = self
+            .request(Method::POST, &url, Some(&body), deadline)
+            .await?;
+        let accepted = response.status == StatusCode::OK && response.body == "Accepted";
+        Ok(accepted.then(|| FailsafeAccepted {
+            position: response
+                .headers
+                .get("lsn")
+                .and_then(|lsn| lsn.to_str().ok()?.parse().ok())
+                .map(patroni_core::Lsn::new),
+        }))
+    }
+}
+
+/// A member accepted a failsafe announcement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailsafeAccepted {
+    /// Its last known received or replayed position.
+    pub position: Option<patroni_core::Lsn>,
+}
+
+impl Response {
+    /// The body as text; what is no UTF-8 is replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON; `None` when it is none.
+    pub fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+}
+
+/// Another endpoint of the member that publishes `api_url`: its last segment is replaced.
+pub fn sibling(api_url: &str, endpoint: &str) -> String {
+    let base = api_url.split('?').next().unwrap_or_default();
+    let begin = base.find("://").map_or(0, |at| at + 3);
+    match base[begin..].rfind('/') {
+        Some(slash) => format!("{}/{endpoint}", &base[..begin + slash]),
+        None => format!("{base}/{endpoint}"),
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn siblings_share_host_and_prefix() {
+        for (url, expected) in [
+            ("http://h:8008/patroni", "http://h:8008/failsafe"),
+            (
+                "https://[::1]:8008/a/patroni?x",
+                "https://[::1]:8008/a/failsafe",
+            ),
+            ("http://h:8008", "http://h:8008/failsafe"),
+        ] {
+            assert_eq!(sibling(url, "failsafe"), expected);
+        }
+    }
+}
