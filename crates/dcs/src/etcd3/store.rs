@@ -1,0 +1,414 @@
+//! The store itself: each operation of the trait in terms of keys, lease and transactions.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use patroni_core::{
+    Cluster, FailoverRequest, History, Leader, Member, MemberData, MemberName, Revision, Status,
+    SyncState, SystemId, json,
+};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::call::{Effort, Target};
+use super::failure::Failure;
+use super::follow;
+use super::lease::Lease;
+use super::nodes::Nodes;
+use super::options::Options;
+use super::shared::Shared;
+use super::txn;
+use super::write::Outcome;
+use crate::codec;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::key::{KeySpace, Leaf};
+use crate::known::Known;
+use crate::store::{Identity, Store, Timings};
+
+/// Followers give the leader this much longer to write first (store contract, section 15).
+const FOLLOWER_DELAY: Duration = Duration::from_millis(500);
+
+/// A store in etcd, over its version 3 API.
+pub struct Etcd3 {
+    pub(super) shared: Arc<Shared>,
+    pub(super) lease: Lease,
+    known: Mutex<Known>,
+    /// The following task of a member; ends with this value.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Etcd3 {
+    /// Connects once: finds the nodes, and for a member gets the lease and begins to follow the
+    /// store. Ends within `retry_timeout` for each of the two steps; how often to try again is
+    /// the caller's policy.
+    ///
+    /// # Errors
+    /// `Denied` for wrong credentials, which no repetition will make right; else `Unreachable`.
+    pub async fn connect(
+        options: Options,
+        identity: Identity,
+        timings: Timings,
+    ) -> Result<Self, StoreError> {
+        const OPERATION: &str = "connect to etcd";
+        let nodes = Nodes::new(options, timings);
+        let deadline = Instant::now() + timings.retry_timeout;
+        nodes
+            .discover(deadline)
+            .await
+            .map_err(|failure| failure.into_error(OPERATION))?;
+        let is_member = identity.member.is_some();
+        let keys = KeySpace::new(&identity.base_path);
+        let store = Self {
+            shared: Arc::new(Shared::new(nodes, keys, identity.member)),
+            lease: Lease::default(),
+            known: Mutex::default(),
+            tasks: Mutex::new(JoinSet::new()),
+        };
+        if is_member {
+            store
+                .begin(timings)
+                .await
+                .map_err(|failure| failure.into_error(OPERATION))?;
+        }
+        Ok(store)
+    }
+
+    async fn begin(&self, timings: Timings) -> Result<(), Failure> {
+        let effort = Effort::Until(Instant::now() + timings.retry_timeout);
+        self.lease
+            .refresh(&self.shared.nodes, self.throttled(), effort)
+            .await?;
+        let task = follow::run(self.shared.clone());
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.spawn(task);
+        Ok(())
+    }
+
+    /// Where the budget of an operation that begins now ends.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.shared.nodes.timings().retry_timeout
+    }
+
+    /// Our name; the control tool has none and must not write what belongs to members.
+    pub(super) fn me(&self, operation: &'static str) -> Result<&MemberName, StoreError> {
+        self.shared.member.as_ref().ok_or_else(|| {
+            let why = "only a member may do this".to_owned();
+            StoreError::new(operation, StoreErrorKind::Denied(why))
+        })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn load_followed(&self) -> Result<Cluster, Failure> {
+        let mut ready = self.shared.ready.subscribe();
+        let waited = timeout_at(self.deadline(), ready.wait_for(|ready| *ready)).await;
+        if !matches!(waited, Ok(Ok(_))) {
+            return Err(Failure::Node(self.shared.last_failure()));
+        }
+        Ok(codec::cluster(&self.shared.cache().objects()))
+    }
+
+    async fn load_now(&self) -> Result<Cluster, Failure> {
+        let answer = follow::range(&self.shared, false).await?;
+        let (entries, _) = follow::entries(&self.shared, &answer);
+        let objects = entries
+            .iter()
+            .map(|(leaf, entry)| (leaf.clone(), entry.stored()));
+        Ok(codec::cluster(&objects.collect()))
+    }
+
+    fn warn_of_foreign_lease(&self, cluster: &Cluster) {
+        let ours = cluster.leader_name() == self.shared.member.as_ref();
+        let session = cluster
+            .leader
+            .as_ref()
+            .and_then(|leader| leader.session.as_deref());
+        if ours && self.shared.member.is_some() && !self.lease.is(session) {
+            tracing::warn!("I am the leader but not owner of the lease");
+        }
+    }
+
+    /// An unconditional write that is tried once.
+    async fn write(
+        &self,
+        operation: &'static str,
+        leaf: Leaf,
+        text: &str,
+    ) -> Result<(), StoreError> {
+        let written = self.shared.put(&leaf, text, None, Effort::Once).await;
+        written
+            .map(|_| ())
+            .map_err(|failure| failure.into_error(operation))
+    }
+
+    /// A write that is conditional if a revision is given. Returns the new revision.
+    async fn compare_and_write(
+        &self,
+        operation: &'static str,
+        leaf: Leaf,
+        text: &str,
+        judged: Option<&Revision>,
+        effort: Effort,
+    ) -> Result<Revision, StoreError> {
+        let fail = |failure: Failure| failure.into_error(operation);
+        let Some(judged) = judged else {
+            let revision = self
+                .shared
+                .put(&leaf, text, None, effort)
+                .await
+                .map_err(fail)?;
+            return Ok(Revision::new(revision));
+        };
+        let txn = txn::replace(&self.shared.keys.key(&leaf), text, number(judged));
+        let outcome = self
+            .shared
+            .transact(&leaf, txn, Some(text), None, effort)
+            .await;
+        match outcome.map_err(fail)? {
+            Outcome::Done(revision) => Ok(Revision::new(revision)),
+            Outcome::Refused(_) => Err(StoreError::lost_race(operation)),
+        }
+    }
+}
+
+/// A revision of ours as etcd's number. What is no number compares as never written by anybody,
+/// so the condition fails.
+fn number(revision: &Revision) -> i64 {
+    revision.as_str().parse().unwrap_or(-1)
+}
+
+#[async_trait]
+impl Store for Etcd3 {
+    fn kind(&self) -> &'static str {
+        "etcd3"
+    }
+
+    async fn load(&self) -> Result<Cluster, StoreError> {
+        let loaded = if self.shared.member.is_some() {
+            self.load_followed().await
+        } else {
+            self.load_now().await
+        };
+        let cluster = loaded.map_err(|failure| failure.into_error("load the cluster"))?;
+        self.known().note(&cluster);
+        self.warn_of_foreign_lease(&cluster);
+        Ok(cluster)
+    }
+
+    async fn acquire_leader(&self) -> Result<(), StoreError> {
+        self.acquire().await
+    }
+
+    async fn update_leader(&self, judged: &Leader) -> Result<(), StoreError> {
+        self.update(judged).await
+    }
+
+    async fn take_leader(&self) -> Result<(), StoreError> {
+        self.take().await
+    }
+
+    async fn delete_leader(&self, judged: Option<&Leader>) -> Result<(), StoreError> {
+        self.release(judged).await
+    }
+
+    async fn touch_member(
+        &self,
+        data: &MemberData,
+        judged: Option<&Member>,
+    ) -> Result<(), StoreError> {
+        const OPERATION: &str = "write member";
+        let leaf = Leaf::Member(self.me(OPERATION)?.clone());
+        let fail = |failure: Failure| failure.into_error(OPERATION);
+        let refreshed = self
+            .lease
+            .refresh(&self.shared.nodes, self.throttled(), Effort::Once);
+        let lease = refreshed.await.map_err(fail)?;
+        let session = lease.to_string();
+        if let Some(member) = judged
+            && member.session.as_deref() == Some(session.as_str())
+            && member.data.same_as(data)
+        {
+            return Ok(());
+        }
+        let text = data.to_json();
+        match self
+            .shared
+            .put(&leaf, &text, Some(lease), Effort::Once)
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(Failure::LeaseGone) => {
+                self.lease.lost(lease);
+                tracing::error!("Our lease disappeared from Etcd, can not \"touch_member\"");
+                Err(StoreError::lost_race(OPERATION))
+            }
+            Err(failure) => Err(fail(failure)),
+        }
+    }
+
+    async fn begin_initialize(&self) -> Result<(), StoreError> {
+        const OPERATION: &str = "begin initialize";
+        let txn = txn::create(&self.shared.keys.key(&Leaf::Initialize), "", None);
+        let effort = Effort::Until(self.deadline());
+        let created = self
+            .shared
+            .transact(&Leaf::Initialize, txn, Some(""), None, effort);
+        match created.await {
+            Ok(Outcome::Done(_)) => Ok(()),
+            Ok(Outcome::Refused(_)) => Err(StoreError::lost_race(OPERATION)),
+            Err(failure) => Err(failure.into_error(OPERATION)),
+        }
+    }
+
+    async fn set_system_id(&self, id: &SystemId) -> Result<(), StoreError> {
+        let effort = Effort::Until(self.deadline());
+        let written = self
+            .shared
+            .put(&Leaf::Initialize, id.as_str(), None, effort)
+            .await;
+        written
+            .map(|_| ())
+            .map_err(|failure| failure.into_error("write system identifier"))
+    }
+
+    async fn cancel_initialize(&self) -> Result<(), StoreError> {
+        let effort = Effort::Until(self.deadline());
+        let removed = self.shared.delete(&Leaf::Initialize, effort).await;
+        removed.map_err(|failure| failure.into_error("cancel initialize"))
+    }
+
+    async fn write_failover(
+        &self,
+        request: &FailoverRequest,
+        judged: Option<&Revision>,
+    ) -> Result<(), StoreError> {
+        let text = request.to_json();
+        self.compare_and_write(
+            "write failover",
+            Leaf::Failover,
+            &text,
+            judged,
+            Effort::Once,
+        )
+        .await
+        .map(|_| ())
+    }
+
+    async fn write_config(
+        &self,
+        data: &serde_json::Map<String, serde_json::Value>,
+        judged: Option<&Revision>,
+    ) -> Result<(), StoreError> {
+        let text = json::compact(data);
+        self.compare_and_write("write config", Leaf::Config, &text, judged, Effort::Once)
+            .await
+            .map(|_| ())
+    }
+
+    async fn write_sync(
+        &self,
+        state: &SyncState,
+        judged: Option<&Revision>,
+    ) -> Result<Revision, StoreError> {
+        let text = state.to_json();
+        let effort = Effort::Until(self.deadline());
+        self.compare_and_write("write sync", Leaf::Sync, &text, judged, effort)
+            .await
+    }
+
+    async fn delete_sync(&self, judged: Option<&Revision>) -> Result<(), StoreError> {
+        const OPERATION: &str = "delete sync";
+        let fail = |failure: Failure| failure.into_error(OPERATION);
+        let effort = Effort::Until(self.deadline());
+        let Some(judged) = judged else {
+            return self.shared.delete(&Leaf::Sync, effort).await.map_err(fail);
+        };
+        let txn = txn::remove(&self.shared.keys.key(&Leaf::Sync), number(judged));
+        let removed = self
+            .shared
+            .transact(&Leaf::Sync, txn, None, None, effort)
+            .await;
+        match removed.map_err(fail)? {
+            // Gone already, which an earlier attempt may have done whose answer was lost.
+            Outcome::Done(_) | Outcome::Refused(None) => Ok(()),
+            Outcome::Refused(Some(_)) => Err(StoreError::lost_race(OPERATION)),
+        }
+    }
+
+    async fn write_status(&self, status: &Status) -> Result<(), StoreError> {
+        const OPERATION: &str = "write status";
+        let due = self.known().status_write(status);
+        let Some(due) = due else {
+            return Ok(());
+        };
+        self.write(OPERATION, Leaf::Status, &due.status.to_json())
+            .await?;
+        self.known().wrote_status(due.status);
+        match due.optime {
+            Some(optime) => self.write(OPERATION, Leaf::OptimeLeader, &optime).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn write_history(&self, history: &History) -> Result<(), StoreError> {
+        self.write("write history", Leaf::History, &history.to_json())
+            .await
+    }
+
+    async fn write_failsafe(
+        &self,
+        members: &BTreeMap<MemberName, String>,
+    ) -> Result<(), StoreError> {
+        if !self.known().failsafe_differs(members) {
+            return Ok(());
+        }
+        let text = codec::failsafe_text(members);
+        self.write("write failsafe", Leaf::Failsafe, &text).await?;
+        self.known().wrote_failsafe(members.clone());
+        Ok(())
+    }
+
+    async fn delete_cluster(&self) -> Result<(), StoreError> {
+        let prefix = self.shared.keys.prefix();
+        let options = etcd_client::DeleteOptions::new().with_range(self.shared.keys.range_end());
+        let request = |Target { mut client, .. }: Target| {
+            let options = options.clone();
+            async move { client.delete(prefix, Some(options)).await }
+        };
+        let effort = Effort::Until(self.deadline());
+        let removed = self.shared.nodes.call(effort, request).await;
+        removed.map_err(|failure| failure.into_error("delete the cluster"))?;
+        self.known().clear();
+        if self.shared.member.is_some() {
+            self.shared.distrust_cache();
+        }
+        Ok(())
+    }
+
+    /// A follower waits up to half a second longer than `timeout`.
+    async fn watch(&self, leader: Option<&Leader>, wait: Duration) -> bool {
+        self.lease.clear_throttle();
+        let follows =
+            leader.is_some_and(|leader| Some(&leader.name) != self.shared.member.as_ref());
+        let wait = if follows { wait + FOLLOWER_DELAY } else { wait };
+        timeout(wait, self.shared.wake.notified()).await.is_ok()
+    }
+
+    fn set_timings(&self, timings: Timings) {
+        let before = self.shared.nodes.timings();
+        self.shared.nodes.set_timings(timings);
+        if before.ttl != timings.ttl {
+            self.lease.renounce();
+            self.shared.wake.notify_one();
+        }
+    }
+
+    async fn close(&self) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.abort_all();
+    }
+}

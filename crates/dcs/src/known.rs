@@ -1,0 +1,130 @@
+//! What one process remembers of the objects that it writes only when they change.
+//!
+//! Source: store contract, section 2.5 (writer rules) and 2.9.
+
+use std::collections::BTreeMap;
+
+use patroni_core::{Cluster, MemberName, Status, Version};
+use serde::{Deserialize, Serialize};
+
+/// Members older than this read the leader's position from `optime/leader`.
+const READS_STATUS: Version = Version::new(2, 1, 0);
+
+/// The last known `status` and `failsafe`, from the last load or the last own write.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    status: Option<Status>,
+    failsafe: Option<BTreeMap<MemberName, String>>,
+    old_readers: bool,
+}
+
+/// A due write of `status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusWrite {
+    /// The whole value, with what was carried over.
+    pub status: Status,
+    /// The text of `optime/leader`, while somebody reads it.
+    pub optime: Option<String>,
+}
+
+impl Known {
+    /// Takes over what a load showed.
+    pub fn note(&mut self, cluster: &Cluster) {
+        self.status = Some(cluster.status.clone());
+        self.failsafe.clone_from(&cluster.failsafe);
+        let oldest = cluster
+            .members
+            .iter()
+            .filter_map(|m| m.data.version())
+            .min();
+        self.old_readers = oldest.is_some_and(|version| version < READS_STATUS);
+    }
+
+    /// What must be written for a new status; `None` when nothing changed. A status of nothing
+    /// but a position (as at shutdown) carries over the last known slots.
+    pub fn status_write(&self, new: &Status) -> Option<StatusWrite> {
+        let mut status = new.clone();
+        if let Some(last) = &self.status
+            && status.slots.is_empty()
+            && status.retain_slots.is_empty()
+        {
+            status.slots.clone_from(&last.slots);
+            status.retain_slots.clone_from(&last.retain_slots);
+        }
+        if self.status.as_ref() == Some(&status) {
+            return None;
+        }
+        let moved = self.status.as_ref().map(|last| last.optime) != Some(status.optime);
+        let optime = (self.old_readers && moved).then(|| status.optime.bytes().to_string());
+        Some(StatusWrite { status, optime })
+    }
+
+    /// Remembers a status that was written.
+    pub fn wrote_status(&mut self, status: Status) {
+        self.status = Some(status);
+    }
+
+    /// Whether a failsafe topology differs from the last known one.
+    pub fn failsafe_differs(&self, new: &BTreeMap<MemberName, String>) -> bool {
+        self.failsafe.as_ref() != Some(new)
+    }
+
+    /// Remembers a failsafe topology that was written.
+    pub fn wrote_failsafe(&mut self, members: BTreeMap<MemberName, String>) {
+        self.failsafe = Some(members);
+    }
+
+    /// Forgets everything, after the objects were removed.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use patroni_core::{Lsn, Member, MemberData, SlotName};
+
+    fn status(optime: u64, slot: Option<u64>) -> Status {
+        Status {
+            optime: Lsn::new(optime),
+            slots: slot
+                .map(|at| (SlotName::new("a"), Lsn::new(at)))
+                .into_iter()
+                .collect(),
+            retain_slots: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_equal_status_is_not_written_and_a_bare_one_keeps_the_slots() {
+        let mut known = Known::default();
+        assert!(known.status_write(&status(1, Some(1))).is_some());
+        known.wrote_status(status(1, Some(1)));
+        assert_eq!(known.status_write(&status(1, Some(1))), None);
+        assert_eq!(known.status_write(&status(1, None)), None);
+        let write = known.status_write(&status(2, None)).unwrap();
+        assert_eq!(write.status, status(2, Some(1)));
+        assert_eq!(write.optime, None);
+    }
+
+    #[test]
+    fn the_old_key_is_written_for_old_members_only() {
+        let mut known = Known::default();
+        let member = |version: &str| Member {
+            name: MemberName::new(version),
+            session: None,
+            data: MemberData::parse(&format!("{{\"version\":\"{version}\"}}")),
+        };
+        let mut cluster = Cluster {
+            members: vec![member("4.1.5"), member("2.0.9")],
+            ..Cluster::default()
+        };
+        known.note(&cluster);
+        let write = known.status_write(&status(9, None)).unwrap();
+        assert_eq!(write.optime.as_deref(), Some("9"));
+        cluster.members.pop();
+        known.note(&cluster);
+        assert_eq!(known.status_write(&status(9, None)).unwrap().optime, None);
+    }
+}
