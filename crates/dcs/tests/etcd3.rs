@@ -1,0 +1,303 @@
+//! The etcd backend against real servers.
+#![cfg(feature = "etcd3")]
+
+mod support;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use etcd_client::{Client, GetOptions};
+use patroni_core::{Leader, MemberData, MemberName, Revision, Secret};
+use patroni_dcs::conformance::{self, Factory};
+use patroni_dcs::etcd3::{Etcd3, Options};
+use patroni_dcs::{Identity, Store, StoreError, StoreErrorKind, Timings};
+use support::{Etcd, TIMINGS, eventually, show_logs};
+use tokio::time::{Instant, timeout};
+
+/// What a call may take beyond its budget: the time to be scheduled on a busy machine.
+const OVERHEAD: Duration = Duration::from_millis(700);
+
+struct OnEtcd(String);
+
+#[async_trait]
+impl Factory for OnEtcd {
+    async fn open(
+        &self,
+        identity: Identity,
+        timings: Timings,
+    ) -> Result<Box<dyn Store>, StoreError> {
+        let options = Options::new([self.0.as_str()]);
+        Ok(Box::new(Etcd3::connect(options, identity, timings).await?))
+    }
+
+    fn timings(&self) -> Timings {
+        TIMINGS
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keeps_all_promises() {
+    show_logs();
+    let Some(etcd) = Etcd::single().await else {
+        return;
+    };
+    let result = conformance::run(&OnEtcd(etcd.url.clone())).await;
+    assert_eq!(result, Ok(()));
+}
+
+/// The lock as `store` sees it, once it is `name`'s.
+async fn lock_of(store: &Etcd3, name: &str) -> Leader {
+    eventually("the lock", || async {
+        let leader = store.load().await.ok()?.leader?;
+        (leader.name.as_str() == name).then_some(leader)
+    })
+    .await
+}
+
+fn is_unreachable<T>(result: &Result<T, StoreError>) -> bool {
+    matches!(result, Err(error) if matches!(error.kind, StoreErrorKind::Unreachable(_)))
+}
+
+async fn within_budget<T>(what: &str, call: impl Future<Output = T>) -> T {
+    let begun = Instant::now();
+    let result = call.await;
+    let took = begun.elapsed();
+    assert!(
+        took <= TIMINGS.retry_timeout + OVERHEAD,
+        "{what} took {took:?}"
+    );
+    result
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_unreachable_in_time_and_is_used_again_after() {
+    show_logs();
+    let Some(etcd) = Etcd::single().await else {
+        return;
+    };
+    let store = etcd.store(Some("a")).await.unwrap();
+    store.acquire_leader().await.unwrap();
+    let lock = lock_of(&store, "a").await;
+
+    etcd.freeze();
+    let updated = within_budget("update", store.update_leader(&lock)).await;
+    assert!(is_unreachable(&updated), "{updated:?}");
+    let acquired = within_budget("acquire", store.acquire_leader()).await;
+    assert!(is_unreachable(&acquired), "{acquired:?}");
+    let data = MemberData::parse("{\"state\":\"running\"}");
+    let touched = within_budget("touch", store.touch_member(&data, None)).await;
+    assert!(is_unreachable(&touched), "{touched:?}");
+    eventually("the load to notice", || async {
+        let loaded = within_budget("load", store.load()).await;
+        is_unreachable(&loaded).then_some(())
+    })
+    .await;
+    let opened = within_budget("connect", etcd.store(Some("b"))).await;
+    assert!(is_unreachable(&opened.map(|_| ())));
+
+    etcd.thaw();
+    eventually("the lock to be kept again", || async {
+        store.update_leader(&lock).await.ok()
+    })
+    .await;
+    lock_of(&store, "a").await;
+    store.touch_member(&data, None).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_go_on_when_the_connected_node_dies() {
+    show_logs();
+    let Some(nodes) = Etcd::cluster(3).await else {
+        return;
+    };
+    // The list of members is shuffled, so try the death of every node in turn.
+    for dying in 0..nodes.len() - 1 {
+        let seen = if dying == 0 { &nodes[0] } else { &nodes[2] };
+        let name = format!("m{dying}");
+        let store = seen.store(Some(&name)).await.unwrap();
+        let control = seen.store(None).await.unwrap();
+        if dying == 0 {
+            store.acquire_leader().await.unwrap();
+            let lock = lock_of(&store, &name).await;
+            nodes[dying].kill();
+            eventually("the lock to be kept", || async {
+                store.update_leader(&lock).await.ok()
+            })
+            .await;
+            lock_of(&control, &name).await;
+            store.delete_leader(Some(&lock)).await.unwrap();
+            let woken = timeout(
+                support::PATIENCE,
+                store.watch(None, Duration::from_millis(10)),
+            );
+            woken.await.unwrap();
+            eventually("the cache to follow", || async {
+                store.load().await.ok()?.leader.is_none().then_some(())
+            })
+            .await;
+        } else {
+            // Without a majority nothing is confirmed.
+            nodes[dying].kill();
+            let acquired = within_budget("acquire", store.acquire_leader()).await;
+            assert!(is_unreachable(&acquired), "{acquired:?}");
+            let loaded = within_budget("load", control.load()).await;
+            assert!(is_unreachable(&loaded), "{loaded:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_whose_lease_was_lost_is_put_back_or_lost() {
+    show_logs();
+    let Some(etcd) = Etcd::single().await else {
+        return;
+    };
+    let (a, b) = (
+        etcd.store(Some("a")).await.unwrap(),
+        etcd.store(Some("b")).await.unwrap(),
+    );
+    a.acquire_leader().await.unwrap();
+    let lock = lock_of(&a, "a").await;
+    let mut admin = Client::connect([&etcd.url], None).await.unwrap();
+    let lease = |lock: &Leader| lock.session.as_deref().unwrap().parse::<i64>().unwrap();
+
+    admin.lease_revoke(lease(&lock)).await.unwrap();
+    a.update_leader(&lock).await.expect("nobody else took it");
+    let renewed = lock_of(&b, "a").await;
+    assert_ne!(renewed.session, lock.session);
+
+    admin.lease_revoke(lease(&renewed)).await.unwrap();
+    eventually("another to take it", || async {
+        b.acquire_leader().await.ok()
+    })
+    .await;
+    let lost = a.update_leader(&renewed).await;
+    assert!(
+        lost.as_ref().is_err_and(StoreError::is_lost_race),
+        "{lost:?}"
+    );
+    lock_of(&a, "b").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_what_other_members_expect() {
+    show_logs();
+    let Some(etcd) = Etcd::single().await else {
+        return;
+    };
+    let store = etcd.store(Some("käse")).await.unwrap();
+    store.begin_initialize().await.unwrap();
+    store.acquire_leader().await.unwrap();
+    let data = MemberData::parse("{\"state\": \"running\", \"tags\": {\"x\": \"ü\"}}");
+    store.touch_member(&data, None).await.unwrap();
+    let mut admin = Client::connect([&etcd.url], None).await.unwrap();
+    let options = GetOptions::new().with_prefix();
+    let all = admin.get("/service/demo/", Some(options)).await.unwrap();
+    let texts: Vec<(&str, &str)> = all
+        .kvs()
+        .iter()
+        .map(|kv| (kv.key_str().unwrap(), kv.value_str().unwrap()))
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            ("/service/demo/initialize", ""),
+            ("/service/demo/leader", "käse"),
+            (
+                "/service/demo/members/käse",
+                r#"{"state":"running","tags":{"x":"\u00fc"}}"#
+            ),
+        ]
+    );
+    let leases: Vec<i64> = all.kvs().iter().map(etcd_client::KeyValue::lease).collect();
+    assert!(
+        leases[0] == 0 && leases[1] != 0 && leases[1] == leases[2],
+        "{leases:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_member_writes_nothing() {
+    show_logs();
+    let Some(etcd) = Etcd::single().await else {
+        return;
+    };
+    let store = etcd.store(Some("a")).await.unwrap();
+    store.acquire_leader().await.unwrap();
+    let data = MemberData::parse("{\"state\":\"running\"}");
+    store.touch_member(&data, None).await.unwrap();
+    let lock = lock_of(&store, "a").await;
+    let mut admin = Client::connect([&etcd.url], None).await.unwrap();
+    let revision = |answer: etcd_client::GetResponse| answer.header().unwrap().revision();
+    let before = revision(admin.get("x", None).await.unwrap());
+    for _ in 0..5 {
+        let cluster = store.load().await.unwrap();
+        store.update_leader(&lock).await.unwrap();
+        let me = MemberName::new("a");
+        store
+            .touch_member(&data, cluster.member(&me))
+            .await
+            .unwrap();
+        store.write_status(&cluster.status).await.unwrap();
+    }
+    let after = revision(admin.get("x", None).await.unwrap());
+    assert_eq!(before, after);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn speaks_as_a_user_where_users_are_required() {
+    show_logs();
+    let Some(etcd) = Etcd::single().await else {
+        return;
+    };
+    let mut admin = Client::connect([&etcd.url], None).await.unwrap();
+    let identity = Identity {
+        base_path: "/service/demo".to_owned(),
+        member: Some(MemberName::new("a")),
+    };
+    let mut options = Options::new([etcd.url.as_str()]);
+    options.username = Some("root".to_owned());
+    options.password = Some(Secret::new("secret"));
+    let connect = |options: &Options| Etcd3::connect(options.clone(), identity.clone(), TIMINGS);
+    connect(&options)
+        .await
+        .expect("a user is no harm where none is needed");
+
+    admin.role_add("root").await.unwrap();
+    admin.user_add("root", "secret", None).await.unwrap();
+    admin.user_grant_role("root", "root").await.unwrap();
+    admin.auth_enable().await.unwrap();
+
+    let store = connect(&options).await.unwrap();
+    store.acquire_leader().await.unwrap();
+    let lock = lock_of(&store, "a").await;
+    store.update_leader(&lock).await.unwrap();
+
+    options.password = Some(Secret::new("wrong"));
+    let refused = connect(&options).await.err().unwrap();
+    assert!(
+        matches!(refused.kind, StoreErrorKind::Denied(_)),
+        "{refused}"
+    );
+    // Without credentials etcd still tells its members and grants leases, but no more.
+    options.password = None;
+    let nobody = connect(&options).await.unwrap();
+    assert!(nobody.load().await.is_err());
+    let refused = nobody.acquire_leader().await.err().unwrap();
+    assert!(
+        matches!(refused.kind, StoreErrorKind::Denied(_)),
+        "{refused}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nonsense_revisions_lose_the_race() {
+    show_logs();
+    let Some(etcd) = Etcd::single().await else {
+        return;
+    };
+    let store = etcd.store(None).await.unwrap();
+    let config = serde_json::Map::new();
+    let refused = store.write_config(&config, Some(&Revision::new("x"))).await;
+    assert!(refused.is_err_and(|error| error.is_lost_race()));
+}

@@ -1,0 +1,174 @@
+//! A real etcd for the time of one test.
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use patroni_core::MemberName;
+use patroni_dcs::etcd3::{Etcd3, Options};
+use patroni_dcs::{Identity, StoreError, Timings};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// How long anything may take that does come in the end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Short, so that waiting for expiry is short too.
+pub(crate) const TIMINGS: Timings = Timings {
+    ttl: Duration::from_secs(4),
+    loop_wait: Duration::from_secs(1),
+    retry_timeout: Duration::from_secs(3),
+};
+
+/// One etcd process, killed at the end.
+pub(crate) struct Etcd {
+    child: Child,
+    pub(crate) url: String,
+    _data: TempDir,
+}
+
+impl Etcd {
+    /// A cluster of so many nodes; `None`, with a message, where etcd is not installed.
+    pub(crate) async fn cluster(size: usize) -> Option<Vec<Self>> {
+        let addresses: Vec<(String, String)> = (0..size).map(|_| (address(), address())).collect();
+        let initial: Vec<String> = addresses
+            .iter()
+            .enumerate()
+            .map(|(index, (_, peer))| format!("n{index}={peer}"))
+            .collect();
+        let initial = initial.join(",");
+        let mut nodes = Vec::new();
+        for (index, (client, peer)) in addresses.into_iter().enumerate() {
+            nodes.push(Self::start(index, client, &peer, &initial)?);
+        }
+        for node in &nodes {
+            node.wait_until_it_serves().await;
+        }
+        Some(nodes)
+    }
+
+    /// A cluster of one node.
+    pub(crate) async fn single() -> Option<Self> {
+        Self::cluster(1).await?.pop()
+    }
+
+    fn start(index: usize, url: String, peer: &str, initial: &str) -> Option<Self> {
+        let data = TempDir::new().unwrap();
+        let started = Command::new("etcd")
+            .args(["--name", &format!("n{index}"), "--initial-cluster", initial])
+            .args([
+                "--listen-client-urls",
+                &url,
+                "--advertise-client-urls",
+                &url,
+            ])
+            .args([
+                "--listen-peer-urls",
+                peer,
+                "--initial-advertise-peer-urls",
+                peer,
+            ])
+            .args(["--heartbeat-interval", "100", "--election-timeout", "1000"])
+            .arg("--data-dir")
+            .arg(data.path())
+            .env_clear()
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        match started {
+            Ok(child) => Some(Self {
+                child,
+                url,
+                _data: data,
+            }),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                println!("skipped: etcd is not installed");
+                None
+            }
+            Err(error) => panic!("could not start etcd: {error}"),
+        }
+    }
+
+    async fn wait_until_it_serves(&self) {
+        eventually("etcd to serve", || async {
+            let mut client = etcd_client::Client::connect([&self.url], None).await.ok()?;
+            let read = client.get("x", None);
+            tokio::time::timeout(Duration::from_secs(2), read)
+                .await
+                .ok()?
+                .ok()
+        })
+        .await;
+    }
+
+    /// Opens a store on this node.
+    pub(crate) async fn store(&self, member: Option<&str>) -> Result<Etcd3, StoreError> {
+        let identity = Identity {
+            base_path: "/service/demo".to_owned(),
+            member: member.map(MemberName::new),
+        };
+        Etcd3::connect(Options::new([self.url.as_str()]), identity, TIMINGS).await
+    }
+
+    /// Freezes the process: connections stay open and nobody answers.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn address() -> String {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    format!("http://127.0.0.1:{port}")
+}
+
+/// Tries until there is something, with a deadline.
+pub(crate) async fn eventually<T, F, Fut>(what: &str, mut attempt: F) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = attempt().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Shows what the store logs when a test fails, at the level that `RUST_LOG` says.
+pub(crate) fn show_logs() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_test_writer();
+    drop(logs.try_init());
+}
