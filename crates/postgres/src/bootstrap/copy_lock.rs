@@ -1,0 +1,126 @@
+//! The lock that keeps copies apart and marks what is unfinished.
+//!
+//! A file `<data_dir>.copying` stands beside the data directory while a copy is made. It is
+//! locked by us and by the running command, which inherits the open file: even after the daemon
+//! was killed and started again, no second copy begins before the first command has ended. And
+//! as long as the file exists, what is in the data directory is no database
+//! ([`is_interrupted`]).
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::clone::CloneError;
+
+/// Whether a copy into this directory was begun and neither finished nor cleaned up, because the
+/// daemon or the machine died in between. Its content must then not be started, only replaced.
+pub fn is_interrupted(data_dir: &Path) -> bool {
+    lock_path(data_dir).exists()
+}
+
+/// The right to copy into a data directory, given back when dropped.
+pub(super) struct CopyLock {
+    file: Arc<File>,
+    /// The file to remove when nothing partial is left; `None` when a directory is the lock.
+    path: Option<PathBuf>,
+}
+
+impl CopyLock {
+    /// Takes the lock or fails at once.
+    pub(super) fn take(data_dir: &Path) -> Result<Self, CloneError> {
+        let path = lock_path(data_dir);
+        let failed = |source| CloneError::Lock {
+            path: path.clone(),
+            source,
+        };
+        loop {
+            let (file, is_ours) = match open(&path) {
+                Ok(file) => (file, true),
+                Err(error) if is_forbidden(&error) => (open_parent(&path).map_err(failed)?, false),
+                Err(error) => return Err(failed(error)),
+            };
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(CloneError::Busy { path }),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+            // The holder before us may have removed the file after we had opened it.
+            if !is_ours || is_same(&file, &path) {
+                return Ok(Self {
+                    file: Arc::new(file),
+                    path: is_ours.then_some(path),
+                });
+            }
+        }
+    }
+
+    /// The locked file, for the command to inherit.
+    pub(super) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
+    /// Removes the mark: the data directory holds a finished copy, or nothing.
+    pub(super) fn lift(self) {
+        if let Some(path) = self.path
+            && let Err(error) = fs::remove_file(&path)
+        {
+            tracing::error!("Unable to remove {}: {error}", path.display());
+        }
+    }
+}
+
+fn lock_path(data_dir: &Path) -> PathBuf {
+    let mut path = OsString::from(data_dir.components().as_path());
+    path.push(".copying");
+    path.into()
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+/// A data directory that is a mount point may have a parent that is not ours to write to. The
+/// parent itself is the lock then; it keeps copies apart but marks nothing.
+fn open_parent(path: &Path) -> io::Result<File> {
+    File::open(path.parent().unwrap_or(Path::new("/")))
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+fn is_same(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(held), Ok(found)) => held.ino() == found.ino() && held.dev() == found.dev(),
+        (Ok(_) | Err(_), _) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mark_stays_until_it_is_lifted() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("data");
+        let lock = CopyLock::take(&dir).unwrap();
+        assert!(matches!(CopyLock::take(&dir), Err(CloneError::Busy { .. })));
+        drop(lock);
+        assert!(is_interrupted(&dir));
+        CopyLock::take(&dir).unwrap().lift();
+        assert!(!is_interrupted(&dir));
+    }
+}

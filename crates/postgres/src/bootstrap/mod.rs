@@ -1,0 +1,58 @@
+//! Making a data directory: a new cluster, or a copy of one that exists.
+
+pub mod basebackup;
+pub mod clone;
+pub mod copy_lock;
+pub mod custom;
+pub mod hba;
+pub mod initdb;
+pub mod methods;
+pub mod post_init;
+pub mod quote;
+
+pub use clone::{
+    CloneError, CloneProgress, CloneRequest, CloneSource, DataDirectory, clone_replica,
+};
+pub use copy_lock::is_interrupted;
+pub use custom::{CustomBootstrap, CustomError, run_custom};
+pub use hba::{write_initial_hba, write_trust_hba};
+pub use initdb::{InitdbError, run_initdb};
+pub use methods::Method;
+pub use post_init::{PostInitError, ScriptConnection, post_init};
+
+use patroni_config::file::Postgresql;
+use patroni_core::value;
+use serde_json::Value;
+
+/// How a new cluster is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NewCluster {
+    /// By `initdb`.
+    Initdb,
+    /// By the custom method of this name.
+    Custom(String),
+}
+
+impl NewCluster {
+    /// What `bootstrap.method` says.
+    pub fn of(settings: &Postgresql) -> Self {
+        match section(settings, "method") {
+            Some(Value::String(name)) if !name.is_empty() && name != "initdb" => {
+                Self::Custom(name.clone())
+            }
+            Some(_) | None => Self::Initdb,
+        }
+    }
+}
+
+/// One key of the section `bootstrap`.
+fn section<'a>(settings: &'a Postgresql, key: &str) -> Option<&'a Value> {
+    settings.bootstrap.as_ref()?.get(key)
+}
+
+/// A key of the section `bootstrap` as text, when it is set to something.
+fn text(settings: &Postgresql, key: &str) -> Option<String> {
+    section(settings, key)
+        .filter(|given| value::is_truthy(given))
+        .map(value::text)
+}

@@ -1,0 +1,212 @@
+//! External commands: how they are started, waited for and ended.
+//!
+//! Every program that is not the postmaster itself goes through [`Command`]: arguments are
+//! explicit, each command is a process group of its own, its output is bounded, and a command
+//! that is cancelled takes its descendants with it. Passwords are never arguments.
+
+pub(crate) mod capture;
+pub(crate) mod outcome;
+pub(crate) mod run;
+pub(crate) mod tree;
+pub mod words;
+
+pub use outcome::{CommandOutcome, End};
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::words::{WordsError, quote, split};
+
+/// A command to be run.
+#[derive(Clone, Debug)]
+pub struct Command {
+    program: OsString,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    captures: bool,
+    stdin: Option<Arc<File>>,
+    deadline: Option<Duration>,
+}
+
+/// A command that gave no exit status because it never ran.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The configured text has no words.
+    #[error("run a command without text")]
+    Empty,
+    /// The configured text cannot be split.
+    #[error("split the command {text:?} into words")]
+    Words {
+        /// The text as configured.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        source: WordsError,
+    },
+    /// The system refused to start it, or lost it.
+    #[error("execute {argv}")]
+    Execute {
+        /// The command, quoted for a shell.
+        argv: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Command {
+    /// A program, found by path or through PATH, without arguments.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            captures: false,
+            stdin: None,
+            deadline: None,
+        }
+    }
+
+    /// A configured command: split like a POSIX shell splits words, without running one.
+    ///
+    /// # Errors
+    /// No words, or a quotation that does not end.
+    pub fn parse(text: &str) -> Result<Self, CommandError> {
+        let words = split(text).map_err(|source| CommandError::Words {
+            text: text.to_owned(),
+            source,
+        })?;
+        let (program, args) = words.split_first().ok_or(CommandError::Empty)?;
+        Ok(Self::new(program).args(args))
+    }
+
+    /// A text for `/bin/sh -c`.
+    pub fn shell(text: &str) -> Self {
+        Self::new("/bin/sh").arg("-c").arg(text)
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable beside those of the daemon.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets `PGPASSFILE`, when there is one.
+    #[must_use]
+    pub fn pgpass(self, file: Option<&Path>) -> Self {
+        match file {
+            Some(file) => self.env("PGPASSFILE", file),
+            None => self,
+        }
+    }
+
+    /// Asks for messages in English, for those whose output is read.
+    #[must_use]
+    pub fn untranslated(self) -> Self {
+        self.env("LANG", "C").env("LC_ALL", "C")
+    }
+
+    /// Keeps standard output and standard error, the last megabyte of each, instead of sharing
+    /// those of the daemon.
+    #[must_use]
+    pub fn capture(mut self) -> Self {
+        self.captures = true;
+        self
+    }
+
+    /// Ends the command like a cancelled one when it takes longer.
+    #[must_use]
+    pub fn deadline(mut self, after: Duration) -> Self {
+        self.deadline = Some(after);
+        self
+    }
+
+    /// Gives the command an open file as standard input instead of an empty one. A lock on that
+    /// file then lives as long as the command and what it started, even if the daemon dies.
+    #[must_use]
+    pub(crate) fn holding(mut self, file: Arc<File>) -> Self {
+        self.stdin = Some(file);
+        self
+    }
+
+    /// The program and its arguments, quoted for a shell: what logs show.
+    pub fn argv(&self) -> String {
+        self.to_string()
+    }
+
+    /// Translates for the system. Variables of our own configuration (`PATRONI_*`) hold
+    /// passwords and are not handed on.
+    fn prepare(&self) -> io::Result<tokio::process::Command> {
+        let mut command = tokio::process::Command::new(&self.program);
+        command.args(&self.args);
+        hide_own_settings(&mut command);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.process_group(0);
+        command.stdin(match &self.stdin {
+            Some(file) => Stdio::from(file.try_clone()?),
+            None => Stdio::null(),
+        });
+        if self.captures {
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        }
+        Ok(command)
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&quote(&self.program.to_string_lossy()))?;
+        for arg in &self.args {
+            write!(f, " {}", quote(&arg.to_string_lossy()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes the variables of our own configuration from what a child inherits.
+pub(crate) fn hide_own_settings(command: &mut tokio::process::Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"PATRONI_") {
+            command.env_remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configured_text_is_split_but_not_interpreted() {
+        let command = Command::parse("/bin/echo 'a b' $HOME;ls").unwrap();
+        assert_eq!(command.argv(), "/bin/echo 'a b' '$HOME;ls'");
+        assert!(matches!(Command::parse("  "), Err(CommandError::Empty)));
+        assert!(matches!(
+            Command::parse("a 'b"),
+            Err(CommandError::Words { .. })
+        ));
+    }
+}
