@@ -107,6 +107,17 @@ impl Command {
         self
     }
 
+    /// Changes every word of the command, for placeholders in configured texts.
+    #[must_use]
+    pub(crate) fn map_words(mut self, change: impl Fn(&str) -> String) -> Self {
+        for word in std::iter::once(&mut self.program).chain(&mut self.args) {
+            if let Some(text) = word.to_str() {
+                *word = change(text).into();
+            }
+        }
+        self
+    }
+
     /// Sets a variable beside those of the daemon.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {

@@ -1,0 +1,267 @@
+//! Divergence on real servers.
+
+use std::fs;
+
+use patroni_core::server::{ControlData, ControlState};
+use patroni_core::{Lsn, Timeline};
+use patroni_postgres::bootstrap::{
+    CloneRequest, CloneSource, ScriptConnection, clone_replica, post_init,
+};
+use patroni_postgres::rewind::{
+    LeaderReadiness, NotYet, PositionSource, RewindOutcome, RewindRequest, can_execute,
+    checkpoint_end, inspect_leader, local_position, run,
+};
+use patroni_postgres::{Cancel, single_user, waldump};
+
+use crate::support::{LIMIT, Plain, Server, eventually, server_test};
+
+fn control(server: &Server) -> ControlData {
+    let timeline = |item: &str| Timeline::new(server.control(item).parse().unwrap());
+    ControlData {
+        state: ControlState::parse(&server.control("Database cluster state")),
+        checkpoint: server.control("Latest checkpoint location").parse().ok(),
+        checkpoint_timeline: timeline("Latest checkpoint's TimeLineID"),
+        min_recovery: server
+            .control("Minimum recovery ending location")
+            .parse()
+            .ok(),
+        min_recovery_timeline: timeline("Min recovery ending loc's timeline"),
+    }
+}
+
+/// A primary with an archive, and a standby that follows it.
+async fn pair() -> (Server, Server) {
+    let old = Server::running("wal_keep_size = 0\nmin_wal_size = 32MB").await;
+    let archive = old.home().join("archive");
+    fs::create_dir(&archive).unwrap();
+    old.configure(&format!(
+        "archive_mode = on\narchive_command = 'cp \"%p\" \"{0}/%f\"'\n\
+         restore_command = 'cp {0}/%f \"%p\"'",
+        archive.display()
+    ));
+    let hba = old.data_dir().join("pg_hba.conf");
+    let text = fs::read_to_string(&hba).unwrap();
+    fs::write(
+        &hba,
+        format!("{text}\nhost replication all 127.0.0.1/32 scram-sha-256\n"),
+    )
+    .unwrap();
+    old.stop("fast");
+    old.start();
+    let client = old.connect().await;
+    post_init(
+        &client,
+        &old.settings,
+        &ScriptConnection::default(),
+        &Cancel::new(),
+    )
+    .await
+    .unwrap();
+    client
+        .batch_execute("CREATE TABLE t (who text)")
+        .await
+        .unwrap();
+
+    let mut new = Server::new();
+    new.settings.basebackup = serde_json::json!([{"checkpoint": "fast"}]);
+    follow(&new, &old).await;
+    (old, new)
+}
+
+/// Makes one server a copy of another, following it.
+async fn follow(new: &Server, old: &Server) {
+    let source = CloneSource {
+        conninfo: old.conninfo(&old.settings.replication),
+        pgpass: Some(new.pgpass_for(old, &old.settings.replication)),
+        ..CloneSource::default()
+    };
+    let request = CloneRequest {
+        settings: &new.settings,
+        binaries: &new.binaries,
+        version: 150_000,
+        source: Some(&source),
+        methods: &[],
+        directory: Plain::of(new),
+    };
+    clone_replica(&request, &Cancel::new(), |_| {})
+        .await
+        .unwrap();
+    become_standby(new, old);
+    new.start();
+}
+
+fn become_standby(new: &Server, old: &Server) {
+    let pgpass = new.pgpass_for(old, &old.settings.replication);
+    let conninfo = old.conninfo(&old.settings.replication);
+    let conninfo = format!("{conninfo} passfile={}", pgpass.display()).replace('\'', "''");
+    new.configure(&format!(
+        "primary_conninfo = '{conninfo}'\nrestore_command = ''"
+    ));
+    fs::write(new.data_dir().join("standby.signal"), "").unwrap();
+}
+
+/// Promotes the second and lets both write. Returns where the second branched off.
+async fn diverge(old: &Server, new: &Server) -> Lsn {
+    let (on_old, on_new) = (old.connect().await, new.connect().await);
+    let at = on_old.text("SELECT pg_current_wal_lsn()::text").await;
+    eventually("the standby has caught up", || {
+        let on_new = &on_new;
+        let query = format!("SELECT (pg_last_wal_replay_lsn() >= '{at}')::text");
+        async move { on_new.text(&query).await == "true" }
+    })
+    .await;
+    new.pg_ctl(&["-w", "promote"]);
+    on_new
+        .batch_execute("INSERT INTO t VALUES ('new'); CHECKPOINT")
+        .await
+        .unwrap();
+    // Enough segments that the one with the fork is gone from the old primary.
+    on_old
+        .batch_execute("INSERT INTO t VALUES ('old')")
+        .await
+        .unwrap();
+    for _ in 0..4 {
+        on_old
+            .batch_execute("INSERT INTO t VALUES ('more')")
+            .await
+            .unwrap();
+        on_old
+            .batch_execute("SELECT pg_switch_wal()")
+            .await
+            .unwrap();
+        on_old.batch_execute("CHECKPOINT").await.unwrap();
+    }
+    let history = new.data_dir().join("pg_wal/00000002.history");
+    let line = fs::read_to_string(history).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+async fn rewind(
+    old: &Server,
+    new: &Server,
+    version: u32,
+    readiness: LeaderReadiness,
+) -> RewindOutcome {
+    let superuser = &new.settings.superuser;
+    let request = RewindRequest {
+        settings: &old.settings,
+        binaries: &old.binaries,
+        version,
+        leader: "new",
+        target: &new.target(superuser),
+        conninfo: &new.conninfo(superuser),
+        pgpass: Some(old.pgpass_for(new, superuser)),
+        readiness,
+        limit: LIMIT,
+    };
+    run(&request, &Cancel::new()).await
+}
+
+/// Starts the rewound server as a standby and sees the other history on it.
+async fn follows_after_all(old: &Server, new: &Server) {
+    become_standby(old, new);
+    old.start();
+    let client = old.connect().await;
+    eventually("it streams the new timeline", || async {
+        client
+            .text("SELECT count(*)::text FROM pg_stat_wal_receiver WHERE status = 'streaming'")
+            .await
+            == "1"
+    })
+    .await;
+    let rows = client
+        .text("SELECT coalesce(string_agg(who, ' ' ORDER BY who), '') FROM t")
+        .await;
+    assert_eq!(rows, "new");
+}
+
+server_test! {
+async fn a_diverged_primary_is_rewound() {
+    let (old, new) = pair().await;
+    let fork = diverge(&old, &new).await;
+    old.stop("fast");
+    assert!(can_execute(&old.binaries).await);
+
+    let replication = new.target(&new.settings.replication);
+    let leader = inspect_leader(&new.target(&new.settings.superuser), &replication, LIMIT).await.unwrap();
+    assert!(!leader.in_recovery);
+    assert_eq!(leader.timeline.number(), 2);
+    let history = leader.history.unwrap();
+    assert_eq!((history[0].0, history[0].1), (Timeline::FIRST, fork));
+
+    let control = control(&old);
+    let here = local_position(PositionSource::Stopped(&control), LIMIT).await.unwrap();
+    assert!(!here.in_recovery && here.timeline == Timeline::FIRST && here.lsn > fork);
+    let end = checkpoint_end(&old.binaries, old.data_dir(), here.timeline, here.lsn).await.unwrap();
+    assert!(end > here.lsn);
+    let point = waldump::shutdown_point(&old.binaries, old.data_dir(), here.timeline, here.lsn).await;
+    assert_eq!(point.checkpoint, here.lsn);
+    assert!(point.previous < here.lsn, "archiving switches the file before the checkpoint");
+
+    // Nothing happens as long as the leader's control file is behind.
+    let waiting = rewind(&old, &new, 150_000, LeaderReadiness::Waiting).await;
+    assert_eq!(waiting, RewindOutcome::NotYet(NotYet::Waiting));
+    let ask = LeaderReadiness::Unknown { may_checkpoint: false };
+    assert_eq!(rewind(&old, &new, 150_000, ask).await, RewindOutcome::Success);
+    follows_after_all(&old, &new).await;
+    let target = old.target(&new.settings.replication);
+    let source = PositionSource::Running { target: &target, replayed: Lsn::new(7) };
+    let here = local_position(source, LIMIT).await.unwrap();
+    assert!(here.in_recovery && here.timeline.number() == 2 && here.lsn == Lsn::new(7));
+}
+}
+
+server_test! {
+async fn missing_wal_is_fetched_where_pg_rewind_cannot() {
+    let (old, new) = pair().await;
+    let fork = diverge(&old, &new).await;
+    old.stop("fast");
+    let segment = format!("00000001{:08X}{:08X}", fork.bytes() >> 32, (fork.bytes() >> 24) & 0xFF);
+    assert!(!old.data_dir().join("pg_wal").join(&segment).exists(), "{segment} is archived only");
+    // As if it were version 12, whose pg_rewind knows no restore_command.
+    let ask = LeaderReadiness::Unknown { may_checkpoint: true };
+    assert_eq!(rewind(&old, &new, 120_000, ask).await, RewindOutcome::Success);
+    follows_after_all(&old, &new).await;
+}
+}
+
+server_test! {
+async fn who_is_to_blame_for_a_failure_is_known() {
+    let (old, new) = pair().await;
+    diverge(&old, &new).await;
+    old.stop("fast");
+    old.configure("restore_command = ''");
+    let ready = LeaderReadiness::Checkpointed;
+    let failed = rewind(&old, &new, 150_000, ready).await;
+    assert_eq!(failed, RewindOutcome::Failed { leader_healthy: true });
+    new.stop("fast");
+    let unreachable = rewind(&old, &new, 150_000, ready).await;
+    assert_eq!(unreachable, RewindOutcome::NotYet(NotYet::NotAccessible));
+}
+}
+
+server_test! {
+async fn a_crashed_server_is_recovered_and_its_wal_archived() {
+    let (old, _new) = pair().await;
+    let archive = old.home().join("archive");
+    let client = old.connect().await;
+    client.batch_execute("ALTER SYSTEM SET archive_command = 'false'").await.unwrap();
+    client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    eventually("archiving fails", || async { client.text("SHOW archive_command").await == "false" }).await;
+    let wal = client.text("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").await;
+    client.batch_execute("INSERT INTO t VALUES ('old'); SELECT pg_switch_wal()").await.unwrap();
+    let status = old.data_dir().join("pg_wal/archive_status");
+    let ready = status.join(format!("{wal}.ready"));
+    eventually("the file is ready", || async { ready.exists() }).await;
+    drop(client);
+    old.stop("immediate");
+    assert_eq!(old.control("Database cluster state"), "in production");
+    fs::write(old.data_dir().join("postgresql.auto.conf"), "").unwrap();
+    assert!(!archive.join(&wal).exists());
+    single_user::recover(&old.settings, &old.binaries, &Cancel::new()).await.unwrap();
+    assert!(archive.join(&wal).exists());
+    assert_eq!(old.control("Database cluster state"), "shut down");
+    old.start();
+    assert_eq!(old.connect().await.text("SELECT who FROM t").await, "old");
+}
+}
