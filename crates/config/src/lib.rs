@@ -44,6 +44,7 @@ pub mod reload;
 mod section;
 pub mod settings;
 mod unknown;
+pub mod validate;
 pub mod yaml;
 
 pub use control::ControlSettings;

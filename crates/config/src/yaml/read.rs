@@ -1,4 +1,8 @@
 //! From text to values, remembering where everything stands.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the events are another crate's, and all but a few are unexpected in each place"
+)]
 
 use std::borrow::Cow;
 use std::collections::HashMap;
