@@ -44,6 +44,10 @@ impl StoreError {
     }
 
     /// Nobody answered.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers hand in errors and literals alike, without a reference"
+    )]
     pub fn unreachable(operation: &'static str, why: impl ToString) -> Self {
         Self::new(operation, StoreErrorKind::Unreachable(why.to_string()))
     }

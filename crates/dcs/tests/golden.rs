@@ -1,5 +1,10 @@
 //! Recorded values of the reference: read, and written back as they were.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests are not exempt by themselves"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -30,8 +30,8 @@ impl Nodes {
             let limit = split.per_attempt;
             let request = |Target { mut client, .. }| async move { client.member_list().await };
             match self.attempt(url, limit, &request).await {
-                Ok(list) => {
-                    let members = list.members().iter();
+                Ok(answer) => {
+                    let members = answer.members().iter();
                     let urls = members.flat_map(|member| member.client_urls().iter().cloned());
                     self.use_members(urls.collect());
                     return Ok(());
@@ -65,7 +65,7 @@ impl Nodes {
         urls.sort();
         let mut known = self.order();
         known.sort();
-        if urls != known {
+        if urls != known || !self.has_discovered() {
             shuffle(&mut urls);
             self.replace(urls);
         }

@@ -28,10 +28,15 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let mut topology = Topology::new(&shared);
     loop {
         topology.renew_if_due(&shared).await;
-        let result = follow(&shared, &mut topology).await;
+        let begun = Instant::now();
+        let result = Box::pin(follow(&shared, &mut topology)).await;
         shared.set_stale();
         match result {
-            Ok(why) => tracing::debug!("following the store anew: {why}"),
+            Ok(Anew::Asked(why)) => {
+                tracing::debug!("following the store anew: {why}");
+                continue;
+            }
+            Ok(Anew::Ended(why)) => tracing::debug!("following the store anew: {why}"),
             Err(Broken::List(failure)) => {
                 tracing::error!("KVCache.run {failure}");
                 shared.note_failure(&failure);
@@ -42,7 +47,17 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 shared.note_failure(&failure);
             }
         }
+        // At once after a stream that lasted, but never in a tight circle.
+        sleep_until(begun + PAUSE).await;
     }
+}
+
+/// Why to list and open the stream anew.
+enum Anew {
+    /// Somebody wants it.
+    Asked(&'static str),
+    /// The server ended the stream.
+    Ended(&'static str),
 }
 
 enum Broken {
@@ -78,18 +93,20 @@ impl Topology {
 }
 
 /// One list and the stream after it. Ends when the stream must be opened anew.
-async fn follow(shared: &Shared, topology: &mut Topology) -> Result<&'static str, Broken> {
+async fn follow(shared: &Shared, topology: &mut Topology) -> Result<Anew, Broken> {
     let mut switches = shared.nodes.switches();
     let list = list(shared).await.map_err(Broken::List)?;
     let (list, revision) = list;
-    let (mut stream, url) = open(shared, revision + 1).await.map_err(Broken::Watch)?;
+    let (mut stream, url) = Box::pin(open(shared, revision + 1))
+        .await
+        .map_err(Broken::Watch)?;
     if switches.has_changed().unwrap_or(false) && shared.nodes.order().first() != Some(&url) {
         topology.is_due_now();
-        return Ok("another node was selected");
+        return Ok(Anew::Asked("another node was selected"));
     }
     switches.mark_unchanged();
     if !shared.replace(list, revision) {
-        return Ok("a write of ours is newer than the list");
+        return Ok(Anew::Ended("a write of ours is newer than the list"));
     }
     loop {
         tokio::select! {
@@ -98,20 +115,20 @@ async fn follow(shared: &Shared, topology: &mut Topology) -> Result<&'static str
                     .map_err(|error| Failure::of(&error))
                     .map_err(|failure| broken_stream(shared, &url, failure))?;
                 let Some(response) = response else {
-                    return Ok("the stream ended");
+                    return Ok(Anew::Ended("the stream ended"));
                 };
                 if response.canceled() {
                     tracing::info!("Watch request canceled");
-                    return Ok("the watch was canceled");
+                    return Ok(Anew::Ended("the watch was canceled"));
                 }
                 shared.nodes.judge(response.header()).map_err(Broken::Watch)?;
                 take_in(shared, &response);
             }
             _ = switches.changed() => {
                 topology.is_due_now();
-                return Ok("another node was selected");
+                return Ok(Anew::Asked("another node was selected"));
             }
-            () = shared.relist.notified() => return Ok("a condition did not hold"),
+            () = shared.relist.notified() => return Ok(Anew::Asked("a condition did not hold")),
             () = sleep_until(topology.due) => topology.renew_if_due(shared).await,
         }
     }
@@ -185,7 +202,7 @@ async fn open(shared: &Shared, from: i64) -> Result<(WatchStream, String), Failu
         return Err(Failure::Node("no nodes are known".to_owned()));
     };
     let limit = nodes.single_attempt();
-    let opened = match timeout(limit, open_on(shared, &url, from)).await {
+    let opened = match timeout(limit, Box::pin(open_on(shared, &url, from))).await {
         Ok(result) => result,
         Err(_) => Err(Failure::Node(format!("no answer within {limit:.1?}"))),
     };

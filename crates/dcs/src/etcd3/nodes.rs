@@ -31,6 +31,8 @@ struct State {
     clients: HashMap<String, Client>,
     guard: Guard,
     timings: Timings,
+    /// The ring holds what the cluster said, not only what was configured.
+    discovered: bool,
 }
 
 impl Nodes {
@@ -43,6 +45,7 @@ impl Nodes {
                 clients: HashMap::new(),
                 guard: Guard::default(),
                 timings,
+                discovered: false,
             }),
             switches: watch::Sender::new(0),
         }
@@ -93,12 +96,24 @@ impl Nodes {
         }
     }
 
-    /// A new list of nodes.
+    /// Whether the cluster has told its members before.
+    pub(super) fn has_discovered(&self) -> bool {
+        self.state().discovered
+    }
+
+    /// A new list of nodes. The first one says nothing about which node is in use: the clients
+    /// of a cluster spread over its nodes, whatever order they were configured in.
     pub(super) fn replace(&self, urls: Vec<String>) {
         let switched = {
             let mut state = self.state();
             state.clients.retain(|url, _| urls.contains(url));
-            let switched = state.ring.replace(urls);
+            let switched = if state.discovered {
+                state.ring.replace(urls)
+            } else {
+                state.ring = Ring::new(urls);
+                true
+            };
+            state.discovered = true;
             switched.then(|| state.ring.current().map(str::to_owned))
         };
         if let Some(url) = switched.flatten() {

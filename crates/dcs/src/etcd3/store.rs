@@ -54,8 +54,7 @@ impl Etcd3 {
         const OPERATION: &str = "connect to etcd";
         let nodes = Nodes::new(options, timings);
         let deadline = Instant::now() + timings.retry_timeout;
-        nodes
-            .discover(deadline)
+        Box::pin(nodes.discover(deadline))
             .await
             .map_err(|failure| failure.into_error(OPERATION))?;
         let is_member = identity.member.is_some();
@@ -67,8 +66,7 @@ impl Etcd3 {
             tasks: Mutex::new(JoinSet::new()),
         };
         if is_member {
-            store
-                .begin(timings)
+            Box::pin(store.begin(timings))
                 .await
                 .map_err(|failure| failure.into_error(OPERATION))?;
         }
@@ -170,6 +168,13 @@ impl Etcd3 {
             .await;
         match outcome.map_err(fail)? {
             Outcome::Done(revision) => Ok(Revision::new(revision)),
+            // A repeated write whose first answer was lost finds its own text. Nobody else
+            // writes just this text: what is repeated (`sync`) names its writer.
+            Outcome::Refused(Some(found))
+                if found.value == text && matches!(effort, Effort::Until(_)) =>
+            {
+                Ok(Revision::new(found.revision))
+            }
             Outcome::Refused(_) => Err(StoreError::lost_race(operation)),
         }
     }

@@ -35,6 +35,10 @@ pub struct Session {
 
 type Done = Result<(), StoreError>;
 
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "the errors are those of the trait's methods, which each one refers to"
+)]
 impl Session {
     /// A client; faults are set for its member name (`ctl` for the control tool).
     pub fn new(identity: &Identity, ttl: Duration) -> Self {

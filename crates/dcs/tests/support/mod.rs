@@ -84,7 +84,7 @@ impl Etcd {
                 _data: data,
             }),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                println!("skipped: etcd is not installed");
+                eprintln!("skipped: etcd is not installed");
                 None
             }
             Err(error) => panic!("could not start etcd: {error}"),
