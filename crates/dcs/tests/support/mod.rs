@@ -41,7 +41,7 @@ impl Etcd {
         let initial = initial.join(",");
         let mut nodes = Vec::new();
         for (index, (client, peer)) in addresses.into_iter().enumerate() {
-            nodes.push(Self::start(index, client, &peer, &initial)?);
+            nodes.push(Self::start(index, client, &peer, &initial, &[])?);
         }
         for node in &nodes {
             node.wait_until_it_serves().await;
@@ -54,7 +54,19 @@ impl Etcd {
         Self::cluster(1).await?.pop()
     }
 
-    fn start(index: usize, url: String, peer: &str, initial: &str) -> Option<Self> {
+    /// A cluster of one node that speaks TLS with these arguments; it may not serve yet.
+    pub(crate) fn secure(arguments: &[String]) -> Option<Self> {
+        let (url, peer) = (address().replace("http:", "https:"), address());
+        Self::start(0, url, &peer, &format!("n0={peer}"), arguments)
+    }
+
+    fn start(
+        index: usize,
+        url: String,
+        peer: &str,
+        initial: &str,
+        more: &[String],
+    ) -> Option<Self> {
         let data = TempDir::new().unwrap();
         let started = Command::new("etcd")
             .args(["--name", &format!("n{index}"), "--initial-cluster", initial])
@@ -73,6 +85,7 @@ impl Etcd {
             .args(["--heartbeat-interval", "100", "--election-timeout", "1000"])
             .arg("--data-dir")
             .arg(data.path())
+            .args(more)
             .env_clear()
             .stdout(Stdio::null())
             .stderr(Stdio::null())

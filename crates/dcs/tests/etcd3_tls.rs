@@ -1,0 +1,101 @@
+//! The etcd backend over TLS with certificates on both sides.
+#![cfg(feature = "etcd3")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests are not exempt by themselves"
+)]
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use patroni_core::MemberName;
+use patroni_dcs::etcd3::{Etcd3, Options};
+use patroni_dcs::{Identity, Store};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use support::{Etcd, TIMINGS, eventually, show_logs};
+use tempfile::TempDir;
+
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    folder: TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
+        Self {
+            issuer: Issuer::new(params, key),
+            folder,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Certificate and key for the local address, and a file with both.
+    fn issue(&self, name: &str) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let write = |kind: &str, text: String| {
+            fs::write(self.path(&format!("{name}.{kind}")), text).unwrap();
+        };
+        write("crt", certificate.pem());
+        write("key", key.serialize_pem());
+        write("both", certificate.pem() + &key.serialize_pem());
+    }
+}
+
+fn argument(name: &str, path: &Path) -> String {
+    format!("--{name}={}", path.display())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_are_shown_and_verified() {
+    show_logs();
+    let authority = Authority::new();
+    authority.issue("server");
+    authority.issue("client");
+    let Some(etcd) = Etcd::secure(&[
+        argument("cert-file", &authority.path("server.crt")),
+        argument("key-file", &authority.path("server.key")),
+        argument("trusted-ca-file", &authority.path("ca.pem")),
+        "--client-cert-auth".to_owned(),
+    ]) else {
+        return;
+    };
+    let identity = Identity {
+        base_path: "/service/demo".to_owned(),
+        member: Some(MemberName::new("a")),
+    };
+    let connect =
+        |options: &Options| Box::pin(Etcd3::connect(options.clone(), identity.clone(), TIMINGS));
+    let mut options = Options::new([etcd.url.as_str()]);
+    options.cacert = Some(authority.path("ca.pem"));
+    options.cert = Some(authority.path("client.crt"));
+    options.key = Some(authority.path("client.key"));
+    let store = eventually("etcd to serve", || async { connect(&options).await.ok() }).await;
+    store.acquire_leader().await.unwrap();
+    eventually("the lock", || async { store.load().await.ok()?.leader }).await;
+
+    options.key = None;
+    options.cert = Some(authority.path("client.both"));
+    connect(&options).await.expect("one file may hold both");
+    options.cert = None;
+    assert!(connect(&options).await.is_err(), "no client certificate");
+    options.cert = Some(authority.path("client.both"));
+    options.cacert = None;
+    assert!(
+        connect(&options).await.is_err(),
+        "an authority nobody knows"
+    );
+}
