@@ -47,6 +47,8 @@ pub mod etcd3;
 pub mod key;
 pub mod known;
 pub mod memory;
+#[cfg(feature = "raft")]
+pub mod raft;
 pub mod retry;
 pub mod store;
 pub mod wake;

@@ -1,0 +1,137 @@
+//! The store trait, over members and for observers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use patroni_core::{MemberName, Scope, SyncState};
+
+use super::world::World;
+use crate::raft::store::{RaftClient, RaftStore};
+use crate::raft::{Node, Options};
+use crate::store::{Identity, Store, Timings};
+
+const TIMINGS: Timings = Timings {
+    ttl: Duration::from_secs(3),
+    loop_wait: Duration::from_secs(1),
+    retry_timeout: Duration::from_secs(4),
+};
+
+fn identity(name: Option<&str>) -> Identity {
+    Identity::new("service", &Scope::new("demo"), name.map(MemberName::new))
+}
+
+fn store(node: Node, name: &str) -> Arc<dyn Store> {
+    Arc::new(RaftStore::over(node, identity(Some(name)), TIMINGS))
+}
+
+async fn three() -> (World, Vec<Arc<dyn Store>>) {
+    let mut world = World::running(3).await;
+    let nodes: Vec<Node> = world.nodes.iter_mut().filter_map(Option::take).collect();
+    let stores = nodes.into_iter().zip(["a", "b", "c"]);
+    let stores = stores.map(|(node, name)| store(node, name)).collect();
+    (world, stores)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lock_has_one_holder_until_it_expires() {
+    let (_world, stores) = three().await;
+    let [a, b, _] = &stores[..] else { panic!() };
+    a.acquire_leader().await.unwrap();
+    assert!(b.acquire_leader().await.unwrap_err().is_lost_race());
+    let cluster = b.load().await.unwrap();
+    let leader = cluster.leader.unwrap();
+    assert_eq!(leader.name.as_str(), "a");
+    a.update_leader(&leader).await.unwrap();
+    assert!(b.update_leader(&leader).await.unwrap_err().is_lost_race());
+    b.load().await.unwrap();
+    let began = Instant::now();
+    assert!(b.watch(Some(&leader), Duration::from_secs(10)).await);
+    assert!(began.elapsed() >= TIMINGS.ttl - Duration::from_millis(500));
+    b.acquire_leader().await.unwrap();
+    assert!(a.update_leader(&leader).await.unwrap_err().is_lost_race());
+    let leader = b.load().await.unwrap().leader.unwrap();
+    b.delete_leader(Some(&leader)).await.unwrap();
+    a.update_leader(&leader).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conditional_writes_compare_revisions() {
+    let (_world, stores) = three().await;
+    let state = SyncState::new(Some(MemberName::new("a")), 0, std::iter::empty().collect());
+    let first = stores[0].write_sync(&state, None).await.unwrap();
+    let second = stores[1].write_sync(&state, Some(&first)).await.unwrap();
+    assert_ne!(first, second);
+    let late = stores[2].write_sync(&state, Some(&first)).await;
+    assert!(late.unwrap_err().is_lost_race());
+    assert_eq!(stores[2].load().await.unwrap().sync.revision, Some(second));
+    stores[0].begin_initialize().await.unwrap();
+    assert!(
+        stores[1]
+            .begin_initialize()
+            .await
+            .unwrap_err()
+            .is_lost_race()
+    );
+    stores[0].delete_cluster().await.unwrap();
+    assert_eq!(stores[1].load().await.unwrap(), Default::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_between_two_calls_wakes_the_next_watch() {
+    let (_world, stores) = three().await;
+    let [a, b, _] = &stores[..] else { panic!() };
+    b.load().await.unwrap();
+    let config = serde_json::Map::new();
+    a.write_config(&config, None).await.unwrap();
+    assert!(b.watch(None, Duration::from_secs(5)).await);
+    b.load().await.unwrap();
+    assert!(!b.watch(None, Duration::from_millis(200)).await);
+    a.acquire_leader().await.unwrap();
+    assert!(b.watch(None, Duration::from_secs(5)).await);
+    let leader = b.load().await.unwrap().leader.unwrap();
+    a.update_leader(&leader).await.unwrap();
+    assert!(
+        !b.watch(Some(&leader), Duration::from_millis(300)).await,
+        "a renewal wakes nobody"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_observer_sees_and_writes_through_any_member() {
+    let (world, stores) = three().await;
+    stores[0].acquire_leader().await.unwrap();
+    let options = Options {
+        partner_addrs: world.addresses.clone(),
+        ..Options::default()
+    };
+    let observer = RaftClient::connect(options, identity(None), TIMINGS)
+        .await
+        .unwrap();
+    let cluster = observer.load().await.unwrap();
+    assert_eq!(cluster.leader_name().unwrap().as_str(), "a");
+    let config = serde_json::Map::new();
+    observer.write_config(&config, None).await.unwrap();
+    assert!(stores[1].load().await.unwrap().config.is_some());
+    assert!(observer.acquire_leader().await.is_err());
+    observer.load().await.unwrap();
+    stores[2].write_config(&config, None).await.unwrap();
+    assert!(observer.watch(None, Duration::from_secs(5)).await);
+    stores[0].close().await;
+    stores[0].load().await.unwrap_err();
+    assert!(observer.load().await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_majority_a_load_is_unreachable_and_not_old() {
+    let (_world, mut stores) = three().await;
+    let last = stores.pop().unwrap();
+    last.set_timings(Timings {
+        retry_timeout: Duration::from_secs(1),
+        ..TIMINGS
+    });
+    last.load().await.unwrap();
+    drop(stores);
+    let error = last.load().await.unwrap_err();
+    let unreachable = matches!(error.kind, crate::error::StoreErrorKind::Unreachable(_));
+    assert!(unreachable, "{error}");
+}
