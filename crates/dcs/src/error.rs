@@ -57,6 +57,11 @@ impl StoreError {
         Self::new(operation, StoreErrorKind::LostRace)
     }
 
+    /// Whether trying again cannot help: the store (or our own settings) says no.
+    pub fn is_final(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Denied(_))
+    }
+
     /// Whether the store answered that somebody else was first.
     pub fn is_lost_race(&self) -> bool {
         self.kind == StoreErrorKind::LostRace

@@ -39,6 +39,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod codec;
+pub mod connect;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod error;

@@ -48,6 +48,16 @@ impl Listen {
             port,
         })
     }
+
+    /// The host by which a process on this machine reaches the server over TCP.
+    pub fn local_host(&self) -> &str {
+        let everywhere =
+            |host: &String| matches!(host.as_str(), "*" | "localhost" | "0.0.0.0" | "127.0.0.1");
+        match self.hosts.first() {
+            Some(first) if !self.hosts.iter().any(everywhere) => first,
+            Some(_) | None => "localhost",
+        }
+    }
 }
 
 impl HostPort {

@@ -178,6 +178,12 @@ impl Postgresql {
         })
     }
 
+    /// The address that the member publishes: `connect_address`, else where it listens.
+    pub fn conn_url(&self) -> String {
+        let here = || HostPort { host: self.listen.local_host().to_owned(), port: self.listen.port };
+        self.url(&self.connect_address.clone().unwrap_or_else(here))
+    }
+
     /// `conn_url` or `proxy_url` for an address: `postgres://host:port/database`.
     pub fn url(&self, address: &HostPort) -> String {
         format!("postgres://{address}/{}", self.database)

@@ -1,0 +1,85 @@
+//! From a configured section to a connected store.
+
+use std::sync::Arc;
+
+use patroni_config::file::Dcs;
+#[cfg(any(feature = "etcd3", feature = "raft"))]
+use patroni_config::file::HostPort;
+#[cfg(feature = "etcd3")]
+use patroni_config::file::dcs::etcd::{Etcd, Protocol, Servers};
+#[cfg(feature = "raft")]
+use patroni_config::file::dcs::raft::Raft;
+
+use crate::error::{StoreError, StoreErrorKind};
+use crate::store::{Identity, Store, Timings};
+
+/// Connects once to the store that the configuration names. Without a member in the identity it
+/// is the connection of a control tool: it reads the newest state and holds no lease.
+///
+/// # Errors
+/// [`StoreError::is_final`] ones cannot be mended by trying again: wrong credentials, settings
+/// that do not fit, a store that this build does not contain. All others can.
+pub async fn connect(dcs: &Dcs, identity: Identity, timings: Timings) -> Result<Arc<dyn Store>, StoreError> {
+    match dcs {
+        #[cfg(feature = "etcd3")]
+        Dcs::Etcd3(section) => {
+            let options = etcd3_options(section)?;
+            Ok(Arc::new(crate::etcd3::Etcd3::connect(options, identity, timings).await?))
+        }
+        #[cfg(feature = "raft")]
+        Dcs::Raft(section) => {
+            let options = raft_options(section);
+            let store = if identity.member.is_some() {
+                crate::raft::RaftStore::start(options, identity, timings).await?
+            } else {
+                crate::raft::RaftClient::connect(options, identity, timings).await?
+            };
+            Ok(Arc::new(store))
+        }
+        other => Err(not_here(other.name())),
+    }
+}
+
+fn not_here(name: &str) -> StoreError {
+    let why = format!("this build has no store of the kind {name}; use etcd3 or raft");
+    StoreError::new("connect to the store", StoreErrorKind::Denied(why))
+}
+
+#[cfg(feature = "etcd3")]
+fn etcd3_options(section: &Etcd) -> Result<crate::etcd3::Options, StoreError> {
+    let texts = |servers: &[HostPort]| servers.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (hosts, is_proxy) = match &section.servers {
+        Some(Servers::Proxy(one)) => (texts(std::slice::from_ref(one)), true),
+        Some(Servers::Url(one) | Servers::Host(one)) => (texts(std::slice::from_ref(one)), false),
+        Some(Servers::Hosts(all)) => (texts(all), false),
+        None => {
+            let why = "etcd3: host, hosts, url or proxy is needed; srv alone is not supported yet".to_owned();
+            return Err(StoreError::new("connect to the store", StoreErrorKind::Denied(why)));
+        }
+    };
+    let mut options = crate::etcd3::Options::new(hosts);
+    options.protocol = match section.protocol {
+        Protocol::Http => crate::etcd3::Protocol::Http,
+        Protocol::Https => crate::etcd3::Protocol::Https,
+    };
+    options.username.clone_from(&section.username);
+    options.password.clone_from(&section.password);
+    options.cacert.clone_from(&section.cacert);
+    options.cert.clone_from(&section.cert);
+    options.key.clone_from(&section.key);
+    options.use_proxies = section.use_proxies || is_proxy;
+    Ok(options)
+}
+
+/// What a `raft` section means.
+#[cfg(feature = "raft")]
+pub fn raft_options(section: &Raft) -> crate::raft::Options {
+    let text = |address: &HostPort| address.to_string();
+    crate::raft::Options {
+        self_addr: section.self_addr.as_ref().map(text),
+        bind_addr: section.bind_addr.as_ref().map(text),
+        partner_addrs: section.partner_addrs.iter().map(text).collect(),
+        data_dir: section.data_dir.clone(),
+        password: section.password.clone(),
+    }
+}
