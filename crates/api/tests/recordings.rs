@@ -1,5 +1,6 @@
 //! The recorded life of a reference cluster: every health code, every status document and every
 //! cluster document is computed again from what the recording tells.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use patroni_api::wire::{
     health,
 };
 use patroni_config::Dynamic;
+use patroni_config::dynamic::StandbyCluster;
 use patroni_core::failover::ScheduledAt;
 use patroni_core::server::PendingParameter;
 use patroni_core::{
@@ -40,15 +42,15 @@ impl Case {
             MemberName::new(patroni("name")),
         );
         snapshot.set_dynamic(&dynamic(&case["config"]));
-        let later = Some(now + Duration::from_secs(20));
+        let later = now + Duration::from_secs(20);
         let recorded_lock = case["lock"].as_bool();
         if recorded_lock.unwrap_or(doc["role"] == "primary") {
-            snapshot.lock_until = later;
+            snapshot.lock_until = Some(later);
         }
         snapshot.paused = doc.get("pause").is_some();
         snapshot.standby_cluster |= doc["role"] == "standby_leader";
         if doc.get("failsafe_mode_is_active").is_some() {
-            snapshot.failsafe_until = later;
+            snapshot.failsafe_until = Some(later);
         }
         snapshot.dcs_last_seen = doc["dcs_last_seen"].as_i64().unwrap();
         snapshot.tags = Tags::new(map(&doc["tags"]));
@@ -77,7 +79,7 @@ impl Case {
                 .any(|flag| doc.get(*flag).is_some());
             snapshot.view = Some(CachedView {
                 cluster: Arc::new(view(me, unlocked, listed)),
-                until: later.unwrap(),
+                until: later,
                 other_groups: Arc::new([]),
             });
         }
@@ -154,11 +156,11 @@ fn facts(doc: &Value, behind: u64) -> ServerFacts {
     let streams = doc["replication_state"] == "streaming";
     let row = ServerRow {
         postmaster_start_time: text(&doc["postmaster_start_time"]),
-        server_version: doc["server_version"].as_u64().unwrap() as u32,
+        server_version: u32::try_from(doc["server_version"].as_u64().unwrap()).unwrap(),
         in_recovery: received.is_some(),
         timeline: doc["timeline"]
             .as_u64()
-            .and_then(|n| Timeline::new(n as u32)),
+            .and_then(|n| Timeline::new(u32::try_from(n).unwrap())),
         flushed: lsn("location").unwrap_or_default(),
         received,
         replayed: lsn("replayed_location").map(|lsn| Lsn::new(lsn.bytes() - behind)),
@@ -176,7 +178,7 @@ fn facts(doc: &Value, behind: u64) -> ServerFacts {
                 client_addr: text(&row["client_addr"]),
                 state: text(&row["state"]).unwrap(),
                 sync_state: text(&row["sync_state"]).unwrap(),
-                sync_priority: row["sync_priority"].as_i64().unwrap() as i32,
+                sync_priority: i32::try_from(row["sync_priority"].as_i64().unwrap()).unwrap(),
             })
             .collect(),
     };
@@ -299,7 +301,7 @@ fn every_recorded_cluster_document_follows() {
             let leads = role.ends_with("leader");
             let member = member(object, leads);
             match role.as_str() {
-                "standby_leader" => settings.standby_cluster = Some(Default::default()),
+                "standby_leader" => settings.standby_cluster = Some(StandbyCluster::default()),
                 "sync_standby" | "quorum_standby" => {
                     standbys.insert(member.name.clone());
                 }

@@ -1,0 +1,6 @@
+//! Server and client on real sockets.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod fake;
+mod server;
+mod tls;
