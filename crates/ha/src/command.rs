@@ -244,6 +244,9 @@ pub struct StartRequest {
     pub restart: bool,
     /// No callback at all: a new cluster is being bootstrapped.
     pub bootstrap: bool,
+    /// The node ran before in another role: only `on_role_change`, after the attempt and
+    /// whatever came of it.
+    pub role_change: bool,
 }
 
 /// Where the leader's PostgreSQL is.

@@ -78,6 +78,8 @@ pub enum Job {
     Promote,
     /// Restart on request.
     Restart(RestartConditions),
+    /// The daemon ends: leave in order. It runs alone, after everything else was ended.
+    Shutdown,
 }
 
 /// What a graceful demotion was asked by.
@@ -138,6 +140,7 @@ impl fmt::Display for Job {
             } => f.write_str("demoting to a standby cluster"),
             Self::Promote => f.write_str("promote"),
             Self::Restart(_) => f.write_str("restart"),
+            Self::Shutdown => f.write_str("shutdown"),
         }
     }
 }
@@ -193,4 +196,11 @@ pub enum Effect {
     Rewind(crate::memory::RewindState),
     /// The hook refused the promotion.
     PrePromoteFailed,
+    /// A start was ordered: its end is to be judged by the next cycles.
+    Recovering {
+        /// The limit of this start, when it has one of its own.
+        start_timeout: Option<Duration>,
+    },
+    /// The time of asking to be released as synchronous standby is over.
+    LeftSync,
 }

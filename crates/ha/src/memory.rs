@@ -1,6 +1,12 @@
 //! What the core remembers from one cycle to the next.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use patroni_core::{Cluster, Lsn, MemberName, Moment, SlotName};
 use serde::{Deserialize, Serialize};
+
+use crate::job::Effect;
 
 /// How far the question "have my data diverged from the leader's?" is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,4 +24,148 @@ pub enum RewindState {
     Success,
     /// A rewind failed.
     Failed,
+}
+
+impl RewindState {
+    /// A rewind was tried since the last reset, whatever came of it.
+    pub const fn was_executed(self) -> bool {
+        matches!(self, Self::Success | Self::Failed)
+    }
+}
+
+/// Everything that lives longer than one cycle. It starts empty with the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The moment of the last outcome.
+    pub last_moment: Moment,
+    /// Whether and how long this node may act as leader.
+    pub lease: Lease,
+    /// The last view that had a leader: its members take part in the race.
+    pub old_view: Option<Cluster>,
+    /// A valid identity of this cluster was seen in the store by this daemon.
+    pub seen_identity: bool,
+    /// The last cycle was paused.
+    pub was_paused: bool,
+    /// A start was ordered; its end is judged in the next cycle.
+    pub recovering: bool,
+    /// A new cluster is being bootstrapped here.
+    pub bootstrap: BootstrapPhase,
+    /// Divergence and rewinding.
+    pub rewind: RewindState,
+    /// When crash recovery in single-user mode was tried, until a start succeeds.
+    pub crash_recovery_tried: Option<Moment>,
+    /// The time limit of a requested restart, while it starts.
+    pub start_timeout: Option<Duration>,
+    /// The hook refused the promotion; the lock is still to be given back.
+    pub pre_promote_failed: bool,
+    /// When the lock was given back because of the hook.
+    pub backing_off_since: Option<Moment>,
+    /// Who of the synchronous standbys has caught up.
+    pub sync: SyncMemory,
+    /// When each member slot was last wanted by a present member.
+    pub last_seen: BTreeMap<SlotName, Moment>,
+    /// We ask to be released as synchronous standby.
+    pub leaving_sync: bool,
+    /// Until when this primary runs on in failsafe mode.
+    pub failsafe_until: Option<Moment>,
+    /// The failsafe members as last read from the store.
+    pub failsafe_members: Option<BTreeMap<MemberName, String>>,
+    /// Positions that members told while they accepted the failsafe announcement.
+    pub failsafe_positions: BTreeMap<SlotName, Lsn>,
+    /// The warning about quorum mode was given.
+    pub warned_quorum: bool,
+}
+
+/// The right to act as leader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lease {
+    /// The lock was not ours, or is known to be lost.
+    #[default]
+    None,
+    /// The lock was ours by a request sent `ttl` before this moment. After it nothing is known.
+    Until(Moment),
+    /// The lock was ours until the store showed it free at this moment, without our doing.
+    /// Others may have led since; see the race of a running primary.
+    Lapsed(Moment),
+}
+
+impl Lease {
+    /// Whether it lasts.
+    pub fn is_valid(self, now: Moment) -> bool {
+        match self {
+            Self::None | Self::Lapsed(_) => false,
+            Self::Until(end) => now < end,
+        }
+    }
+
+    /// For how long it has been over, when it ran out without being given up.
+    pub fn over_for(self, now: Moment) -> Option<Duration> {
+        match self {
+            Self::None => None,
+            Self::Until(end) => (now >= end).then(|| now.since(end)),
+            Self::Lapsed(since) => Some(now.since(since)),
+        }
+    }
+}
+
+/// How far the bootstrap of a new cluster is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BootstrapPhase {
+    /// None is going on.
+    #[default]
+    None,
+    /// The data directory is being made, or PostgreSQL comes up on it.
+    Creating,
+    /// Roles and scripts.
+    PostInit,
+    /// All of it is done, and the cluster can be announced.
+    Ready,
+    /// Something failed.
+    Failed,
+}
+
+/// What is remembered of `synchronous_standby_names`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncMemory {
+    /// The value in effect when it was last looked at.
+    pub names: String,
+    /// Our position when it last changed.
+    pub changed_at: Lsn,
+    /// Listed standbys (lower case) known to have caught up.
+    pub ready: BTreeSet<String>,
+}
+
+impl Memory {
+    /// The moment of the last outcome.
+    pub const fn now(&self) -> Moment {
+        self.last_moment
+    }
+
+    /// Whether this node may act as leader at `now`.
+    pub fn is_leader(&self, now: Moment) -> bool {
+        self.lease.is_valid(now)
+    }
+
+    /// Carries out what a long task left to remember.
+    pub(crate) fn apply(&mut self, effect: &Effect, ttl: Duration) {
+        match effect {
+            Effect::LockReleased => self.lease = Lease::None,
+            Effect::LockHeld { sent_at } => self.lease = Lease::Until(*sent_at + ttl),
+            Effect::CheckDivergence => self.mark_check(),
+            Effect::Rewind(state) => self.rewind = *state,
+            Effect::PrePromoteFailed => self.pre_promote_failed = true,
+            Effect::Recovering { start_timeout } => {
+                self.recovering = true;
+                self.start_timeout = *start_timeout;
+            }
+            Effect::LeftSync => self.leaving_sync = false,
+        }
+    }
+
+    /// A divergence check is due, unless the need for a rewind is known already.
+    pub(crate) fn mark_check(&mut self) {
+        if self.rewind != RewindState::Need {
+            self.rewind = RewindState::Check;
+        }
+    }
 }

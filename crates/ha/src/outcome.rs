@@ -133,6 +133,8 @@ pub struct LeaderInspection {
     pub timeline: Timeline,
     /// The end of each earlier timeline; `None` when the leader did not deliver its history.
     pub history: Option<Vec<(Timeline, Lsn)>>,
+    /// The lines of that history as the leader sent them, for the log; same order and number.
+    pub lines: Vec<String>,
 }
 
 /// Why a leader could not be inspected.

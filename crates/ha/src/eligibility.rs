@@ -1,0 +1,278 @@
+//! Who could lead: every "no" has a typed reason.
+
+use std::fmt;
+
+use patroni_core::{FailoverRequest, Lsn, MemberName, Timeline};
+use serde::{Deserialize, Serialize};
+
+use crate::command::Peer;
+use crate::context::Cx;
+use crate::observation::PeerAnswer;
+use crate::replay::Asked;
+use crate::sentence::{Action, NameList, Text};
+
+/// A node that was looked at and not found fit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Which node.
+    pub name: MemberName,
+    /// Why.
+    pub reason: Ineligible,
+}
+
+/// Why a node may not become the leader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ineligible {
+    /// It gave the lock back because of its hook, not long ago.
+    BackingOff,
+    /// Its server is still starting.
+    Starting,
+    /// The cluster is paused.
+    Paused,
+    /// Paused, and its data belong to another cluster.
+    OtherCluster,
+    /// It is on an older timeline than the cluster.
+    TimelineBehind {
+        /// Its timeline.
+        timeline: Timeline,
+        /// The cluster's.
+        cluster: Timeline,
+    },
+    /// Its timeline is not known, and matters.
+    TimelineUnknown,
+    /// `nofailover`
+    NotAllowed,
+    /// It needs a watchdog and has none.
+    NoWatchdog,
+    /// It is not in the failsafe topology.
+    NotInFailsafe,
+    /// It is not synchronous.
+    NotSynchronous,
+    /// It lags more than allowed.
+    Lags {
+        /// By so many bytes.
+        lag_bytes: u64,
+        /// The limit.
+        limit_bytes: i64,
+    },
+    /// It has not received all that it must have.
+    NotReached {
+        /// Its position.
+        at: Lsn,
+        /// The position to reach.
+        target: Lsn,
+    },
+    /// It does not answer.
+    Unreachable(String),
+    /// Another primary is alive.
+    PrimaryAlive(MemberName),
+    /// Another node has more.
+    PeerAhead {
+        /// Who.
+        name: MemberName,
+        /// Its position.
+        theirs: Lsn,
+        /// Ours.
+        mine: Lsn,
+    },
+    /// Another node has as much and a higher priority.
+    PeerPreferred(MemberName),
+    /// Too few of the quorum answered.
+    NoQuorum {
+        /// Votes.
+        votes: i64,
+        /// Needed.
+        needed: usize,
+    },
+    /// Somebody else was asked for.
+    NotTheCandidate(MemberName),
+    /// It was asked to go, and others can take over.
+    FormerLeader,
+    /// Its lease ran out while it did not run, and others may have gone on without it.
+    Superseded(String),
+}
+
+impl fmt::Display for Ineligible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BackingOff => f.write_str("backing off after a failed pre-promote script"),
+            Self::Starting => f.write_str("still starting"),
+            Self::Paused => f.write_str("paused"),
+            Self::OtherCluster => f.write_str("of another cluster"),
+            Self::TimelineBehind { timeline, cluster } => {
+                write!(f, "on timeline {timeline}, behind {cluster}")
+            }
+            Self::TimelineUnknown => f.write_str("on an unknown timeline"),
+            Self::NotAllowed => f.write_str("not allowed to promote"),
+            Self::NoWatchdog => f.write_str("not watchdog capable"),
+            Self::NotInFailsafe => f.write_str("not in the failsafe topology"),
+            Self::NotSynchronous => f.write_str("not synchronous"),
+            Self::Lags {
+                lag_bytes,
+                limit_bytes,
+            } => write!(f, "lagging by {lag_bytes} bytes (limit {limit_bytes})"),
+            Self::NotReached { at, target } => write!(f, "at {at}, before {target}"),
+            Self::Unreachable(_) => f.write_str("not reachable"),
+            Self::PrimaryAlive(name) => write!(f, "facing the living primary {name}"),
+            Self::PeerAhead { name, theirs, mine } => {
+                write!(f, "at {mine}, behind {name} at {theirs}")
+            }
+            Self::PeerPreferred(name) => write!(f, "less preferred than {name}"),
+            Self::NoQuorum { votes, needed } => write!(f, "short of votes ({votes} of {needed})"),
+            Self::NotTheCandidate(name) => write!(f, "not the candidate {name}"),
+            Self::FormerLeader => f.write_str("the leader that was asked to go"),
+            Self::Superseded(why) => write!(f, "possibly superseded: {why}"),
+        }
+    }
+}
+
+/// What makes the answer of a peer useless for a promotion, whatever its position.
+pub(crate) fn limitation(answer: &PeerAnswer) -> Option<Ineligible> {
+    match &answer.reply {
+        Err(error) => Some(Ineligible::Unreachable(error.clone())),
+        Ok(status) if status.tags.nofailover() => Some(Ineligible::NotAllowed),
+        Ok(status) if status.watchdog_failed => Some(Ineligible::NoWatchdog),
+        Ok(_) => None,
+    }
+}
+
+/// Whether a position lags more than allowed behind the last one the leader published.
+pub(crate) fn lag(cx: &Cx<'_>, position: Lsn) -> Option<Ineligible> {
+    let lag_bytes = position.lag_behind(cx.view.status.optime);
+    let limit_bytes = cx.settings.maximum_lag_on_failover;
+    let too_much = i128::from(lag_bytes) > i128::from(limit_bytes);
+    // A position ahead of the published one has no lag, not even against a negative limit.
+    (too_much && lag_bytes > 0).then_some(Ineligible::Lags {
+        lag_bytes,
+        limit_bytes,
+    })
+}
+
+/// The members with an address to ask at, except this node.
+pub(crate) fn askable(cx: &Cx<'_>) -> Vec<Peer> {
+    cx.view
+        .members
+        .iter()
+        .filter(|member| !cx.is_me(&member.name))
+        .filter_map(|member| {
+            Some(Peer {
+                name: member.name.clone(),
+                api_url: member.data.api_url()?.to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// What an automatic or requested change of leader looks for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Search {
+    /// A candidate must have reached this; `None` means the usual lag rule.
+    pub(crate) target: Option<Lsn>,
+    /// A candidate that is known to be unfit.
+    pub(crate) excluded: Option<MemberName>,
+}
+
+/// The members that may take over from this node by the view alone.
+pub(crate) fn candidates(cx: &mut Cx<'_>, search: &Search) -> Vec<Peer> {
+    let request: Option<FailoverRequest> =
+        cx.view.failover_request().map(|key| key.request.clone());
+    let action = Action::of(request.as_ref());
+    let asked = request.as_ref().and_then(|r| r.candidate.clone());
+    let synchronous = cx.sync_active() && action != Action::ManualFailover;
+    let mut peers = askable(cx);
+    peers.retain(|peer| {
+        let allowed = cx
+            .view
+            .member(&peer.name)
+            .is_some_and(|member| !member.data.tags().nofailover());
+        let chosen = match (&search.excluded, &asked) {
+            (Some(excluded), _) => peer.name != *excluded,
+            (None, Some(asked)) => peer.name == *asked,
+            (None, None) => true,
+        };
+        allowed && chosen && (!synchronous || cx.view.sync.has_standby(&peer.name))
+    });
+    if peers.is_empty() {
+        match asked {
+            Some(candidate) if synchronous && !cx.view.sync.has_standby(&candidate) => {
+                let standbys = NameList::of(&cx.view.sync.standbys);
+                cx.say(Text::CandidateNotSync {
+                    title: action.title().to_owned(),
+                    candidate,
+                    standbys,
+                });
+            }
+            Some(_) | None => cx.say(Text::CandidatesEmpty { action }),
+        }
+    }
+    peers
+}
+
+/// Whether somebody else could take over now: the question before every step down.
+pub(crate) fn failover_possible(cx: &mut Cx<'_>, search: &Search) -> Asked<bool> {
+    let peers = candidates(cx, search);
+    any_fit(cx, peers, search.target)
+}
+
+/// Whether one of these peers is reachable, allowed to lead and far enough.
+pub(crate) fn any_fit(cx: &mut Cx<'_>, peers: Vec<Peer>, target: Option<Lsn>) -> Asked<bool> {
+    let answers = cx.ask_peers(peers)?;
+    let mut good = 0_usize;
+    for answer in answers {
+        match unfit(cx, &answer, target) {
+            None => good += 1,
+            Some(reason) => {
+                let name = answer.name;
+                cx.refused.push(Refusal { name, reason });
+            }
+        }
+    }
+    let named = cx
+        .view
+        .failover_request()
+        .is_some_and(|key| key.request.candidate.is_some());
+    let quorum = cx.view.sync.quorum;
+    if good > 0 && cx.sync_active() && cx.quorum_mode() && !named && good - 1 < quorum {
+        cx.say(Text::QuorumUnreachable { quorum });
+        return Ok(false);
+    }
+    Ok(good > 0)
+}
+
+/// Why the answer of a candidate disqualifies it, said aloud.
+fn unfit(cx: &mut Cx<'_>, answer: &PeerAnswer, target: Option<Lsn>) -> Option<Ineligible> {
+    let name = answer.name.clone();
+    if let Some(reason) = limitation(answer) {
+        cx.say(Text::MemberIs {
+            name,
+            reason: reason.to_string(),
+        });
+        return Some(reason);
+    }
+    let status = answer.reply.as_ref().ok()?;
+    let behind = match target {
+        Some(target) if status.position < target => Some(Ineligible::NotReached {
+            at: status.position,
+            target,
+        }),
+        Some(_) => None,
+        None => lag(cx, status.position),
+    };
+    if behind.is_some() {
+        cx.say(Text::MemberLags { name });
+        return behind;
+    }
+    if !cx.settings.check_timeline {
+        return None;
+    }
+    let (timeline, cluster) = (status.timeline?, cx.view.timeline()?);
+    if timeline >= cluster {
+        return None;
+    }
+    cx.say(Text::MemberTimelineBehind {
+        name,
+        timeline,
+        cluster,
+    });
+    Some(Ineligible::TimelineBehind { timeline, cluster })
+}

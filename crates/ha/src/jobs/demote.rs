@@ -1,0 +1,159 @@
+//! Stepping down in order (HA contract 14): stop, give the lock to a node that has everything,
+//! come back as a standby.
+//!
+//! No sleep stands between the last write and the next primary: the candidates are asked as
+//! soon as the control file says `shut down`, again in short steps while the last record is on
+//! its way to them, and the lock is given back the moment one of them has it.
+
+use std::time::Duration;
+
+use patroni_core::{Leader, Lsn, Role, Upstream};
+
+use super::{ended, start};
+use crate::command::{StopMode, StopRequest, Until};
+use crate::context::Cx;
+use crate::eligibility;
+use crate::job::{DemotePlan, DemoteReason, Effect, JobEnd};
+use crate::memory::RewindState;
+use crate::outcome::ShutdownPoint;
+use crate::replay::Asked;
+use crate::rules::race::TIME_FOR_OTHERS;
+use crate::rules::{demote, follow, rewind};
+use crate::sentence::Text;
+
+/// First pause between two questions to the candidates; it grows up to the last one.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// The longest pause between two questions.
+const LAST_PAUSE: Duration = Duration::from_millis(50);
+/// How often the candidates are asked before the stop is simply waited for: about two seconds.
+const MOST_QUESTIONS: usize = 45;
+
+pub(super) fn run(
+    cx: &mut Cx<'_>,
+    reason: DemoteReason,
+    judged: Option<Leader>,
+    plan: &DemotePlan,
+) -> Asked<JobEnd> {
+    let mode = match reason {
+        DemoteReason::Switchover | DemoteReason::Failover => "graceful",
+        DemoteReason::DemoteCluster => "demote-cluster",
+    };
+    cx.say(Text::Demoting {
+        mode: mode.to_owned(),
+    });
+    cx.effects.push(Effect::CheckDivergence);
+    cx.mark_check();
+    let timeout = match reason {
+        DemoteReason::Switchover | DemoteReason::Failover => cx.stop_timeout(),
+        DemoteReason::DemoteCluster => None,
+    };
+    let point = shut_down(cx, reason, timeout)?;
+    let mut released = false;
+    if let Some(point) = point {
+        // All WAL is written and nobody can write more: the safe point.
+        cx.watchdog_disable()?;
+        cx.set_role(Role::Demoted)?;
+        if somebody_has(cx, plan, point.checkpoint)? {
+            released = release(cx, judged.clone(), reason, point)?;
+        }
+    }
+    if !wait_for_exit(cx, timeout)? {
+        return Ok(ended(false));
+    }
+    cx.watchdog_disable()?;
+    cx.set_role(Role::Demoted)?;
+    if !released && reason != DemoteReason::DemoteCluster {
+        // The last WAL sender ends only after its standby confirmed the last record.
+        if let Some(point) = point {
+            somebody_has_now(cx, plan, point.checkpoint)?;
+            released = release(cx, judged, reason, point)?;
+        } else {
+            released = cx.release_judged(judged, None)?;
+            cx.effects.push(Effect::LockReleased);
+        }
+    }
+    if released {
+        cx.wait_for_store(TIME_FOR_OTHERS)?;
+    }
+    come_back(cx, reason, released)
+}
+
+fn shut_down(
+    cx: &mut Cx<'_>,
+    reason: DemoteReason,
+    timeout: Option<Duration>,
+) -> Asked<Option<ShutdownPoint>> {
+    let outcome = cx.stop(StopRequest {
+        mode: StopMode::Fast,
+        checkpoint: reason != DemoteReason::DemoteCluster,
+        until: Until::ShutDownState,
+        timeout,
+        restart: false,
+    })?;
+    Ok(outcome.shutdown.filter(|_| outcome.stopped))
+}
+
+fn wait_for_exit(cx: &mut Cx<'_>, timeout: Option<Duration>) -> Asked<bool> {
+    let outcome = cx.stop(StopRequest {
+        mode: StopMode::Fast,
+        checkpoint: false,
+        until: Until::Exit,
+        timeout,
+        restart: false,
+    })?;
+    Ok(outcome.stopped)
+}
+
+/// Asks until a candidate has the shutdown checkpoint, for a bounded time.
+fn somebody_has(cx: &mut Cx<'_>, plan: &DemotePlan, target: Lsn) -> Asked<bool> {
+    if plan.candidates.is_empty() {
+        return Ok(false);
+    }
+    let mut pause = FIRST_PAUSE;
+    for _ in 0..MOST_QUESTIONS {
+        if somebody_has_now(cx, plan, target)? {
+            return Ok(true);
+        }
+        cx.wait(pause)?;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+    Ok(false)
+}
+
+fn somebody_has_now(cx: &mut Cx<'_>, plan: &DemotePlan, target: Lsn) -> Asked<bool> {
+    eligibility::any_fit(cx, plan.candidates.clone(), Some(target))
+}
+
+/// The published position is that of the record before the shutdown checkpoint when nothing
+/// but a WAL switch lies between: a standby that lacks only the checkpoint record lacks nothing.
+fn release(
+    cx: &mut Cx<'_>,
+    judged: Option<Leader>,
+    reason: DemoteReason,
+    point: ShutdownPoint,
+) -> Asked<bool> {
+    let at = match reason {
+        DemoteReason::Switchover | DemoteReason::Failover => point.previous,
+        DemoteReason::DemoteCluster => point.checkpoint,
+    };
+    cx.effects.push(Effect::LockReleased);
+    cx.release_judged(judged, Some(at))
+}
+
+fn come_back(cx: &mut Cx<'_>, reason: DemoteReason, released: bool) -> Asked<JobEnd> {
+    let seen = cx.try_reload()?;
+    demote::clear_sync_names(cx)?;
+    let due = rewind::needed(cx)?;
+    cx.effects.push(Effect::Rewind(cx.memory.rewind));
+    if due && cx.memory.rewind == RewindState::Need {
+        return Ok(JobEnd::Success);
+    }
+    let upstream = if seen { follow::upstream(cx) } else { None };
+    let role = if reason == DemoteReason::DemoteCluster && !released {
+        Role::StandbyLeader
+    } else {
+        Role::Replica
+    };
+    let outcome = cx.start(demote::as_standby(upstream.unwrap_or(Upstream::None), role))?;
+    Ok(start::end_of(&outcome))
+}

@@ -1,0 +1,51 @@
+//! Becoming primary (HA contract 13, step 4). The lock was held when this was ordered; the
+//! cycles that run beside it keep it, and cancel this task if they lose it before the hook ended.
+
+use patroni_core::Role;
+
+use super::ended;
+use crate::command::CallbackEvent;
+use crate::context::Cx;
+use crate::job::{Effect, JobEnd};
+use crate::memory::RewindState;
+use crate::outcome::HookOutcome;
+use crate::replay::Asked;
+use crate::sentence::Text;
+
+pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
+    match cx.pre_promote()? {
+        HookOutcome::NotConfigured | HookOutcome::Exited(Some(0)) => {}
+        HookOutcome::Exited(_) => {
+            cx.effects.push(Effect::PrePromoteFailed);
+            return Ok(ended(false));
+        }
+        HookOutcome::Cancelled => {
+            cx.say(Text::PromoteCancelled);
+            return Ok(JobEnd::Cancelled);
+        }
+    }
+    // The hook may have taken longer than the lease lasts.
+    if !still_leads(cx)? {
+        cx.say(Text::PromoteCancelled);
+        return Ok(JobEnd::Cancelled);
+    }
+    cx.effects.push(Effect::Rewind(RewindState::Initial));
+    if !cx.promote()? {
+        return Ok(ended(false));
+    }
+    cx.run_callback(CallbackEvent::RoleChange)?;
+    if cx.wait_production(cx.settings.loop_wait)? {
+        cx.set_role(Role::Primary)?;
+        cx.start_checkpoint()?;
+    }
+    Ok(JobEnd::Success)
+}
+
+/// The lease that this task began with lasts, or a new look at the store shows the lock ours:
+/// the cycles beside this task extend it without its knowing.
+fn still_leads(cx: &mut Cx<'_>) -> Asked<bool> {
+    if cx.is_leader() {
+        return Ok(true);
+    }
+    Ok(cx.try_reload()? && cx.has_lock())
+}

@@ -1,0 +1,45 @@
+//! A new copy in place of the present data (HA contract 23).
+
+use patroni_core::Upstream;
+
+use super::{bootstrap, ended};
+use crate::command::{CloneSource, WipeReason};
+use crate::context::Cx;
+use crate::job::{Effect, JobEnd};
+use crate::memory::RewindState;
+use crate::replay::Asked;
+
+pub(super) fn run(
+    cx: &mut Cx<'_>,
+    source: &CloneSource,
+    upstream: &Upstream,
+    diverged: bool,
+) -> Asked<JobEnd> {
+    let outcome = cx.stop_immediately(Some(cx.settings.retry_timeout))?;
+    if !outcome.stopped {
+        return Ok(ended(false));
+    }
+    cx.watchdog_disable()?;
+    cx.effects.push(Effect::Rewind(RewindState::Initial));
+    let why = if diverged {
+        WipeReason::Diverged
+    } else {
+        WipeReason::Reinitialize
+    };
+    if !cx.remove_data_dir(why)? {
+        return Ok(ended(false));
+    }
+    let message = match source {
+        CloneSource::Member { from, .. } => {
+            let leads = cx.view.leader_name() == Some(&from.name);
+            let kind = if leads { "leader" } else { "replica" };
+            format!("from {kind} '{}'", from.name)
+        }
+        CloneSource::Remote => "clone from remote member".to_owned(),
+        CloneSource::Nobody => "(without leader)".to_owned(),
+    };
+    if !bootstrap::copy(cx, source, &message)? {
+        return Ok(ended(false));
+    }
+    bootstrap::follow_first(cx, upstream)
+}

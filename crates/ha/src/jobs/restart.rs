@@ -1,0 +1,100 @@
+//! Restarts: on request, and for recovery settings that need one (HA contract 23).
+
+use std::time::Duration;
+
+use patroni_core::{Role, State, Upstream};
+
+use super::{ended, start};
+use crate::command::{StartRequest, StopMode, StopRequest, Until};
+use crate::context::Cx;
+use crate::job::{Effect, JobEnd};
+use crate::observation::RestartConditions;
+use crate::outcome::StartOutcome;
+use crate::replay::Asked;
+use crate::rules::restart;
+use crate::sentence::Text;
+use crate::sync;
+
+/// A restart that somebody asked for.
+pub(super) fn run(cx: &mut Cx<'_>, conditions: &RestartConditions) -> Asked<JobEnd> {
+    let (role, version) = (cx.server.role, cx.server.major_version);
+    let pending = !cx.server.pending_restart.is_empty();
+    if let Some(unmet) = restart::unmet(conditions, role, version, pending) {
+        cx.say(Text::NotRestarting {
+            why: unmet.text().to_owned(),
+        });
+        return Ok(JobEnd::Cancelled);
+    }
+    sync::leave(cx)?;
+    let left = cx.memory.leaving_sync;
+    let timeout = conditions
+        .timeout
+        .or(Some(cx.settings.primary_start_timeout));
+    cx.effects.push(Effect::Recovering {
+        start_timeout: conditions.timeout,
+    });
+    let upstream = if role == Role::Primary {
+        Upstream::None
+    } else {
+        crate::rules::follow::upstream(cx).unwrap_or(Upstream::None)
+    };
+    let end = stop_and_start(cx, role, upstream, timeout, false)?;
+    if left {
+        cx.effects.push(Effect::LeftSync);
+    }
+    Ok(end)
+}
+
+/// New recovery settings that only a restart brings into effect.
+pub(super) fn follow(cx: &mut Cx<'_>, upstream: &Upstream) -> Asked<JobEnd> {
+    let leads = matches!(upstream, Upstream::Remote { leading: true, .. });
+    let role = if leads {
+        Role::StandbyLeader
+    } else {
+        Role::Replica
+    };
+    let changes = cx.server.callback_ran && cx.server.role != role;
+    stop_and_start(cx, role, upstream.clone(), None, changes)
+}
+
+fn stop_and_start(
+    cx: &mut Cx<'_>,
+    role: Role,
+    upstream: Upstream,
+    timeout: Option<Duration>,
+    role_change: bool,
+) -> Asked<JobEnd> {
+    cx.set_state(State::Restarting)?;
+    let stopped = cx.stop(StopRequest {
+        mode: StopMode::Fast,
+        checkpoint: true,
+        until: Until::Exit,
+        timeout: cx.stop_timeout(),
+        restart: true,
+    })?;
+    if !stopped.stopped {
+        return restart_failed(cx);
+    }
+    let outcome = cx.start(StartRequest {
+        role,
+        upstream,
+        timeout,
+        restart: true,
+        bootstrap: false,
+        role_change,
+    })?;
+    if let StartOutcome::Failed(_) = outcome
+        && !cx.server.state.is_starting()
+    {
+        return restart_failed(cx);
+    }
+    Ok(start::end_of(&outcome))
+}
+
+fn restart_failed(cx: &mut Cx<'_>) -> Asked<JobEnd> {
+    cx.say(Text::RestartFailed {
+        state: cx.server.state.to_string(),
+    });
+    cx.set_state(State::RestartFailed)?;
+    Ok(ended(false))
+}

@@ -1,0 +1,101 @@
+//! The end of the daemon (HA contract 27): leave in order, hand the lock over.
+
+use patroni_core::Lsn;
+
+use super::ended;
+use crate::command::{StopMode, StopRequest, Until};
+use crate::context::Cx;
+use crate::eligibility::{self, Search};
+use crate::job::{Effect, JobEnd};
+use crate::outcome::ShutdownPoint;
+use crate::replay::Asked;
+use crate::sentence::Text;
+use crate::sync;
+use std::time::Duration;
+
+/// Between two questions to the candidates.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often the candidates are asked while PostgreSQL writes its last files.
+const MOST_QUESTIONS: usize = 20;
+
+pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
+    if cx.paused() {
+        cx.say(Text::ShutdownPaused);
+        return Ok(JobEnd::Success);
+    }
+    let leads = cx.has_lock();
+    sync::leave(cx)?;
+    let mut point = None;
+    let mut released = false;
+    if leads && cx.is_running() {
+        point = shut_down(cx)?;
+        if let Some(point) = point {
+            cx.watchdog_disable()?;
+            if somebody_has(cx, point.checkpoint)? {
+                released = release(cx, Some(point))?;
+            }
+        }
+    }
+    if !exit(cx)? {
+        let watchdog = if cx.watchdog_active && leads {
+            " Leaving watchdog running."
+        } else {
+            ""
+        };
+        cx.say(Text::ShutdownFailed {
+            watchdog: watchdog.to_owned(),
+        });
+        return Ok(ended(false));
+    }
+    cx.watchdog_disable()?;
+    if leads && !released {
+        release(cx, point)?;
+    } else {
+        cx.touch_member()?;
+    }
+    Ok(JobEnd::Success)
+}
+
+fn shut_down(cx: &mut Cx<'_>) -> Asked<Option<ShutdownPoint>> {
+    let outcome = cx.stop(StopRequest {
+        mode: StopMode::Fast,
+        checkpoint: false,
+        until: Until::ShutDownState,
+        timeout: cx.stop_timeout(),
+        restart: false,
+    })?;
+    Ok(outcome.shutdown.filter(|_| outcome.stopped))
+}
+
+fn exit(cx: &mut Cx<'_>) -> Asked<bool> {
+    if !cx.is_running() {
+        return Ok(true);
+    }
+    let outcome = cx.stop(StopRequest {
+        mode: StopMode::Fast,
+        checkpoint: false,
+        until: Until::Exit,
+        timeout: cx.stop_timeout(),
+        restart: false,
+    })?;
+    Ok(outcome.stopped)
+}
+
+fn somebody_has(cx: &mut Cx<'_>, target: Lsn) -> Asked<bool> {
+    let peers = eligibility::candidates(cx, &Search::default());
+    if peers.is_empty() {
+        return Ok(false);
+    }
+    for _ in 0..MOST_QUESTIONS {
+        if eligibility::any_fit(cx, peers.clone(), Some(target))? {
+            return Ok(true);
+        }
+        cx.wait(PAUSE)?;
+    }
+    Ok(false)
+}
+
+fn release(cx: &mut Cx<'_>, point: Option<ShutdownPoint>) -> Asked<bool> {
+    cx.effects.push(Effect::LockReleased);
+    cx.release_leader(point.map(|point| point.previous))
+}

@@ -1,0 +1,247 @@
+//! The decision table of a cycle (HA contract 4): first match ends it.
+
+pub(crate) mod bootstrap;
+pub(crate) mod busy;
+pub(crate) mod demote;
+pub(crate) mod failover;
+pub(crate) mod follow;
+pub(crate) mod identity;
+pub(crate) mod leader;
+pub(crate) mod pause;
+pub(crate) mod promote;
+pub(crate) mod race;
+pub(crate) mod recovery;
+pub(crate) mod reinit;
+pub(crate) mod restart;
+pub(crate) mod rewind;
+pub(crate) mod starting;
+pub(crate) mod store_down;
+
+use patroni_core::server::DataDir;
+use patroni_core::{Role, State};
+
+use crate::command::CallbackEvent;
+use crate::context::Cx;
+use crate::job::{Job, JobEnd, JobReport};
+use crate::memory::{BootstrapPhase, Lease, RewindState};
+use crate::observation::Observation;
+use crate::replay::{Asked, Halt};
+use crate::sentence::Text;
+use crate::verdict::{CycleResult, Exit};
+
+/// The end of the decision: the result, and whether the daemon must end.
+pub(crate) type Decided = (CycleResult, Option<Exit>);
+
+/// Runs the whole cycle up to its result, including what follows every result.
+pub(crate) fn cycle(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
+    remember_finished(cx, &obs.finished);
+    match decide(cx, obs) {
+        Ok(decided) => {
+            end(cx)?;
+            Ok(decided)
+        }
+        Err(Halt::StoreFailed) => Ok((store_down::store_down(cx, obs)?, None)),
+        Err(halt) => Err(halt),
+    }
+}
+
+/// Row Z: what happens after every result that the store answered.
+fn end(cx: &mut Cx<'_>) -> Asked<()> {
+    if cx.is_leader() {
+        cx.memory.failsafe_until = None;
+    }
+    cx.touch_member()?;
+    Ok(())
+}
+
+/// What long tasks left behind.
+fn remember_finished(cx: &mut Cx<'_>, finished: &[JobReport]) {
+    for report in finished {
+        for effect in &report.effects {
+            cx.memory.apply(effect, cx.settings.ttl);
+        }
+        let failed = report.end != JobEnd::Success;
+        match &report.job {
+            Job::Bootstrap | Job::BootstrapStandbyLeader if failed => {
+                cx.memory.bootstrap = BootstrapPhase::Failed;
+            }
+            Job::PostBootstrap => {
+                cx.memory.bootstrap = if failed {
+                    BootstrapPhase::Failed
+                } else {
+                    BootstrapPhase::Ready
+                };
+            }
+            Job::Bootstrap
+            | Job::BootstrapStandbyLeader
+            | Job::Clone { .. }
+            | Job::CrashRecovery
+            | Job::Rewind(_)
+            | Job::Reinitialize { .. }
+            | Job::StartPrimary { .. }
+            | Job::StartReplica { .. }
+            | Job::RestartFollow { .. }
+            | Job::Demote { .. }
+            | Job::Promote
+            | Job::Restart(_)
+            | Job::Shutdown => {}
+        }
+    }
+}
+
+/// Rows A1 to A19.
+fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
+    load(cx, obs)?;
+    if cx.paused() {
+        cx.watchdog_disable()?;
+        cx.memory.was_paused = true;
+    } else if cx.memory.was_paused {
+        pause::resume(cx)?;
+    }
+    if cx.view.member(cx.me()).is_none() {
+        cx.touch_member()?;
+    }
+    if cx.has_lock() {
+        identity::restore_keys(cx, obs)?;
+    }
+    if let Some(running) = &obs.executor {
+        return Ok((busy::busy(cx, running)?, None));
+    }
+    if let Some(result) = starting::starting(cx, obs)? {
+        return Ok((result, None));
+    }
+    if cx.memory.bootstrap != BootstrapPhase::None {
+        return bootstrap::post_bootstrap(cx, obs);
+    }
+    if cx.memory.recovering
+        && let Some(result) = recovery::after_start(cx)?
+    {
+        return Ok((result, None));
+    }
+    if cx.node.store_is_raft && cx.memory.recovering && cx.view.is_unlocked() {
+        return Ok((CycleResult::StartedAsSecondary, None));
+    }
+    match cx.server.data_dir.clone() {
+        DataDir::Present => {}
+        DataDir::Empty => return Ok((no_data(cx, None)?, None)),
+        DataDir::Inaccessible(error) => return Ok((no_data(cx, Some(error))?, None)),
+    }
+    if let Some(decided) = identity::judge(cx)? {
+        return Ok(decided);
+    }
+    if !cx.is_running() {
+        cx.say(Text::PostgresqlNotRunning);
+        if cx.paused()
+            && let Some(result) = pause::not_running(cx)?
+        {
+            return Ok((result, None));
+        }
+        if matches!(cx.server.state, State::Running | State::Starting) {
+            cx.set_state(State::Crashed)?;
+        }
+        return Ok((recovery::recover(cx)?, None));
+    }
+    let result = lead_or_follow(cx, obs)?;
+    afterwards(cx)?;
+    Ok((result, None))
+}
+
+/// Rows A1 and A2: the snapshot to judge.
+fn load(cx: &mut Cx<'_>, obs: &Observation) -> Asked<()> {
+    match &obs.store {
+        Ok(view) => {
+            cx.see(view.clone());
+            crate::failsafe::inject(cx, obs);
+            crate::slots::note_present(cx);
+            Ok(())
+        }
+        Err(_) => {
+            cx.view = cx.memory.old_view.clone().unwrap_or_default();
+            cx.say(Text::StoreUnreachable);
+            Err(Halt::StoreFailed)
+        }
+    }
+}
+
+/// Rows A17 and A18.
+fn lead_or_follow(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
+    look_again_after_a_freeze(cx)?;
+    cx.has_lock();
+    if cx.view.is_unlocked() {
+        return race::race(cx, obs);
+    }
+    let result = leader::leader_exists(cx, obs)?;
+    if cx.executor_free()
+        && let Some(restarting) = restart::scheduled(cx, obs)?
+    {
+        return Ok(restarting);
+    }
+    Ok(result)
+}
+
+/// The lease ran out without being given up: this process did not run, or ran very slowly. The
+/// snapshot may be as old as that, so it is read anew before it is judged.
+fn look_again_after_a_freeze(cx: &mut Cx<'_>) -> Asked<()> {
+    let now = cx.now();
+    if let Lease::Until(_) = cx.memory.lease
+        && let Some(over) = cx.memory.lease.over_for(now)
+        && !cx.paused()
+    {
+        cx.say(Text::LeaseRanOut {
+            seconds: over.as_secs(),
+        });
+        cx.reload()?;
+    }
+    Ok(())
+}
+
+/// Row A12: nothing to run on.
+fn no_data(cx: &mut Cx<'_>, error: Option<String>) -> Asked<CycleResult> {
+    cx.set_role(Role::Uninitialized)?;
+    if cx.is_running() {
+        cx.stop_immediately(Some(cx.settings.retry_timeout))?;
+    }
+    cx.watchdog_disable()?;
+    if cx.has_lock() {
+        cx.release_leader(None)?;
+        let what = if error.is_some() {
+            "not accessible"
+        } else {
+            "empty"
+        };
+        return Ok(CycleResult::ReleasedWithoutData {
+            what: what.to_owned(),
+        });
+    }
+    if let Some(error) = error {
+        return Ok(CycleResult::DataInaccessible { error });
+    }
+    if cx.paused() {
+        return Ok(CycleResult::EmptyWhilePaused);
+    }
+    bootstrap::bootstrap(cx)
+}
+
+/// Row A19: slots and the first callback.
+fn afterwards(cx: &mut Cx<'_>) -> Asked<()> {
+    let promoting = matches!(cx.scheduled, Some(Job::Promote));
+    if !(cx.executor_free() || promoting) || cx.server.state.is_starting() || !cx.is_running() {
+        return Ok(());
+    }
+    crate::slots::sync_slots(cx)?;
+    if !cx.server.callback_ran {
+        if !promoting && !cx.is_primary() {
+            cx.mark_check();
+        }
+        cx.run_callback(CallbackEvent::Start)?;
+    }
+    Ok(())
+}
+
+/// The rewind state that a good start resets.
+pub(crate) fn forget_success(cx: &mut Cx<'_>) {
+    cx.memory.crash_recovery_tried = None;
+    if cx.memory.rewind == RewindState::Success {
+        cx.memory.rewind = RewindState::Initial;
+    }
+}

@@ -1,0 +1,159 @@
+//! An empty data directory: make a cluster, or copy one (HA contract 6).
+
+use patroni_core::sync_names::SyncKind;
+use patroni_core::{Role, State, SyncNames, Upstream};
+
+use crate::command::{CallbackEvent, CloneSource};
+use crate::context::Cx;
+use crate::job::Job;
+use crate::memory::{BootstrapPhase, RewindState};
+use crate::observation::Observation;
+use crate::replay::Asked;
+use crate::rules::{Decided, follow, reinit};
+use crate::sentence::Text;
+use crate::verdict::{CycleResult, Exit};
+
+/// Rows B1 to B4.
+pub(crate) fn bootstrap(cx: &mut Cx<'_>) -> Asked<CycleResult> {
+    let unlocked = cx.view.is_unlocked();
+    if unlocked
+        && cx.view.initialize.is_none()
+        && !cx.node.tags.nofailover()
+        && cx.node.may_bootstrap
+    {
+        return new_cluster(cx);
+    }
+    if let Some(source) = reinit::source(cx) {
+        return clone(cx, source.from, source.message, source.upstream);
+    }
+    let announced = cx.view.initialize.as_deref() != Some("");
+    if unlocked && cx.node.can_clone_without_leader && announced {
+        let upstream = follow::upstream(cx).unwrap_or(Upstream::None);
+        let message = "(without leader)".to_owned();
+        return clone(cx, CloneSource::Nobody, message, upstream);
+    }
+    Ok(if cx.in_standby_cluster() {
+        CycleResult::WaitingForStandbyLeader
+    } else {
+        CycleResult::WaitingForLeader
+    })
+}
+
+fn new_cluster(cx: &mut Cx<'_>) -> Asked<CycleResult> {
+    if !cx.begin_initialize()? {
+        return Ok(CycleResult::NoInitializeLock);
+    }
+    let (job, result) = if cx.in_standby_cluster() {
+        (
+            Job::BootstrapStandbyLeader,
+            CycleResult::BootstrappingStandbyLeader,
+        )
+    } else {
+        (Job::Bootstrap, CycleResult::Bootstrapping)
+    };
+    match cx.schedule(job)? {
+        Ok(()) => {
+            cx.memory.bootstrap = BootstrapPhase::Creating;
+            Ok(result)
+        }
+        Err(action) => {
+            cx.cancel_initialize()?;
+            Ok(CycleResult::InProgress { action })
+        }
+    }
+}
+
+fn clone(
+    cx: &mut Cx<'_>,
+    source: CloneSource,
+    message: String,
+    upstream: Upstream,
+) -> Asked<CycleResult> {
+    cx.memory.rewind = RewindState::Initial;
+    let job = Job::Clone {
+        source,
+        message: message.clone(),
+        upstream,
+    };
+    Ok(match cx.schedule(job)? {
+        Ok(()) => CycleResult::Cloning { source: message },
+        Err(action) => CycleResult::InProgress { action },
+    })
+}
+
+/// Row A10: the data directory is made; bring the cluster to life, or clean up.
+pub(crate) fn post_bootstrap(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
+    let failed = cx.memory.bootstrap == BootstrapPhase::Failed;
+    if failed || !cx.is_running() || cx.server.state == State::CustomBootstrapFailed {
+        return give_up(cx);
+    }
+    if cx.in_standby_cluster() {
+        return announce(cx, obs);
+    }
+    match cx.memory.bootstrap {
+        BootstrapPhase::Ready => announce(cx, obs),
+        BootstrapPhase::None
+        | BootstrapPhase::Creating
+        | BootstrapPhase::PostInit
+        | BootstrapPhase::Failed => bring_to_life(cx),
+    }
+}
+
+fn bring_to_life(cx: &mut Cx<'_>) -> Asked<Decided> {
+    if cx.status().is_none_or(|status| status.in_recovery()) {
+        return Ok((CycleResult::WaitingForRecovery, None));
+    }
+    cx.set_role(Role::Primary)?;
+    Ok(match cx.schedule(Job::PostBootstrap)? {
+        Ok(()) => {
+            cx.memory.bootstrap = BootstrapPhase::PostInit;
+            (CycleResult::RunningPostBootstrap, None)
+        }
+        Err(action) => (CycleResult::InProgress { action }, None),
+    })
+}
+
+/// The order matters: identity, configuration, lock.
+fn announce(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
+    if !cx.watchdog_activate()? {
+        cx.say(Text::WatchdogStopsBootstrap);
+        return give_up(cx);
+    }
+    if !cx.in_standby_cluster() {
+        cx.start_checkpoint()?;
+    }
+    let Some(id) = cx.system_id().cloned() else {
+        return give_up(cx);
+    };
+    cx.set_system_id(id)?;
+    cx.memory.seen_identity = true;
+    cx.write_config(obs.config_in_memory.clone(), None)?;
+    cx.take_leader()?;
+    if cx.settings.is_synchronous() {
+        let names = if cx.settings.synchronous_mode_strict {
+            SyncNames::any_standby(SyncKind::Priority)
+        } else {
+            SyncNames::off()
+        };
+        cx.set_sync_names(names)?;
+    }
+    cx.memory.bootstrap = BootstrapPhase::None;
+    cx.run_callback(CallbackEvent::Start)?;
+    Ok((CycleResult::Initialized, None))
+}
+
+/// Leaves no half cluster behind that somebody could join.
+fn give_up(cx: &mut Cx<'_>) -> Asked<Decided> {
+    cx.say(Text::RemovingInitialize);
+    cx.cancel_initialize()?;
+    cx.stop_immediately(Some(cx.settings.retry_timeout))?;
+    cx.watchdog_disable()?;
+    cx.move_data_dir_aside()?;
+    cx.memory.bootstrap = BootstrapPhase::None;
+    let exit = Exit {
+        code: 1,
+        message: CycleResult::BootstrapFailed.to_string(),
+        leave_server: false,
+    };
+    Ok((CycleResult::BootstrapFailed, Some(exit)))
+}

@@ -1,0 +1,79 @@
+//! A long task runs (HA contract 9): keep the lock for it, or end it when the lock is lost.
+
+use crate::context::Cx;
+use crate::eligibility::{self, Search};
+use crate::job::{Job, RunningJob};
+use crate::memory::BootstrapPhase;
+use crate::replay::Asked;
+use crate::rules::demote::{self, Mode};
+use crate::sentence::Text;
+use crate::verdict::CycleResult;
+
+/// Row A8.
+pub(crate) fn busy(cx: &mut Cx<'_>, running: &RunningJob) -> Asked<CycleResult> {
+    let action = running.job.to_string();
+    let had_lock = cx.has_lock();
+    // A task that gives the lock back by itself must not find it taken again by its own node:
+    // what the newest view shows is not extended once the lease was ended on purpose.
+    if had_lock && cx.update_leader(None)? {
+        return with_lock(cx, running, action);
+    }
+    let bootstrapping = cx.memory.bootstrap != BootstrapPhase::None;
+    if !bootstrapping && !cx.paused() {
+        if running.job == Job::Promote && !running.committed {
+            cx.cancel_job(action)?;
+            return Ok(CycleResult::LostBeforePromote);
+        }
+        if cx.is_primary() && !steps_down_already(&running.job) {
+            return lost(cx, running, action);
+        }
+    }
+    if cx.view.is_unlocked() {
+        cx.say(Text::NotHealthyEnough);
+    }
+    Ok(CycleResult::InProgress { action })
+}
+
+fn with_lock(cx: &mut Cx<'_>, running: &RunningJob, action: String) -> Asked<CycleResult> {
+    let took = cx.now().since(running.since);
+    if running.job == Job::CrashRecovery
+        && took > cx.settings.primary_start_timeout
+        && eligibility::failover_possible(cx, &Search::default())?
+    {
+        cx.say(Text::RecoveryTakesTooLong);
+        cx.cancel_job(action)?;
+        demote::demote(cx, Mode::Immediate)?;
+        return Ok(CycleResult::RecoveryTerminated);
+    }
+    Ok(CycleResult::LockUpdatedDuring { action })
+}
+
+/// The lock is lost while this node is primary: the task must not outlive the leadership.
+fn lost(cx: &mut Cx<'_>, running: &RunningJob, action: String) -> Asked<CycleResult> {
+    cx.say(Text::DemotingPrimaryDuring {
+        action: action.clone(),
+    });
+    let name = running.job.to_string();
+    cx.cancel_job(name)?;
+    cx.requery()?;
+    demote::demote(cx, Mode::ImmediateNoLock)?;
+    Ok(CycleResult::LostDuring { action })
+}
+
+/// Tasks that stop the server as their first act: a second demotion beside them would fight
+/// with the first about the same process.
+pub(crate) fn steps_down_already(job: &Job) -> bool {
+    match job {
+        Job::Demote { .. } | Job::Rewind(_) | Job::Reinitialize { .. } | Job::Shutdown => true,
+        Job::Bootstrap
+        | Job::BootstrapStandbyLeader
+        | Job::Clone { .. }
+        | Job::PostBootstrap
+        | Job::CrashRecovery
+        | Job::StartPrimary { .. }
+        | Job::StartReplica { .. }
+        | Job::RestartFollow { .. }
+        | Job::Promote
+        | Job::Restart(_) => false,
+    }
+}

@@ -1,0 +1,91 @@
+//! Somebody holds the lock (HA contract 11).
+
+use patroni_core::MemberName;
+
+use crate::context::Cx;
+use crate::observation::Observation;
+use crate::publish;
+use crate::replay::Asked;
+use crate::rules::demote::{self, Mode};
+use crate::rules::follow::{self, Texts};
+use crate::rules::{failover, promote};
+use crate::sentence::Text;
+use crate::verdict::CycleResult;
+
+/// Row A18: lead with the lock, follow without it.
+pub(crate) fn leader_exists(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
+    if !cx.has_lock() {
+        let me = cx.me().clone();
+        let leader = cx.view.leader_name().cloned();
+        let texts = following(cx, me, leader.unwrap_or_else(|| MemberName::new("")));
+        return follow::follow(cx, texts, false);
+    }
+    if cx.paused()
+        && !cx.is_primary()
+        && let Some(result) = paused_without_primary(cx)?
+    {
+        return Ok(result);
+    }
+    let status = publish::status(cx);
+    if cx.update_leader(status)? {
+        return lead(cx, obs);
+    }
+    cx.say(Text::FailedToUpdateLock);
+    if !cx.is_primary() {
+        return Ok(CycleResult::NotPromotingWithoutLock);
+    }
+    if cx.paused() {
+        return Ok(CycleResult::ContinuePrimaryPaused);
+    }
+    demote::demote(cx, Mode::ImmediateNoLock)?;
+    Ok(CycleResult::DemotedForLock)
+}
+
+/// The lock was just extended.
+fn lead(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
+    if let Some(result) = failover::on_leader(cx, obs)? {
+        return Ok(result);
+    }
+    if publish::needs_checkpoint(cx) {
+        cx.start_checkpoint()?;
+    }
+    if cx.in_standby_cluster() {
+        return follow::follow_as_standby_leader(cx, CycleResult::PromotedStandbyLeaderWithLock);
+    }
+    let me = cx.me().clone();
+    promote::promote(
+        cx,
+        CycleResult::Leader { me },
+        CycleResult::PromotedWithLock,
+    )
+}
+
+/// Paused, with the lock on a node that is no primary.
+fn paused_without_primary(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
+    let wanted = cx
+        .view
+        .failover_request()
+        .and_then(|key| key.request.candidate.clone());
+    if wanted.is_some_and(|name| cx.is_me(&name)) {
+        return Ok(Some(CycleResult::WaitingToPromote));
+    }
+    if cx.in_standby_cluster() {
+        return Ok(None);
+    }
+    cx.release_leader(None)?;
+    Ok(Some(CycleResult::ReleasedNotPrimary))
+}
+
+fn following(cx: &Cx<'_>, me: MemberName, leader: MemberName) -> Texts {
+    if cx.in_standby_cluster() {
+        Texts {
+            demoted: CycleResult::NoRealPrimaryInStandbyCluster,
+            following: CycleResult::FollowingStandbyLeader { me, leader },
+        }
+    } else {
+        Texts {
+            demoted: CycleResult::DemotingWithoutLock,
+            following: CycleResult::Following { me, leader },
+        }
+    }
+}

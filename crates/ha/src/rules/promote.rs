@@ -1,0 +1,63 @@
+//! Being primary with the lock held, or becoming it (HA contract 13).
+
+use patroni_core::Role;
+
+use crate::context::Cx;
+use crate::job::Job;
+use crate::replay::Asked;
+use crate::rules::demote::{self, Mode};
+use crate::sentence::Text;
+use crate::verdict::CycleResult;
+use crate::{history, sync};
+
+/// Goes on as primary with the text `heartbeat`, or starts the promotion with the text
+/// `promoted`. Called only with the lock confirmed in this cycle.
+pub(crate) fn promote(
+    cx: &mut Cx<'_>,
+    heartbeat: CycleResult,
+    promoted: CycleResult,
+) -> Asked<CycleResult> {
+    if !cx.paused()
+        && let Some(result) = gates(cx)?
+    {
+        return Ok(result);
+    }
+    if cx.is_primary() {
+        cx.set_role(Role::Primary)?;
+        sync::process(cx)?;
+        history::publish(cx)?;
+        return Ok(heartbeat);
+    }
+    if matches!(cx.server.role, Role::Primary | Role::Promoted) {
+        sync::process(cx)?;
+        return Ok(heartbeat);
+    }
+    if !sync::before_promote(cx)? {
+        return Ok(CycleResult::PostponingPromotion);
+    }
+    cx.memory.failsafe_until = None;
+    if let Err(old) = cx.schedule(Job::Promote)? {
+        return Ok(CycleResult::InProgress { action: old });
+    }
+    Ok(promoted)
+}
+
+/// What may forbid to lead although the lock is held.
+fn gates(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
+    if !cx.watchdog_activate()? {
+        if cx.is_primary() {
+            demote::demote(cx, Mode::Immediate)?;
+            return Ok(Some(CycleResult::WatchdogDemotes));
+        }
+        cx.release_leader(None)?;
+        return Ok(Some(CycleResult::WatchdogForbids));
+    }
+    if cx.memory.pre_promote_failed {
+        cx.memory.pre_promote_failed = false;
+        cx.say(Text::ReleasingAfterPrePromote);
+        cx.release_leader(None)?;
+        cx.memory.backing_off_since = Some(cx.now());
+        return Ok(Some(CycleResult::PrePromoteFailed));
+    }
+    Ok(None)
+}

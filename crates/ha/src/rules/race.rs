@@ -1,0 +1,507 @@
+//! No leader: may this node become it? (HA contract 10)
+
+use std::collections::BTreeSet;
+
+use patroni_core::{FailoverRequest, MemberName};
+
+use crate::command::Peer;
+use crate::context::Cx;
+use crate::eligibility::{self, Ineligible, Refusal, Search};
+use crate::observation::{Observation, PeerAnswer};
+use crate::replay::Asked;
+use crate::rules::follow::{self, Texts};
+use crate::rules::promote;
+use crate::sentence::{Action, Text};
+use crate::verdict::CycleResult;
+
+/// The race: take the free lock, or follow who will.
+pub(crate) fn race(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
+    if let Err(reason) = healthiest(cx, obs)? {
+        let name = cx.me().clone();
+        cx.refused.push(Refusal { name, reason });
+        return stand_back(cx);
+    }
+    if !cx.acquire_leader()? {
+        return follow::follow(
+            cx,
+            Texts {
+                demoted: CycleResult::DemotedWithoutLock,
+                following: CycleResult::FollowingWithoutLock,
+            },
+            true,
+        );
+    }
+    won(cx)
+}
+
+/// The lock is ours: clean up the request, look again, and act as the leader.
+fn won(cx: &mut Cx<'_>) -> Asked<CycleResult> {
+    if let Some(key) = cx.view.failover_request().cloned() {
+        let both = key.request.leader.is_some() && key.request.candidate.is_some();
+        if cx.paused() && both {
+            cx.say(Text::UpdatingFailoverKey);
+            let request = FailoverRequest {
+                candidate: key.request.candidate,
+                ..FailoverRequest::default()
+            };
+            cx.write_failover(request, Some(key.revision))?;
+        } else {
+            cx.say(Text::CleaningFailoverKeyAfterLock);
+            cx.write_failover(FailoverRequest::default(), None)?;
+        }
+    }
+    cx.reload()?;
+    if cx.in_standby_cluster() {
+        return follow::follow_as_standby_leader(cx, CycleResult::PromotedStandbyLeaderByRace);
+    }
+    promote::promote(
+        cx,
+        CycleResult::AcquiredAsLeader,
+        CycleResult::PromotedByRace,
+    )
+}
+
+/// Not fit to lead: leave the lock to others.
+fn stand_back(cx: &mut Cx<'_>) -> Asked<CycleResult> {
+    let nofailover = cx.node.tags.nofailover();
+    let asked = cx
+        .view
+        .failover_request()
+        .is_some_and(|key| key.request.candidate.is_some());
+    if asked || (nofailover && !cx.paused()) {
+        cx.mark_check();
+        cx.wait_for_store(TIME_FOR_OTHERS)?;
+    }
+    let texts = if nofailover {
+        Texts {
+            demoted: CycleResult::DemotingNotAllowed,
+            following: CycleResult::FollowingNotAllowed,
+        }
+    } else {
+        Texts {
+            demoted: CycleResult::DemotingNotHealthiest,
+            following: CycleResult::FollowingNotHealthiest,
+        }
+    };
+    // The lock is free in the judged view; whom to follow shows only in a new one.
+    follow::follow(cx, texts, true)
+}
+
+/// How long others get to take the lock before this node looks again.
+pub(crate) const TIME_FOR_OTHERS: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Whether this node is the healthiest, in the order of the contract (10.1).
+pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(), Ineligible>> {
+    if let Some(since) = cx.memory.backing_off_since {
+        if cx.now().since(since) < cx.settings.ttl {
+            cx.say(Text::BackingOff);
+            return Ok(Err(Ineligible::BackingOff));
+        }
+        cx.memory.backing_off_since = None;
+    }
+    let nofailover = cx.node.tags.nofailover();
+    let request = cx.view.failover_request().map(|key| key.request.clone());
+    if cx.paused()
+        && !nofailover
+        && let Some(request) = &request
+        && request.scheduled_at.is_none()
+        && let Some(decided) = requested(cx, request)?
+    {
+        return Ok(decided);
+    }
+    if cx.server.state.is_starting() {
+        return Ok(Err(Ineligible::Starting));
+    }
+    if cx.is_primary() {
+        return running_primary(cx);
+    }
+    if cx.paused() {
+        return Ok(Err(Ineligible::Paused));
+    }
+    if nofailover {
+        return Ok(Err(Ineligible::NotAllowed));
+    }
+    if let Some(request) = &request {
+        let me = cx.me().clone();
+        if request.leader.is_some() && cx.sync_active() && !cx.view.sync.has_member(&me) {
+            return Ok(Err(Ineligible::NotSynchronous));
+        }
+        if let Some(decided) = requested(cx, request)? {
+            return Ok(decided);
+        }
+    }
+    if obs.watchdog.required && !obs.watchdog.usable {
+        cx.say(Text::WatchdogNotUsable);
+        return Ok(Err(Ineligible::NoWatchdog));
+    }
+    let me = cx.me().clone();
+    let mut peers = known_peers(cx);
+    if cx.settings.failsafe_mode
+        && let Some(topology) = cx.view.failsafe.clone()
+        && !topology.is_empty()
+    {
+        if !topology.contains_key(&me) {
+            return Ok(Err(Ineligible::NotInFailsafe));
+        }
+        for (name, api_url) in topology {
+            if !peers.iter().any(|peer| peer.name == name) && name != me {
+                peers.push(Peer { name, api_url });
+            }
+        }
+    }
+    if cx.sync_active() && !cx.quorum_mode() {
+        if !cx.view.sync.has_member(&me) {
+            return Ok(Err(Ineligible::NotSynchronous));
+        }
+        peers.retain(|peer| cx.view.sync.has_member(&peer.name));
+    }
+    compare_with_peers(cx, peers, CheckLag::Yes)
+}
+
+/// A running primary retakes a free lock, unless the cluster went on without it.
+fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
+    if cx.paused() {
+        let mine = match cx.view.initialize.as_deref() {
+            None | Some("") => true,
+            Some(cluster) => cx.system_id().is_some_and(|id| id.as_str() == cluster),
+        };
+        return Ok(if mine {
+            Ok(())
+        } else {
+            Err(Ineligible::OtherCluster)
+        });
+    }
+    if let (Some(mine), Some(cluster)) = (cx.timeline(), cx.view.timeline())
+        && mine < cluster
+    {
+        cx.say(Text::PrimaryTimelineBehind { mine, cluster });
+        return Ok(Err(Ineligible::TimelineBehind {
+            timeline: mine,
+            cluster,
+        }));
+    }
+    superseded(cx)
+}
+
+/// The lease ran out while this primary did not run (it was frozen, or cut off). Another node
+/// may have led meanwhile and left traces other than the lock: a published position beyond ours,
+/// a living primary, a peer on a later timeline. With any of them the lock stays untouched.
+fn superseded(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
+    let now = cx.now();
+    if cx.memory.lease.over_for(now).is_none() {
+        return Ok(Ok(()));
+    }
+    let refuse = |cx: &mut Cx<'_>, why: String| {
+        cx.say(Text::Superseded { why: why.clone() });
+        Ok(Err(Ineligible::Superseded(why)))
+    };
+    let (published, mine) = (cx.view.status.optime, cx.position());
+    if published > mine && cx.status().is_some() {
+        return refuse(
+            cx,
+            format!("position {published} was published, mine is {mine}"),
+        );
+    }
+    let timeline = cx.timeline();
+    let peers = known_peers(cx);
+    for answer in cx.ask_peers(peers)? {
+        let Ok(status) = &answer.reply else { continue };
+        if !status.in_recovery {
+            return refuse(cx, format!("{} is a primary", answer.name));
+        }
+        if status.timeline > timeline && timeline.is_some() {
+            return refuse(cx, format!("{} is on a later timeline", answer.name));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// The members of this and of the last led view that can be asked and may lead.
+fn known_peers(cx: &Cx<'_>) -> Vec<Peer> {
+    let old = cx.memory.old_view.iter().flat_map(|view| &view.members);
+    let mut seen = BTreeSet::new();
+    let voters = cx.quorum_mode() && cx.sync_active();
+    cx.view
+        .members
+        .iter()
+        .chain(old)
+        .filter(|member| !cx.is_me(&member.name) && seen.insert(member.name.clone()))
+        .filter(|member| {
+            !member.data.tags().nofailover() || (voters && cx.view.sync.has_member(&member.name))
+        })
+        .filter_map(|member| {
+            Some(Peer {
+                name: member.name.clone(),
+                api_url: member.data.api_url()?.to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// Somebody asked for a change of leader, and there is none now (16.3). `None`: the request
+/// says nothing about this node.
+fn requested(cx: &mut Cx<'_>, request: &FailoverRequest) -> Asked<Option<Result<(), Ineligible>>> {
+    let action = Action::of(Some(request));
+    let me = cx.me().clone();
+    let mut unfit = None;
+    if let Some(candidate) = &request.candidate {
+        if *candidate == me {
+            return Ok(Some(Ok(())));
+        }
+        if cx.paused() {
+            return paused_for_another(cx, action, candidate);
+        }
+        let outsider = cx.sync_active() && !cx.quorum_mode() && !cx.view.sync.has_member(&me);
+        if outsider && action == Action::Switchover {
+            return Ok(Some(Err(Ineligible::NotSynchronous)));
+        }
+        match look_at(cx, candidate)? {
+            None => {
+                cx.say(Text::FailoverTo {
+                    action,
+                    name: candidate.clone(),
+                    me,
+                });
+                return Ok(Some(Err(Ineligible::NotTheCandidate(candidate.clone()))));
+            }
+            Some(reason) => {
+                cx.say(Text::CandidateIs {
+                    action,
+                    name: candidate.clone(),
+                    reason: reason.to_string(),
+                });
+                cx.refused.push(Refusal {
+                    name: candidate.clone(),
+                    reason,
+                });
+            }
+        }
+        unfit = Some(candidate.clone());
+    } else if cx.paused() {
+        return Ok(Some(Err(Ineligible::Paused)));
+    }
+    without_candidate(cx, request, unfit).map(Some)
+}
+
+/// Paused, and somebody else was asked for: only a running primary looks after the key.
+fn paused_for_another(
+    cx: &mut Cx<'_>,
+    action: Action,
+    candidate: &MemberName,
+) -> Asked<Option<Result<(), Ineligible>>> {
+    if cx.is_primary() && cx.view.member(candidate).is_none() {
+        cx.say(Text::CandidateNotRunning { action });
+        cx.clear_failover()?;
+        return Ok(None);
+    }
+    Ok(Some(Err(Ineligible::NotTheCandidate(candidate.clone()))))
+}
+
+/// No usable candidate was named: the leader that was asked to go waits for others, and the
+/// others compare themselves without it.
+fn without_candidate(
+    cx: &mut Cx<'_>,
+    request: &FailoverRequest,
+    unfit: Option<MemberName>,
+) -> Asked<Result<(), Ineligible>> {
+    if request.leader.as_ref().is_some_and(|name| cx.is_me(name)) {
+        let search = Search {
+            target: None,
+            excluded: unfit,
+        };
+        let others = eligibility::failover_possible(cx, &search)?;
+        return Ok(if others {
+            Err(Ineligible::FormerLeader)
+        } else {
+            Ok(())
+        });
+    }
+    let mut peers: Vec<Peer> = eligibility::askable(cx);
+    peers.retain(|peer| {
+        let allowed = cx
+            .view
+            .member(&peer.name)
+            .is_some_and(|member| !member.data.tags().nofailover());
+        allowed
+            && request.leader.as_ref() != Some(&peer.name)
+            && (!cx.sync_active() || cx.view.sync.has_standby(&peer.name))
+    });
+    compare_with_peers(cx, peers, CheckLag::No)
+}
+
+/// What speaks against a member that was asked for.
+fn look_at(cx: &mut Cx<'_>, name: &MemberName) -> Asked<Option<Ineligible>> {
+    let api_url = cx
+        .view
+        .member(name)
+        .and_then(|member| member.data.api_url());
+    let Some(api_url) = api_url.map(str::to_owned) else {
+        return Ok(Some(Ineligible::Unreachable("not a member".to_owned())));
+    };
+    let peer = Peer {
+        name: name.clone(),
+        api_url,
+    };
+    let answers = cx.ask_peers(vec![peer])?;
+    Ok(match answers.first() {
+        Some(answer) => eligibility::limitation(answer),
+        None => Some(Ineligible::Unreachable("no answer".to_owned())),
+    })
+}
+
+/// Whether the own lag counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CheckLag {
+    Yes,
+    No,
+}
+
+/// The comparison with everybody who could know better (10.2).
+fn compare_with_peers(
+    cx: &mut Cx<'_>,
+    peers: Vec<Peer>,
+    check_lag: CheckLag,
+) -> Asked<Result<(), Ineligible>> {
+    let mine = cx.position();
+    if check_lag == CheckLag::Yes
+        && let Some(reason) = eligibility::lag(cx, mine)
+    {
+        cx.say(Text::LagTooHigh);
+        return Ok(Err(reason));
+    }
+    if cx.settings.check_timeline
+        && !cx.in_standby_cluster()
+        && let Err(reason) = own_timeline(cx)?
+    {
+        return Ok(Err(reason));
+    }
+    let answers = cx.ask_peers(peers)?;
+    Ok(Count::new(cx).judge(cx, &answers))
+}
+
+/// Being on the cluster's timeline, as far as that is known.
+fn own_timeline(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
+    let mut mine = cx.timeline();
+    if mine.is_none() && cx.is_running() {
+        mine = cx.local_position()?.map(|local| local.timeline);
+    }
+    let Some(mine) = mine else {
+        cx.say(Text::NoTimeline);
+        return Ok(Err(Ineligible::TimelineUnknown));
+    };
+    if let Some(cluster) = cx.view.timeline()
+        && mine < cluster
+    {
+        cx.say(Text::TimelineBehind { mine, cluster });
+        return Ok(Err(Ineligible::TimelineBehind {
+            timeline: mine,
+            cluster,
+        }));
+    }
+    Ok(Ok(()))
+}
+
+/// The counting of answers.
+struct Count {
+    former: Option<MemberName>,
+    voter: bool,
+    quorum: bool,
+    votes: i64,
+    somebody_ahead: bool,
+}
+
+impl Count {
+    fn new(cx: &Cx<'_>) -> Self {
+        let active = cx.sync_active();
+        let former = if active {
+            cx.view.sync.leader.clone()
+        } else {
+            let old = cx.memory.old_view.as_ref();
+            old.and_then(|view| view.leader_name().cloned())
+        };
+        let voter = cx.view.sync.has_member(cx.me());
+        Self {
+            former,
+            voter,
+            quorum: active && cx.quorum_mode(),
+            votes: if voter { 0 } else { -1 },
+            somebody_ahead: false,
+        }
+    }
+
+    fn judge(mut self, cx: &mut Cx<'_>, answers: &[PeerAnswer]) -> Result<(), Ineligible> {
+        for answer in answers {
+            if let Some(reason) = eligibility::limitation(answer) {
+                let name = answer.name.clone();
+                cx.refused.push(Refusal { name, reason });
+                continue;
+            }
+            self.take(cx, answer)?;
+        }
+        if !self.quorum {
+            return Ok(());
+        }
+        let needed = cx.view.sync.quorum;
+        let enough = self.votes >= i64::try_from(needed).unwrap_or(i64::MAX);
+        if enough || (!self.somebody_ahead && cx.view.sync.is_leader(cx.me())) {
+            return Ok(());
+        }
+        Err(Ineligible::NoQuorum {
+            votes: self.votes,
+            needed,
+        })
+    }
+
+    fn take(&mut self, cx: &mut Cx<'_>, answer: &PeerAnswer) -> Result<(), Ineligible> {
+        let (name, mine) = (answer.name.clone(), cx.position());
+        let Ok(status) = &answer.reply else {
+            return Ok(());
+        };
+        if !status.in_recovery {
+            cx.say(Text::PrimaryAlive { name: name.clone() });
+            return Err(Ineligible::PrimaryAlive(name));
+        }
+        if status.position > mine {
+            cx.say(Text::PeerAhead { name: name.clone() });
+            if !(cx.sync_active() && cx.view.sync.is_leader(&name)) {
+                return Err(Ineligible::PeerAhead {
+                    name,
+                    theirs: status.position,
+                    mine,
+                });
+            }
+            cx.say(Text::FormerLeaderAhead);
+            self.somebody_ahead = true;
+        }
+        if status.position.bytes() == 0 {
+            return Ok(());
+        }
+        if self.quorum && cx.view.sync.has_member(&name) {
+            cx.say(Text::QuorumVote { name: name.clone() });
+            self.votes += 1;
+        }
+        let theirs = status.tags.failover_priority();
+        let ours = cx.node.tags.failover_priority();
+        if status.position != mine || theirs <= ours || (self.quorum && !self.voter) {
+            return Ok(());
+        }
+        let former = self
+            .former
+            .as_ref()
+            .is_some_and(|former| former.matches(name.as_str()));
+        if former {
+            cx.say(Text::FormerLeaderPriority {
+                name,
+                theirs,
+                mine: ours,
+            });
+            return Ok(());
+        }
+        cx.say(Text::PeerPriority {
+            name: name.clone(),
+            theirs,
+            mine: ours,
+        });
+        Err(Ineligible::PeerPreferred(name))
+    }
+}

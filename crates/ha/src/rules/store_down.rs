@@ -1,0 +1,98 @@
+//! The store does not answer (HA contract 15).
+
+use patroni_core::MemberName;
+
+use crate::command::Peer;
+use crate::context::Cx;
+use crate::memory::Lease;
+use crate::observation::Observation;
+use crate::replay::{Asked, Halt};
+use crate::rules::busy;
+use crate::rules::demote::{self, Mode};
+use crate::sentence::Text;
+use crate::verdict::CycleResult;
+
+/// What every failed read, renewal or acquisition leads to.
+pub(crate) fn store_down(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
+    match without_store(cx, obs) {
+        // A second failure on the way down changes nothing.
+        Err(Halt::StoreFailed) => Ok(CycleResult::StoreDown),
+        other => other,
+    }
+}
+
+fn without_store(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
+    if cx.paused() || !cx.is_running() {
+        return Ok(CycleResult::StoreDown);
+    }
+    if !cx.is_primary() {
+        if cx.settings.failsafe_mode && obs.executor.is_none() {
+            crate::slots::sync_slots(cx)?;
+        }
+        return Ok(CycleResult::StoreDown);
+    }
+    if cx.settings.failsafe_mode && everybody_accepts(cx)? {
+        let until = cx.now() + cx.settings.ttl;
+        cx.memory.lease = Lease::Until(until);
+        cx.memory.failsafe_until = Some(until);
+        cx.watchdog_keep_alive()?;
+        if obs.executor.is_none() {
+            crate::slots::sync_slots(cx)?;
+        }
+        return Ok(CycleResult::FailsafeLeader);
+    }
+    cx.memory.failsafe_until = None;
+    if let Some(running) = &obs.executor {
+        if busy::steps_down_already(&running.job) {
+            return Ok(CycleResult::InProgress {
+                action: running.job.to_string(),
+            });
+        }
+        cx.cancel_job(running.job.to_string())?;
+        cx.requery()?;
+    }
+    cx.say(Text::DemotingForLostStore);
+    demote::demote(cx, Mode::Offline)?;
+    Ok(CycleResult::DemotedStoreDown)
+}
+
+/// Every other member of the last known failsafe topology takes this node for its leader.
+/// A topology that is not known, or without this node, allows nothing.
+fn everybody_accepts(cx: &mut Cx<'_>) -> Asked<bool> {
+    let Some(topology) = cx.memory.failsafe_members.clone() else {
+        return Ok(false);
+    };
+    if !topology.contains_key(cx.me()) {
+        return Ok(false);
+    }
+    let others: Vec<Peer> = topology
+        .into_iter()
+        .filter(|(name, _)| !cx.is_me(name))
+        .map(|(name, api_url)| Peer { name, api_url })
+        .collect();
+    let expected: Vec<MemberName> = others.iter().map(|peer| peer.name.clone()).collect();
+    let urls: Vec<String> = others.iter().map(|peer| peer.api_url.clone()).collect();
+    let answers = cx.announce_failsafe(others)?;
+    let mut accepted = Vec::new();
+    for (name, answer) in answers {
+        let url = expected
+            .iter()
+            .zip(&urls)
+            .find_map(|(peer, url)| (*peer == name).then(|| url.clone()));
+        match answer {
+            Ok(position) => {
+                if let Some(lsn) = position {
+                    let slot = patroni_core::SlotName::of_member(&name);
+                    cx.memory.failsafe_positions.insert(slot, lsn);
+                }
+                accepted.push(name);
+            }
+            Err(error) => cx.say(Text::PostFailed {
+                name,
+                url: url.unwrap_or_default(),
+                error,
+            }),
+        }
+    }
+    Ok(expected.iter().all(|name| accepted.contains(name)))
+}

@@ -1,0 +1,255 @@
+//! What the core says on the way: log sentences, each from one row of one table.
+
+use std::fmt;
+
+use patroni_core::{FailoverRequest, Lsn, MemberName, SlotName, Timeline};
+use serde::{Deserialize, Serialize};
+
+use crate::wording::wording;
+
+/// How loud a sentence is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Level {
+    /// How we got there.
+    Debug,
+    /// What changed.
+    Info,
+    /// Odd, and we went on.
+    Warning,
+    /// Something failed, and a person should look.
+    Error,
+    /// The node gives up.
+    Critical,
+}
+
+/// One line for the log, in the order of saying.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sentence {
+    /// How loud.
+    pub level: Level,
+    /// What.
+    pub text: Text,
+}
+
+impl From<Text> for Sentence {
+    fn from(text: Text) -> Self {
+        Self {
+            level: text.level(),
+            text,
+        }
+    }
+}
+
+impl fmt::Display for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+/// A name that may be missing; shown as `None` then, which is what tools match.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrNone(pub Option<MemberName>);
+
+impl fmt::Display for OrNone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(name) => name.fmt(f),
+            None => f.write_str("None"),
+        }
+    }
+}
+
+/// A list of names in the form that tools match: `['a', 'b']`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameList(pub Vec<String>);
+
+impl NameList {
+    /// A list in the order given.
+    pub fn of<T: ToString>(names: impl IntoIterator<Item = T>) -> Self {
+        Self(names.into_iter().map(|name| name.to_string()).collect())
+    }
+}
+
+impl fmt::Display for NameList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted: Vec<String> = self.0.iter().map(|name| format!("'{name}'")).collect();
+        write!(f, "[{}]", quoted.join(", "))
+    }
+}
+
+/// What a change of leader is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Asked for, with a leader named.
+    Switchover,
+    /// Asked for, with only a candidate named.
+    ManualFailover,
+    /// Nobody asked.
+    Failover,
+}
+
+impl Action {
+    /// The bare noun: `switchover` or `failover`.
+    pub const fn bare(self) -> &'static str {
+        match self {
+            Self::Switchover => "switchover",
+            Self::ManualFailover | Self::Failover => "failover",
+        }
+    }
+
+    /// The noun at the beginning of a sentence.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Switchover => "Switchover",
+            Self::ManualFailover => "Manual failover",
+            Self::Failover => "Failover",
+        }
+    }
+
+    /// What this request is called; `None` stands for no request.
+    pub fn of(request: Option<&FailoverRequest>) -> Self {
+        match request {
+            Some(request) if request.leader.is_some() => Self::Switchover,
+            Some(_) => Self::ManualFailover,
+            None => Self::Failover,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Switchover => "switchover",
+            Self::ManualFailover => "manual failover",
+            Self::Failover => "failover",
+        })
+    }
+}
+
+wording! { levels
+    /// Every sentence that the core says beside the results of cycles.
+    pub enum Text {
+        // ---- the loop
+        Info LockOwner { owner: OrNone, me: MemberName } => "Lock owner: {owner}; I am {me}";
+        Error StoreUnreachable => "Error communicating with DCS";
+        Error Unexpected { what: String } => "Unexpected exception: {what}";
+        Warning PostgresqlNotRunning => "Postgresql is not running.";
+        Warning FallingBackToRole => "Failed to determine PostgreSQL state from the connection, falling back to cached role";
+        Error NoStatus => "Exception when called state_handler.last_operation()";
+        Warning Unpublished { what: String } => "Could not publish the member object: {what}";
+        Error NoInitializeKey => "No initialize key in DCS and PostgreSQL is running as replica, aborting start";
+        Error StartPrimaryFirst => "Please first start Patroni on the node running as primary";
+        Warning SystemIdChanged { cluster: String, mine: String } => "system ID has changed while in paused mode. Patroni will exit when resuming unless system ID is reset: {cluster} != {mine}";
+        Critical Invariant { what: String } => "A safety rule would be broken: {what}";
+
+        // ---- bootstrap and start
+        Info RemovingInitialize => "removing initialize key after failed attempt to bootstrap the cluster";
+        Error WatchdogStopsBootstrap => "Cancelling bootstrap because watchdog activation failed";
+        Info Bootstrapped { message: String } => "bootstrapped {message}";
+        Error BootstrapFailed { message: String } => "failed to bootstrap {message}";
+        Info SkippingCrashRecovery => "Skipping single-user crash recovery because backup_label exists; PostgreSQL will recover from the backup when it starts";
+        Info PrimaryCrashed => "Primary crashed. Failing over.";
+        Info LostLockWhileStarting => "Lost lock while starting up. Demoting self.";
+        Info StartTakesTooLong => "Demoting self because primary startup is taking too long";
+        Info StillStartingAsStandby => "Still starting up as a standby.";
+        Info RecoveryTakesTooLong => "Demoting self because crash recovery is taking too long";
+
+        // ---- leadership
+        Info NotHealthyEnough => "not healthy enough for leader race";
+        Error FailedToUpdateLock => "failed to update leader lock";
+        Info LeaderKeyReleased => "Leader key released";
+        Info Demoting { mode: String } => "Demoting self ({mode})";
+        Info DemotingPrimaryDuring { action: String } => "Demoting primary during {action}";
+        Info DemotingForLostStore => "demoting self because DCS is not accessible and I was a leader";
+        Warning LeaseRanOut { seconds: u64 } => "the leader lock ran out {seconds} s ago while this process did not run, looking at the cluster before anything else";
+        Warning Superseded { why: String } => "another node may have been promoted meanwhile: {why}";
+        Info UpdatingFailoverKey => "Updating failover key after acquiring leader lock...";
+        Info CleaningFailoverKeyAfterLock => "Cleaning up failover key after acquiring leader lock...";
+        Info CleaningFailoverKey => "Cleaning up failover key";
+        Warning ReleasingAfterPrePromote => "Releasing the leader key voluntarily because the pre-promote script failed";
+        Info PromoteCancelled => "PostgreSQL promote cancelled.";
+        Warning QuorumAsPriority => "synchronous_mode: quorum is not supported yet, working as in synchronous_mode: true";
+
+        // ---- the race
+        Info BackingOff => "backoff: skip leader race after pre_promote script failure and releasing the lock voluntarily";
+        Warning PrimaryTimelineBehind { mine: Timeline, cluster: Timeline } => "My timeline {mine} is behind last known cluster timeline {cluster}";
+        Info TimelineBehind { mine: Timeline, cluster: Timeline } => "My timeline {mine} is behind last known cluster timeline {cluster}";
+        Info NoTimeline => "Can not figure out my timeline";
+        Warning WatchdogNotUsable => "Watchdog device is not usable";
+        Info LagTooHigh => "My wal position exceeds maximum replication lag";
+        Info GotResponse { name: MemberName, url: String, body: String } => "Got response from {name} {url}: {body}";
+        Warning RequestFailed { name: MemberName, url: String, error: String } => "Request failed to {name}: GET {url} ({error})";
+        Warning PostFailed { name: MemberName, url: String, error: String } => "Request failed to {name}: POST {url} ({error})";
+        Warning PrimaryAlive { name: MemberName } => "Primary ({name}) is still alive";
+        Info PeerAhead { name: MemberName } => "Wal position of {name} is ahead of my wal position";
+        Info FormerLeaderAhead => "Ignoring the former leader being ahead of us";
+        Info QuorumVote { name: MemberName } => "Got quorum vote from {name}";
+        Info PeerPriority { name: MemberName, theirs: i64, mine: i64 } => "{name} has equally tolerable WAL position and priority {theirs}, while this node has priority {mine}";
+        Info FormerLeaderPriority { name: MemberName, theirs: i64, mine: i64 } => "Ignoring former leader {name} having priority {theirs} higher than this nodes {mine} priority";
+
+        // ---- failover and switchover
+        Info Awaiting { action: String, at: String, seconds: i64 } => "Awaiting {action} at {at} (in {seconds} seconds)";
+        Warning Stale { action: String, at: String } => "Found a stale {action} value, cleaning up: {at}";
+        Info ManualScheduled { action: String, at: String } => "Manual scheduled {action} at {at}";
+        Warning BadSchedule { text: String } => "Incorrect value of scheduled_at: {text}";
+        Warning LeaderDoesNotMatch { action: Action, asked: MemberName, me: MemberName } => "{action}: leader name does not match: {asked} != {me}";
+        Warning AlreadyLeader { action: Action, bare: String } => "{action}: I am already the leader, no need to {bare}";
+        Warning OnlyToCandidate { title: String } => "{title} is possible only to a specific candidate in a paused state";
+        Warning NoHealthyMembers { action: Action, bare: String } => "{action}: no healthy members found, {bare} is not possible";
+        Warning CandidateNotRunning { action: Action } => "{action}: removing failover key because failover candidate is not running";
+        Info FailoverTo { action: Action, name: MemberName, me: MemberName } => "{action}: to {name}, i am {me}";
+        Warning CandidateIs { action: Action, name: MemberName, reason: String } => "{action}: member {name} is {reason}";
+        Warning CandidatesEmpty { action: Action } => "{action}: candidates list is empty";
+        Warning CandidateNotSync { title: String, candidate: MemberName, standbys: NameList } => "{title} candidate={candidate} does not match with sync_standbys={standbys}";
+        Info MemberIs { name: MemberName, reason: String } => "Member {name} is {reason}";
+        Info MemberLags { name: MemberName } => "Member {name} exceeds maximum replication lag";
+        Info MemberTimelineBehind { name: MemberName, timeline: Timeline, cluster: Timeline } => "Timeline {timeline} of member {name} is behind the cluster timeline {cluster}";
+        Info QuorumUnreachable { quorum: usize } => "Quorum requirement {quorum} can not be reached";
+
+        // ---- synchronous mode
+        Info SyncEnabled => "Enabled synchronous replication";
+        Info SyncDisabled => "Disabled synchronous replication";
+        Warning SyncUpdateFailed => "Updating sync state failed";
+        Warning SyncLeaderDiffers { leader: OrNone, me: MemberName } => "Inconsistent state of /sync key detected, leader = {leader} doesn't match {me}, updating synchronous replication key";
+        Warning SyncNamesDiffer { names: NameList, key: NameList } => "Inconsistent state between synchronous_standby_names = {names} and /sync = {key} key detected, updating synchronous replication key...";
+        Info SyncNarrowing { from: NameList, to: NameList } => "Updating synchronous privilege temporarily from {from} to {to}";
+        Info SyncTaken => "Synchronous replication key updated by someone else.";
+        Warning NoStandbys => "No standbys available!";
+        Info SyncAssigning { names: NameList } => "Assigning synchronous standby status to {names}";
+        Info SyncAssigned { names: NameList } => "Synchronous standby status assigned to {names}";
+        Info WaitingForRelease => "Waiting for primary to release us from synchronous standby";
+        Warning SyncLeaveNoView => "Could not get cluster state, skipping synchronous standby disable";
+        Warning SyncLeaveNoTouch => "Updating member state failed, skipping synchronous standby disable";
+        Warning SyncNamesUnreadable { what: String } => "{what}";
+
+        // ---- divergence and rewind
+        Info LocalTimeline { timeline: Timeline, lsn: Lsn } => "Local timeline={timeline} lsn={lsn}";
+        Info PrimaryTimeline { timeline: Timeline } => "primary_timeline={timeline}";
+        Info PrimaryHistory { lines: String } => "primary: history={lines}";
+        Info LeaderInRecovery => "Leader is still in_recovery and therefore can't be used for rewind";
+        Error LeaderNotInspected => "Exception when working with leader";
+        Info WaitingForCheckpoint { name: MemberName } => "Waiting for checkpoint on {name} before rewind";
+        Warning CannotUseForRewind { name: MemberName, reason: String } => "Can not use {name} for rewind: {reason}";
+        Warning RewindServerRuns => "Can not run pg_rewind because postgres is still running";
+        Warning RewindLeaderGone { name: MemberName } => "Failed to rewind because primary {name} become unreachable";
+        Error RewindFailed { name: MemberName } => "Failed to rewind from healthy primary: {name}";
+        Warning Removing { setting: String } => "{setting} is set. removing...";
+
+        // ---- slots and history
+        Info SlotExpired { slot: SlotName, seconds: u64 } => "Replication slot '{slot}' for absent cluster member is expired after {seconds} sec.";
+        Error SlotShared { what: String } => "Following cluster members share a replication slot name: {what}";
+        Error BadSlot { slot: String, value: String } => "Bad value for slot '{slot}' in permanent_slots: {value}";
+        Error BadSlotName { slot: String } => "Invalid permanent replication slot name '{slot}'";
+        Error SlotNameRule => "Slot name may only contain lower case letters, numbers, and the underscore chars";
+        Error HistoryUnreadable { what: String } => "Failed to read the timeline history: {what}";
+
+        // ---- restart, shutdown
+        Info RestartDone { at: String } => "Cancelling scheduled restart: postgres restart has already happened at {at}";
+        Info NotRestarting { why: String } => "not proceeding with the restart: {why}";
+        Warning RestartFailed { state: String } => "restart failed ('{state}')";
+        Info ActionBusy { new: String, old: String } => "Failed to run {new}, {old} is already in progress";
+        Info ShutdownPaused => "Leader key is not deleted and Postgresql is not stopped due paused state";
+        Error ShutdownFailed { watchdog: String } => "PostgreSQL shutdown failed, leader key not removed.{watchdog}";
+        Warning CancellingJob { name: String } => "Cancelling long running task {name}";
+    }
+}
