@@ -141,7 +141,7 @@ fn round(number: f64) -> i64 {
 }
 
 /// The leading integer of a text and what follows it.
-fn int_prefix(text: &str) -> Option<(i64, &str)> {
+pub fn int_prefix(text: &str) -> Option<(i64, &str)> {
     let trimmed = text.trim_start();
     let (negative, digits) = match trimmed.as_bytes().first()? {
         b'-' => (true, &trimmed[1..]),
@@ -173,7 +173,8 @@ fn int_prefix(text: &str) -> Option<(i64, &str)> {
     Some((if negative { -number } else { number }, rest))
 }
 
-fn float_prefix(text: &str) -> Option<(f64, &str)> {
+/// The leading decimal number of a text and what follows it.
+pub fn float_prefix(text: &str) -> Option<(f64, &str)> {
     let trimmed = text.trim_start();
     let bytes = trimmed.as_bytes();
     let digits = |from: usize| {

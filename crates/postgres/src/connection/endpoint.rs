@@ -1,0 +1,194 @@
+//! Where a connection goes.
+
+use std::path::Path;
+use std::time::Duration;
+
+use patroni_config::file::Postgresql;
+use patroni_config::file::postgresql::{Credentials, Listen};
+use patroni_core::value;
+use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
+
+/// A host, several tried in order, or a socket directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Host names or addresses, each with its port.
+    Tcp(Vec<(String, u16)>),
+    /// A directory with the server's socket.
+    Socket(String, u16),
+}
+
+/// Everything that a connection needs.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Where the server listens.
+    pub address: Address,
+    /// As whom.
+    pub credentials: Credentials,
+    /// Database.
+    pub database: String,
+    /// `application_name`.
+    pub application_name: String,
+    /// Server's limit for one statement; `None` switches it off.
+    pub statement_timeout: Option<Duration>,
+    /// Only a server that takes writes will do.
+    pub read_write: bool,
+}
+
+impl Endpoint {
+    /// The local server, as the superuser. Source of the rules: the configuration contract, 6.12.
+    pub fn local(settings: &Postgresql, application_name: &str) -> Self {
+        Self {
+            address: local_address(settings, settings.use_unix_socket),
+            credentials: settings.superuser.clone(),
+            database: settings.database.clone(),
+            application_name: application_name.to_owned(),
+            statement_timeout: Some(STATEMENT_TIMEOUT),
+            read_write: false,
+        }
+    }
+
+    /// The client's settings, TLS aside.
+    pub(super) fn config(&self) -> tokio_postgres::Config {
+        let mut config = tokio_postgres::Config::new();
+        match &self.address {
+            Address::Tcp(hosts) => {
+                for (host, port) in hosts {
+                    config.host(host).port(*port);
+                }
+            }
+            Address::Socket(dir, port) => {
+                config.host_path(dir).port(*port);
+            }
+        }
+        let user = &self.credentials;
+        config
+            .user(user.username.clone().unwrap_or_else(system_user))
+            .dbname(&self.database)
+            .application_name(&self.application_name)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .options(self.options())
+            .ssl_mode(self.ssl_mode());
+        if let Some(password) = &user.password {
+            config.password(password.expose());
+        }
+        match user.channel_binding.as_deref() {
+            Some("disable") => config.channel_binding(ChannelBinding::Disable),
+            Some("require") => config.channel_binding(ChannelBinding::Require),
+            _ => config.channel_binding(ChannelBinding::Prefer),
+        };
+        if self.read_write {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        config
+    }
+
+    fn options(&self) -> String {
+        let limit = self.statement_timeout.unwrap_or_default().as_millis();
+        format!(
+            "-c statement_timeout={limit} -c pg_stat_statements.track=none -c search_path=pg_catalog"
+        )
+    }
+
+    fn ssl_mode(&self) -> SslMode {
+        match (&self.address, self.credentials.sslmode.as_deref()) {
+            (Address::Socket(..), _) | (_, Some("disable")) => SslMode::Disable,
+            (_, Some("require" | "verify-ca" | "verify-full")) => SslMode::Require,
+            (_, _) => SslMode::Prefer,
+        }
+    }
+}
+
+/// The address of the local server: a socket directory when `socket` asks for it and there is
+/// one, else TCP.
+pub(crate) fn local_address(settings: &Postgresql, socket: bool) -> Address {
+    let port = settings.listen.port;
+    let tcp = || Address::Tcp(vec![(local_host(&settings.listen), port)]);
+    if !socket {
+        return tcp();
+    }
+    let configured = settings
+        .parameters
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("unix_socket_directories"));
+    match configured {
+        Some((_, dirs)) => value::text(dirs)
+            .split(',')
+            .map(str::trim)
+            .find(|dir| dir.starts_with('/'))
+            .map_or_else(tcp, |dir| Address::Socket(dir.to_owned(), port)),
+        None => Address::Socket(default_socket_dir(port), port),
+    }
+}
+
+/// The host by which the local server is reached over TCP.
+pub(crate) fn local_host(listen: &Listen) -> String {
+    let everywhere = |host: &&String| {
+        matches!(host.as_str(), "*" | "localhost" | "0.0.0.0" | "127.0.0.1")
+    };
+    if listen.hosts.is_empty() || listen.hosts.iter().any(|host| everywhere(&host)) {
+        return "localhost".to_owned();
+    }
+    listen.hosts[0].clone()
+}
+
+/// Where servers put their socket when nothing is configured: packages of distributions choose
+/// the first, the sources the second.
+fn default_socket_dir(port: u16) -> String {
+    let dirs = ["/var/run/postgresql", "/tmp"];
+    let has_socket = |dir: &&str| Path::new(dir).join(format!(".s.PGSQL.{port}")).exists();
+    (*dirs.iter().find(|dir| has_socket(dir)).unwrap_or(&dirs[0])).to_owned()
+}
+
+/// The name of the system's user that runs this process, libpq's default.
+fn system_user() -> String {
+    nix::unistd::User::from_uid(nix::unistd::geteuid())
+        .ok()
+        .flatten()
+        .map_or_else(|| "postgres".to_owned(), |user| user.name)
+}
+
+/// `statement_timeout` of the connections that are kept.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `connect_timeout` of every connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn settings(hosts: &[&str]) -> Postgresql {
+        Postgresql {
+            listen: Listen {
+                hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+                port: 5433,
+            },
+            ..Postgresql::default()
+        }
+    }
+
+    #[test]
+    fn the_local_address_follows_the_listen_addresses() {
+        for (hosts, host) in [
+            (&["10.0.0.1", "127.0.0.1"][..], "localhost"),
+            (&["*"], "localhost"),
+            (&["10.0.0.1", "10.0.0.2"], "10.0.0.1"),
+        ] {
+            let address = local_address(&settings(hosts), false);
+            assert_eq!(address, Address::Tcp(vec![(host.to_owned(), 5433)]));
+        }
+    }
+
+    #[test]
+    fn the_first_absolute_socket_directory_is_used() {
+        let mut settings = settings(&["10.0.0.1"]);
+        for (dirs, address) in [
+            ("@abstract, /run/a,/run/b", Address::Socket("/run/a".to_owned(), 5433)),
+            ("relative", Address::Tcp(vec![("10.0.0.1".to_owned(), 5433)])),
+        ] {
+            settings.parameters.insert("unix_socket_directories".to_owned(), json!(dirs));
+            assert_eq!(local_address(&settings, true), address);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! How a statement can fail.
+
+use std::time::Duration;
+
+/// Why a statement has no result. Callers choose by variant: only [`QueryError::Sql`] says
+/// something about the statement itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// There is no connection, or it was lost on the way.
+    #[error("reach the server: {reason}")]
+    Unreachable {
+        /// The chain of causes in words.
+        reason: String,
+        /// SQLSTATE, when the server itself refused.
+        code: Option<String>,
+    },
+    /// No answer came in time; the connection was given up.
+    #[error("get an answer within {0:?}")]
+    Deadline(Duration),
+    /// The server cancelled the statement (statement timeout).
+    #[error("run the statement in the server's time limit")]
+    Cancelled,
+    /// The server refused the statement.
+    #[error("run the statement: {message} (SQLSTATE {code})")]
+    Sql {
+        /// SQLSTATE.
+        code: String,
+        /// The server's message.
+        message: String,
+    },
+    /// TLS material cannot be used.
+    #[error(transparent)]
+    Tls(#[from] super::tls::TlsError),
+}
+
+impl QueryError {
+    /// Whether trying again on a new connection may help.
+    pub fn is_connection_problem(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    /// The server is there but does not accept connections yet (or no longer).
+    pub fn is_rejection(&self) -> bool {
+        matches!(self, Self::Unreachable { code: Some(code), .. } if code == "57P03")
+    }
+}
+
+impl From<tokio_postgres::Error> for QueryError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let Some(db) = error.as_db_error() else {
+            return Self::Unreachable {
+                reason: chain(&error),
+                code: None,
+            };
+        };
+        let code = db.code().code().to_owned();
+        match code.as_str() {
+            "57014" => Self::Cancelled,
+            // Connection exceptions and operator intervention: the session is over.
+            _ if code.starts_with("08") || code.starts_with("57P") => Self::Unreachable {
+                reason: db.message().to_owned(),
+                code: Some(code),
+            },
+            _ => Self::Sql {
+                message: db.message().to_owned(),
+                code,
+            },
+        }
+    }
+}
+
+/// An error with its causes, joined by colons.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

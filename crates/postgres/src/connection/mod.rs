@@ -1,0 +1,13 @@
+//! SQL connections: where to, with which credentials, and never waiting longer than asked.
+
+mod endpoint;
+mod error;
+mod named;
+mod session;
+pub mod tls;
+
+pub use endpoint::{Address, Endpoint};
+pub use error::QueryError;
+pub use named::Named;
+pub(crate) use named::NamedConnection;
+pub use session::{Row, Session, quote_identifier, quote_literal};
