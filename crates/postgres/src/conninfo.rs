@@ -103,7 +103,10 @@ impl ConnInfo {
             .set("sslcrl", text(&user.sslcrl))
             .set("sslcrldir", since(140_000, text(&user.sslcrldir)))
             .set("gssencmode", since(120_000, text(&user.gssencmode)))
-            .set("channel_binding", since(130_000, text(&user.channel_binding)))
+            .set(
+                "channel_binding",
+                since(130_000, text(&user.channel_binding)),
+            )
             .set("sslnegotiation", since(170_000, text(&user.sslnegotiation)))
     }
 
@@ -152,7 +155,11 @@ impl fmt::Debug for ConnInfo {
         let hidden = |keyword: &str| matches!(keyword, "password" | "sslpassword");
         f.debug_map()
             .entries(self.items.iter().map(|(keyword, item)| {
-                let shown = if hidden(keyword) { "***" } else { item.as_str() };
+                let shown = if hidden(keyword) {
+                    "***"
+                } else {
+                    item.as_str()
+                };
                 (keyword, shown)
             }))
             .finish()
@@ -189,7 +196,10 @@ mod tests {
     #[test]
     fn reads_bare_and_quoted_values() {
         let parsed = ConnInfo::parse(r"user=repl\ user password = 'a''b' host='x y'  port=1");
-        assert_eq!(parsed, None, "a quote must be followed by a blank or the end");
+        assert_eq!(
+            parsed, None,
+            "a quote must be followed by a blank or the end"
+        );
         let parsed = ConnInfo::parse(r"user=repl\ user password = 'a\'b' host='x y'  port=1");
         let parsed = parsed.unwrap();
         assert_eq!(parsed.get("user"), Some("repl user"));

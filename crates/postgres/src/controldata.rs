@@ -40,7 +40,9 @@ impl ControlItems {
 
     /// All items, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.items.iter().map(|(name, item)| (name.as_str(), item.as_str()))
+        self.items
+            .iter()
+            .map(|(name, item)| (name.as_str(), item.as_str()))
     }
 
     /// The cluster's identity.

@@ -10,7 +10,7 @@ use patroni_core::server::DataDir;
 use tracing::info;
 
 /// What is known of a data directory. Source: the supervision contract, section 9.
-pub fn look(data_dir: &Path) -> DataDir {
+pub(crate) fn look(data_dir: &Path) -> DataDir {
     if data_dir.join("global/pg_control").exists() {
         return DataDir::Present;
     }
@@ -89,7 +89,11 @@ pub(crate) fn move_aside(data_dir: &Path) -> io::Result<()> {
     }
     for target in link_targets(data_dir) {
         let aside = with_suffix(&target.path);
-        info!("renaming {} and updating symlink: {}", target.kind.as_str(), target.path.display());
+        info!(
+            "renaming {} and updating symlink: {}",
+            target.kind.as_str(),
+            target.path.display()
+        );
         replace(&target.path, &aside)?;
         fs::remove_file(&target.link)?;
         symlink(&aside, &target.link)?;
@@ -140,7 +144,13 @@ fn link_targets(data_dir: &Path) -> Vec<Target> {
         .into_iter()
         .flatten()
         .filter_map(Result::ok)
-        .filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
+        .filter(|entry| {
+            entry
+                .file_name()
+                .as_encoded_bytes()
+                .iter()
+                .all(u8::is_ascii_digit)
+        })
         .map(|entry| (TargetKind::Tablespace, entry.path()));
     wal.into_iter()
         .chain(spaces)

@@ -78,7 +78,12 @@ fn detach(report: i32) -> io::Result<()> {
         // Descriptors that somebody left open must not reach the server. Marking is enough and
         // keeps the one through which an error of exec is reported. Older kernels lack the call;
         // then only descriptors that were opened without the mark stay open.
-        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        );
         Ok(())
     }
 }

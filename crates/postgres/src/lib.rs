@@ -1,37 +1,83 @@
 //! Supervision of one local PostgreSQL server.
+//!
+//! A [`Supervisor`] recognises and adopts a server, writes its configuration, starts, stops and
+//! promotes it, and reports facts about it. It deliberately does not know the cluster: whom to
+//! follow, when to promote and what a lost lock means is decided elsewhere and told to it.
+//!
+//! Read [`Supervisor`] first, then [`patroni_core::server::LocalServer`] (what one look tells)
+//! and [`StartRequest`] and [`StopRequest`]. Everything that could wait for a frozen server has a
+//! limit; what is not known in time is reported as unknown.
+//!
+//! ```no_run
+//! use std::time::{Duration, Instant};
+//!
+//! use patroni_config::file::Postgresql;
+//! use patroni_postgres::{Ask, Clock, Supervisor};
+//!
+//! # async fn example() -> Result<(), patroni_postgres::AdoptError> {
+//! let settings = Postgresql {
+//!     data_dir: "/var/lib/postgresql/15/main".into(),
+//!     ..Postgresql::default()
+//! };
+//! let supervisor = Supervisor::adopt(settings, Clock::new(Instant::now())).await?;
+//! let server = supervisor.observe(Ask::default(), Duration::from_secs(2)).await;
+//! println!("{} {:?}", server.role, server.status);
+//! # Ok(())
+//! # }
+//! ```
+#![deny(clippy::wildcard_enum_match_arm)]
 
+mod adopt;
 pub mod archive;
 pub mod binaries;
 pub mod bootstrap;
 pub mod callbacks;
-pub mod cancel;
-pub mod command;
-pub mod configured;
-pub mod hooks;
-pub mod options;
-pub mod replication;
-pub mod rewind;
-pub mod single_user;
-pub mod slots;
-pub mod waldump;
-
-pub use binaries::Binaries;
-pub use cancel::Cancel;
-#![deny(clippy::wildcard_enum_match_arm)]
-
 mod cancel;
 mod clock;
-pub mod conf;
+pub mod command;
+mod conf;
+pub mod configured;
 pub mod connection;
 pub mod conninfo;
 pub mod controldata;
-pub mod data_dir;
+mod data_dir;
+mod directories;
+mod follow;
+pub mod hooks;
 mod launch;
+mod monitor;
+mod observe;
+pub mod options;
 pub mod pgpass;
 mod pidfile;
 mod process;
 pub mod programs;
-pub mod version;
+mod promote;
+mod reload;
+pub mod replication;
+mod rest;
+pub mod rewind;
+pub mod single_user;
+pub mod slots;
+mod start;
+mod stop;
+mod supervisor;
+mod sync_names;
+mod version;
+pub mod waldump;
 
+pub use adopt::AdoptError;
+pub use binaries::Binaries;
 pub use cancel::Cancel;
 pub use clock::Clock;
+pub use conf::ClusterFacts;
+pub use connection::{Named, QueryError};
+pub use directories::DirectoryError;
+pub use follow::RecoveryChange;
+pub use monitor::Ask;
+pub use promote::PromoteError;
+pub use reload::ReloadReport;
+pub use rest::{ReplicationRow, RestRow};
+pub use start::{StartOutcome, StartRequest};
+pub use stop::{ShutdownPoint, StopMode, StopOutcome, StopRequest, Until};
+pub use supervisor::{CachedStatus, Supervisor};

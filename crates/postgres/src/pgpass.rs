@@ -42,7 +42,11 @@ impl PgPass {
             .iter()
             .enumerate()
             .map(|(index, host)| {
-                format!("{}:{}:*:{user}:{password}", escape(host), escape(port(index)))
+                format!(
+                    "{}:{}:*:{user}:{password}",
+                    escape(host),
+                    escape(port(index))
+                )
             })
             .collect()
     }
@@ -123,6 +127,9 @@ mod tests {
         pass("a", "1").write(&path).unwrap();
         assert!(pass("a", "1").is_in(&path));
         assert!(!pass("b", "1").is_in(&path));
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 }

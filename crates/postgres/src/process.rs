@@ -8,8 +8,8 @@ use std::time::Duration;
 use nix::unistd::{SysconfVar, sysconf};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tracing::{info, warn};
 
 use crate::pidfile::PidFile;
@@ -113,14 +113,19 @@ impl Postmaster {
                 self.exited().await;
                 true
             }
-            Some(limit) => tokio::time::timeout(limit, self.exited()).await.is_ok() || !self.is_alive(),
+            Some(limit) => {
+                tokio::time::timeout(limit, self.exited()).await.is_ok() || !self.is_alive()
+            }
         }
     }
 }
 
 /// Puts a process descriptor into the reactor; it becomes readable when the process ends.
 fn watch(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    #[expect(unsafe_code, reason = "the reactor asks for a promise about the descriptor")]
+    #[expect(
+        unsafe_code,
+        reason = "the reactor asks for a promise about the descriptor"
+    )]
     // SAFETY: an `OwnedFd` is open until dropped, and the `AsyncFd` owns it and never gives it
     // away.
     let watched = unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) };
@@ -154,7 +159,10 @@ fn is_foreign(file: &PidFile, stat: &Stat) -> bool {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let parent = nix::unistd::getppid().as_raw();
     if pid == own || pid == parent || stat.parent == own {
-        info!("Patroni (pid={own}, ppid={parent}), \"fake postmaster\" (pid={pid}, ppid={})", stat.parent);
+        info!(
+            "Patroni (pid={own}, ppid={parent}), \"fake postmaster\" (pid={pid}, ppid={})",
+            stat.parent
+        );
         return true;
     }
     false
@@ -219,7 +227,11 @@ pub(crate) fn children_of(parent: i32, deep: bool) -> Vec<i32> {
     let mut found = vec![parent];
     let mut next = 0;
     while let Some(&current) = found.get(next) {
-        found.extend(all.iter().filter(|stat| stat.parent == current).map(|stat| stat.pid));
+        found.extend(
+            all.iter()
+                .filter(|stat| stat.parent == current)
+                .map(|stat| stat.pid),
+        );
         next += 1;
         if !deep {
             break;
@@ -244,13 +256,16 @@ pub(crate) fn is_auxiliary(title: &str) -> bool {
     };
     let rest = rest.trim_start();
     let names_one = |text: &str| {
-        AUXILIARY
-            .iter()
-            .any(|name| text.strip_prefix(name).is_some_and(|after| after.is_empty() || after.starts_with(' ')))
-            || text.starts_with("bgworker:")
+        AUXILIARY.iter().any(|name| {
+            text.strip_prefix(name)
+                .is_some_and(|after| after.is_empty() || after.starts_with(' '))
+        }) || text.starts_with("bgworker:")
     };
     // An optional cluster name and its colon stand in front.
-    names_one(rest) || rest.split_once(": ").is_some_and(|(_, text)| names_one(text))
+    names_one(rest)
+        || rest
+            .split_once(": ")
+            .is_some_and(|(_, text)| names_one(text))
 }
 
 const AUXILIARY: [&str; 23] = [
@@ -313,7 +328,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_a_process_is_seen_at_once() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
         let process = Postmaster::open(i32::try_from(child.id()).unwrap()).unwrap();
         assert!(process.is_alive());
         assert!(!process.exits_within(Some(Duration::from_millis(1))).await);
@@ -327,7 +345,11 @@ mod tests {
     fn a_recycled_number_is_not_the_postmaster() {
         let dir = tempfile::tempdir().unwrap();
         let own = std::process::id();
-        std::fs::write(dir.path().join("postmaster.pid"), format!("{own}\n/d\n1000\n")).unwrap();
+        std::fs::write(
+            dir.path().join("postmaster.pid"),
+            format!("{own}\n/d\n1000\n"),
+        )
+        .unwrap();
         assert!(Postmaster::recognise(dir.path()).unwrap().is_none());
         assert_eq!(Postmaster::impostor(dir.path()), i32::try_from(own).ok());
         std::fs::write(dir.path().join("postmaster.pid"), format!("{own}\n/d\n0\n")).unwrap();

@@ -8,7 +8,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// The file exists but cannot be read or is no version.
-pub fn major_version(data_dir: &Path) -> io::Result<Option<u32>> {
+pub(crate) fn major_version(data_dir: &Path) -> io::Result<Option<u32>> {
     match std::fs::read_to_string(data_dir.join("PG_VERSION")) {
         Ok(text) => parse_major(text.trim())
             .map(Some)
@@ -21,9 +21,9 @@ pub fn major_version(data_dir: &Path) -> io::Result<Option<u32>> {
 /// Reads the last word of `postgres (PostgreSQL) 15.18` that looks like a version, with its
 /// minor part (`150018`); betas and release candidates count as minor 0.
 pub(crate) fn parse_program_version(output: &str) -> Option<u32> {
-    let text = output.split_whitespace().find(|word| {
-        word.starts_with(|letter: char| letter.is_ascii_digit())
-    })?;
+    let text = output
+        .split_whitespace()
+        .find(|word| word.starts_with(|letter: char| letter.is_ascii_digit()))?;
     parse_full(text)
 }
 
@@ -70,7 +70,10 @@ mod tests {
         assert_eq!(parse_major("9.6"), Some(90_600));
         assert_eq!(parse_major("x"), None);
         for (output, version) in [
-            ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", 150_018),
+            (
+                "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)",
+                150_018,
+            ),
             ("postgres (PostgreSQL) 9.6.24", 90_624),
             ("postgres (PostgreSQL) 18beta1", 180_000),
             ("postgres (PostgreSQL) 16devel", 160_000),

@@ -119,10 +119,22 @@ mod tests {
     #[test]
     fn values_are_clamped_kept_or_left_out() {
         for (name, given, expected) in [
-            ("autovacuum_naptime", json!(99_999_999), Some(json!("2147483"))),
+            (
+                "autovacuum_naptime",
+                json!(99_999_999),
+                Some(json!("2147483")),
+            ),
             ("checkpoint_completion_target", json!(7), Some(json!("1"))),
-            ("log_min_duration_statement", json!("2min"), Some(json!("2min"))),
-            ("maintenance_work_mem", json!("0.0625GB"), Some(json!("0.0625GB"))),
+            (
+                "log_min_duration_statement",
+                json!("2min"),
+                Some(json!("2min")),
+            ),
+            (
+                "maintenance_work_mem",
+                json!("0.0625GB"),
+                Some(json!("0.0625GB")),
+            ),
             ("log_statement", json!("everything"), None),
             ("fsync", json!("maybe"), None),
             ("my.custom", json!("it's"), Some(json!("it's"))),

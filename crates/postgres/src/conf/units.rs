@@ -163,10 +163,7 @@ fn to_int(number: f64) -> i64 {
     number.round_ties_even() as i64
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "settings are far below 2^53"
-)]
+#[expect(clippy::cast_precision_loss, reason = "settings are far below 2^53")]
 fn to_float(number: i64) -> f64 {
     number as f64
 }
@@ -226,7 +223,11 @@ mod tests {
             ("real", None, "0.9", json!(".9"), true),
             ("string", None, "a", json!("A"), false),
         ] {
-            assert_eq!(equal(vartype, unit, setting, &wanted), same, "{setting} {wanted}");
+            assert_eq!(
+                equal(vartype, unit, setting, &wanted),
+                same,
+                "{setting} {wanted}"
+            );
         }
     }
 }

@@ -31,7 +31,10 @@ impl PostgresqlConf<'_> {
     /// The text of the file.
     pub(crate) fn render(&self) -> String {
         let mut out = HEADER.to_owned();
-        line(&mut out, format_args!("include '{}'\n", quote(self.include)));
+        line(
+            &mut out,
+            format_args!("include '{}'\n", quote(self.include)),
+        );
         for (name, given) in sorted(self.parameters) {
             setting(&mut out, name, &value::text(given));
         }

@@ -122,9 +122,8 @@ pub(crate) fn local_address(settings: &Postgresql, socket: bool) -> Address {
 
 /// The host by which the local server is reached over TCP.
 pub(crate) fn local_host(listen: &Listen) -> String {
-    let everywhere = |host: &&String| {
-        matches!(host.as_str(), "*" | "localhost" | "0.0.0.0" | "127.0.0.1")
-    };
+    let everywhere =
+        |host: &&String| matches!(host.as_str(), "*" | "localhost" | "0.0.0.0" | "127.0.0.1");
     if listen.hosts.is_empty() || listen.hosts.iter().any(|host| everywhere(&host)) {
         return "localhost".to_owned();
     }
@@ -184,10 +183,18 @@ mod tests {
     fn the_first_absolute_socket_directory_is_used() {
         let mut settings = settings(&["10.0.0.1"]);
         for (dirs, address) in [
-            ("@abstract, /run/a,/run/b", Address::Socket("/run/a".to_owned(), 5433)),
-            ("relative", Address::Tcp(vec![("10.0.0.1".to_owned(), 5433)])),
+            (
+                "@abstract, /run/a,/run/b",
+                Address::Socket("/run/a".to_owned(), 5433),
+            ),
+            (
+                "relative",
+                Address::Tcp(vec![("10.0.0.1".to_owned(), 5433)]),
+            ),
         ] {
-            settings.parameters.insert("unix_socket_directories".to_owned(), json!(dirs));
+            settings
+                .parameters
+                .insert("unix_socket_directories".to_owned(), json!(dirs));
             assert_eq!(local_address(&settings, true), address);
         }
     }

@@ -40,6 +40,14 @@ impl QueryError {
         matches!(self, Self::Unreachable { .. })
     }
 
+    /// The refusal came from the server itself, so it is there.
+    pub(crate) fn came_from_server(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { code: Some(_), .. } | Self::Sql { .. }
+        )
+    }
+
     /// The server is there but does not accept connections yet (or no longer).
     pub fn is_rejection(&self) -> bool {
         matches!(self, Self::Unreachable { code: Some(code), .. } if code == "57P03")

@@ -66,15 +66,20 @@ impl NamedConnection {
     ) -> Result<Vec<Row>, QueryError> {
         let deadline = Instant::now() + limit;
         let late = |_| QueryError::Deadline(limit);
-        let mut slot = timeout_at(deadline, self.session.lock()).await.map_err(late)?;
+        let mut slot = timeout_at(deadline, self.session.lock())
+            .await
+            .map_err(late)?;
         // Taken out while in use: whoever drops this future drops the session with it.
-        let session = match slot.take().filter(|session| !session.is_closed()) {
-            Some(session) => session,
-            None => {
-                info!("establishing a new patroni {} connection to postgres", self.name);
-                let left = deadline.saturating_duration_since(Instant::now());
-                Session::connect(&endpoint(), left).await?
-            }
+        let kept = slot.take().filter(|session| !session.is_closed());
+        let session = if let Some(session) = kept {
+            session
+        } else {
+            info!(
+                "establishing a new patroni {} connection to postgres",
+                self.name
+            );
+            let left = deadline.saturating_duration_since(Instant::now());
+            Session::connect(&endpoint(), left).await?
         };
         let left = deadline.saturating_duration_since(Instant::now());
         let result = session.query(sql, left).await;

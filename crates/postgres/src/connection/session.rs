@@ -48,15 +48,13 @@ impl Session {
         let messages = answered.map_err(|_| QueryError::Deadline(limit))??;
         let mut rows = Vec::new();
         for message in messages {
-            match message {
-                SimpleQueryMessage::Row(row) => {
-                    let columns = (0..row.len()).map(|at| row.get(at).map(str::to_owned));
-                    rows.push(Row {
-                        columns: columns.collect(),
-                    });
-                }
-                SimpleQueryMessage::RowDescription(_) => rows.clear(),
-                _ => {}
+            if let SimpleQueryMessage::RowDescription(_) = message {
+                rows.clear();
+            } else if let SimpleQueryMessage::Row(row) = message {
+                let columns = (0..row.len()).map(|at| row.get(at).map(str::to_owned));
+                rows.push(Row {
+                    columns: columns.collect(),
+                });
             }
         }
         Ok(rows)

@@ -224,7 +224,9 @@ impl ServerCertVerifier for Lenient {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -252,7 +254,12 @@ mod tests {
     #[test]
     fn missing_files_are_named() {
         let refused = client_config(&user("verify-full", Some("/nonexistent/ca.pem")));
-        assert!(refused.unwrap_err().to_string().contains("/nonexistent/ca.pem"));
+        assert!(
+            refused
+                .unwrap_err()
+                .to_string()
+                .contains("/nonexistent/ca.pem")
+        );
         assert!(client_config(&user("prefer", None)).is_ok());
     }
 }

@@ -1,0 +1,132 @@
+//! Taking over what is there when the daemon starts.
+//!
+//! Source: the supervision contract, section 4.
+
+use std::time::Duration;
+
+use patroni_config::file::Postgresql;
+use patroni_core::server::DataDir;
+use patroni_core::{Role, State};
+use tracing::{error, warn};
+
+use crate::clock::Clock;
+use crate::conf::files::Files;
+use crate::conf::recovery::Recovery;
+use crate::conf::write::Modes;
+use crate::connection::Named;
+use crate::directories::{self, DirectoryError};
+use crate::start::Readiness;
+use crate::supervisor::{Supervisor, blocking};
+
+/// Why the daemon cannot start on this node.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdoptError {
+    /// A directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+}
+
+impl Supervisor {
+    /// Looks at the data directory and takes over a running server, without restarting it.
+    ///
+    /// Takes at most some seconds: a server that does not answer is left in the state `starting`
+    /// and looked at again by every [`Supervisor::observe`]. Sets the process's umask to what the
+    /// data directory asks for.
+    ///
+    /// # Errors
+    /// A configured directory cannot be used.
+    pub async fn adopt(settings: Postgresql, clock: Clock) -> Result<Self, AdoptError> {
+        directories::ensure(&settings)?;
+        let umask = Modes::of(&settings.data_dir).umask();
+        rustix::process::umask(rustix::fs::Mode::from_bits_truncate(umask));
+        let supervisor = Self::new(settings, clock);
+        let role = match supervisor.data_dir_state() {
+            DataDir::Present => supervisor.role_by_data_dir(),
+            DataDir::Empty | DataDir::Inaccessible(_) => Role::Uninitialized,
+        };
+        supervisor.set_role(role);
+        if !supervisor.is_alive() {
+            if role == Role::Primary {
+                supervisor.set_role(Role::Demoted);
+            }
+            return Ok(supervisor);
+        }
+        supervisor.conf().recovery = supervisor.written_recovery();
+        supervisor.set_state(State::Starting);
+        if supervisor.readiness(PATIENCE).await == Readiness::Ready {
+            supervisor.started().await;
+            supervisor.adopt_running().await;
+        }
+        Ok(supervisor)
+    }
+
+    /// The server answers: its role is asked for, and our files are brought up to date.
+    async fn adopt_running(&self) {
+        let asked = self
+            .query(Named::Heartbeat, "SELECT pg_is_in_recovery()", PATIENCE)
+            .await;
+        match asked {
+            Ok(rows) => {
+                let standby = rows.first().is_some_and(|row| row.is_true(0));
+                self.set_role(if standby {
+                    Role::Replica
+                } else {
+                    Role::Primary
+                });
+            }
+            Err(reason) => warn!("could not ask the running server for its role: {reason}"),
+        }
+        let old = self
+            .major_version()
+            .is_some_and(|version| version < 120_000);
+        let result = if self.role() == Role::Primary || old {
+            let settings = (*self.settings()).clone();
+            self.apply_settings(settings, false).await;
+            Ok(())
+        } else {
+            self.refresh_access_files().await
+        };
+        if let Err(reason) = result {
+            error!("could not write the access files of the running server: {reason}");
+        }
+    }
+
+    /// Rewrites managed access files; the server is told only when one has changed.
+    async fn refresh_access_files(&self) -> std::io::Result<()> {
+        if self.write_access_files(false).await? {
+            self.reload().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes managed access files whose content differs, or all of them; `true` when one was.
+    pub(crate) async fn write_access_files(&self, all: bool) -> std::io::Result<bool> {
+        let parameters = self.server_parameters(self.role() == Role::Primary);
+        let settings = self.settings();
+        let version = self.major_version().unwrap_or_default();
+        blocking(move || {
+            let files = Files {
+                settings: &settings,
+                version,
+            };
+            let hba = (all || files.hba_differs()) && files.write_hba(&parameters)?;
+            let ident = (all || files.ident_differs()) && files.write_ident(&parameters)?;
+            Ok(hba || ident)
+        })
+        .await
+    }
+
+    /// The recovery block that an earlier daemon wrote, so that a rewrite does not lose it.
+    fn written_recovery(&self) -> Option<Recovery> {
+        let settings = self.settings();
+        let files = Files {
+            settings: &settings,
+            version: self.major_version()?,
+        };
+        Recovery::read_back(&std::fs::read_to_string(files.main()).ok()?)
+    }
+}
+
+/// How long a running server is waited for at the start of the daemon.
+const PATIENCE: Duration = Duration::from_secs(3);

@@ -1,0 +1,115 @@
+//! Directories that must exist and be writable before the server can start.
+//!
+//! Source: the configuration contract, section 2.2.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use patroni_config::file::Postgresql;
+use patroni_core::server::DataDir;
+use patroni_core::value;
+
+use crate::data_dir;
+
+/// A directory that cannot be used; the text is the operator's sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("'{}' is defined in {setting}, {reason}", path.display())]
+pub struct DirectoryError {
+    path: PathBuf,
+    setting: &'static str,
+    reason: &'static str,
+}
+
+/// Creates what is missing and tests that it can be written to.
+pub(crate) fn ensure(settings: &Postgresql) -> Result<(), DirectoryError> {
+    for (setting, path) in wanted(settings) {
+        ensure_one(&path).map_err(|reason| DirectoryError {
+            path,
+            setting,
+            reason,
+        })?;
+    }
+    if settings.pgpass.exists() && !settings.pgpass.is_file() {
+        return Err(DirectoryError {
+            path: settings.pgpass.clone(),
+            setting: "`postgresql.pgpass`",
+            reason: "is not a regular file",
+        });
+    }
+    Ok(())
+}
+
+fn wanted(settings: &Postgresql) -> Vec<(&'static str, PathBuf)> {
+    let empty = data_dir::look(&settings.data_dir) == DataDir::Empty;
+    let mut wanted = Vec::new();
+    for setting in ["unix_socket_directories", "stats_temp_directory"] {
+        let given = settings
+            .parameters
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(setting));
+        let Some((_, given)) = given else { continue };
+        for entry in value::text(given).split(',').map(str::trim) {
+            // An abstract socket has no directory.
+            if !entry.is_empty() && !entry.starts_with('@') {
+                let path = settings.data_dir.join(entry);
+                // Creating something inside would make an empty directory look used.
+                if !(empty && path.starts_with(&settings.data_dir)) {
+                    wanted.push((setting, path));
+                }
+            }
+        }
+    }
+    if settings.krbsrvname.is_none()
+        && let Some(parent) = settings.pgpass.parent().filter(|dir| *dir != Path::new(""))
+    {
+        wanted.push(("`postgresql.pgpass`", parent.to_owned()));
+    }
+    wanted
+}
+
+fn ensure_one(path: &Path) -> Result<(), &'static str> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_dir() => return Err("is not a directory"),
+        Ok(_) => {}
+        Err(_) => fs::create_dir_all(path).map_err(|_| "couldn't create the directory")?,
+    }
+    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK)
+        .map_err(|_| "the directory is not writable")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn missing_directories_are_made_and_files_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Postgresql {
+            data_dir: dir.path().join("data"),
+            pgpass: dir.path().join("secrets/pgpass"),
+            ..Postgresql::default()
+        };
+        let sockets = dir.path().join("sockets");
+        settings.parameters.insert(
+            "unix_socket_directories".to_owned(),
+            json!(format!("{}, inside", sockets.display())),
+        );
+        ensure(&settings).unwrap();
+        assert!(sockets.is_dir() && dir.path().join("secrets").is_dir());
+        assert!(
+            !settings.data_dir.exists(),
+            "an empty data directory stays empty"
+        );
+        fs::remove_dir(&sockets).unwrap();
+        fs::write(&sockets, "").unwrap();
+        let refused = ensure(&settings).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            format!(
+                "'{}' is defined in unix_socket_directories, is not a directory",
+                sockets.display()
+            )
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! The status query of the REST API: its own connection, one statement for all callers.
+
+use std::time::Duration;
+
+use patroni_core::server::Answer;
+use patroni_core::{Lsn, Timeline};
+use serde::Deserialize;
+use tokio::time::{Instant, timeout};
+
+use crate::connection::{Named, Row};
+use crate::monitor::{Words, printed_time, time};
+use crate::supervisor::Supervisor;
+
+/// What the status document shows of a running server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestRow {
+    /// When the postmaster started, in the words of the status document.
+    pub postmaster_start_time: String,
+    /// `server_version_num`.
+    pub server_version: u32,
+    /// Timeline of a primary, `None` in recovery.
+    pub timeline: Option<Timeline>,
+    /// Flushed position of a primary, zero in recovery.
+    pub location: Lsn,
+    /// Position received by a standby: written, else received, else replayed.
+    pub received_location: Option<Lsn>,
+    /// Position replayed by a standby.
+    pub replayed_location: Option<Lsn>,
+    /// Time of the last replayed transaction.
+    pub replayed_timestamp: Option<String>,
+    /// Replay is paused.
+    pub paused: bool,
+    /// State of the WAL receiver, `None` without one.
+    pub receiver_status: Option<String>,
+    /// `restore_command` in effect, when set.
+    pub restore_command: Option<String>,
+    /// End of the WAL on the sender, as the receiver last heard.
+    pub latest_end_lsn: Option<Lsn>,
+    /// WAL senders of every kind, in the server's order.
+    pub replication: Vec<ReplicationRow>,
+}
+
+impl RestRow {
+    /// Whether the server is in recovery.
+    pub fn in_recovery(&self) -> bool {
+        self.timeline.is_none()
+    }
+
+    /// `streaming`, `in archive recovery`, or nothing.
+    pub fn replication_state(&self) -> Option<&'static str> {
+        if !self.in_recovery() {
+            return None;
+        }
+        if self.receiver_status.as_deref() == Some("streaming") {
+            return Some("streaming");
+        }
+        self.restore_command.as_ref().map(|_| "in archive recovery")
+    }
+}
+
+/// One WAL sender.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ReplicationRow {
+    /// User.
+    pub usename: Option<String>,
+    /// `application_name`.
+    pub application_name: Option<String>,
+    /// Address, `None` for a socket.
+    pub client_addr: Option<String>,
+    /// `streaming`, `catchup`, `backup`, ..
+    pub state: Option<String>,
+    /// `sync`, `quorum`, `potential` or `async`.
+    pub sync_state: Option<String>,
+    /// Its place in the priority list.
+    pub sync_priority: Option<i32>,
+}
+
+impl Supervisor {
+    /// The row of the status document, not older than `max_age`. Callers that come while the
+    /// statement runs wait for its result; no more than one runs at a time. Cancel safe.
+    pub async fn rest_status(&self, max_age: Duration) -> Answer<RestRow> {
+        let Ok(mut last) = timeout(LIMIT, self.inner().rest.lock()).await else {
+            return Answer::Unknown("the server does not answer".to_owned());
+        };
+        if let Some((at, answer)) = &*last
+            && at.elapsed() <= max_age
+        {
+            return answer.clone();
+        }
+        let answer = self.ask_rest_status().await;
+        *last = Some((Instant::now(), answer.clone()));
+        answer
+    }
+
+    async fn ask_rest_status(&self) -> Answer<RestRow> {
+        let version = self.major_version().unwrap_or(MODERN);
+        let asked = self.query(Named::RestApi, &statement(version), LIMIT).await;
+        match asked {
+            Ok(rows) => match rows.first().map(read) {
+                Some(Some(row)) => Answer::Known(row),
+                _ => Answer::Unknown("the server gave an unreadable row".to_owned()),
+            },
+            Err(error) => Answer::Unknown(error.to_string()),
+        }
+    }
+}
+
+/// The server gives up after 2 s; the way there and back is added.
+const LIMIT: Duration = Duration::from_millis(2500);
+
+/// Assumed when `PG_VERSION` cannot be read.
+const MODERN: u32 = 150_000;
+
+fn statement(version: u32) -> String {
+    let words = Words::of(version);
+    let receiver = version >= 90_600;
+    let written = if version >= 130_000 {
+        "r.written_lsn - '0/0'"
+    } else {
+        "NULL"
+    };
+    let restore = if version >= 120_000 {
+        "current_setting('restore_command')"
+    } else {
+        "NULL"
+    };
+    let columns = [
+        time("pg_postmaster_start_time()"),
+        "current_setting('server_version_num')".to_owned(),
+        words.timeline(),
+        words.position(version),
+        words.replayed(),
+        words.received(),
+        written.to_owned(),
+        time("pg_last_xact_replay_timestamp()"),
+        words.paused(),
+        (if receiver { "r.status" } else { "NULL" }).to_owned(),
+        restore.to_owned(),
+        (if receiver {
+            "r.latest_end_lsn - '0/0'"
+        } else {
+            "NULL"
+        })
+        .to_owned(),
+        "(SELECT COALESCE(json_agg(s), '[]'::json) FROM (SELECT usename, application_name, \
+         client_addr, state, sync_state, sync_priority FROM pg_stat_replication) AS s)"
+            .to_owned(),
+    ];
+    let from = if receiver {
+        " FROM (SELECT 1) AS one LEFT JOIN pg_stat_get_wal_receiver() AS r ON true"
+    } else {
+        ""
+    };
+    format!("SELECT {}{from}", columns.join(", "))
+}
+
+fn read(row: &Row) -> Option<RestRow> {
+    let lsn = |at: usize| row.parse(at).map(Lsn::new);
+    let some = |position: Option<Lsn>| position.filter(|position| *position != Lsn::ZERO);
+    let texts = |at: usize| row.get(at).map(str::to_owned);
+    Some(RestRow {
+        postmaster_start_time: printed_time(row.get(0)?),
+        server_version: row.parse(1)?,
+        timeline: Timeline::new(row.parse(2)?),
+        location: lsn(3)?,
+        received_location: some(lsn(6)).or(some(lsn(5))).or(lsn(4)),
+        replayed_location: lsn(4),
+        replayed_timestamp: row.get(7).map(printed_time),
+        paused: row.is_true(8),
+        receiver_status: texts(9),
+        restore_command: texts(10).filter(|command| !command.is_empty()),
+        latest_end_lsn: lsn(11),
+        replication: serde_json::from_str(row.get(12)?).ok()?,
+    })
+}

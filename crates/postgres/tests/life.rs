@@ -1,0 +1,262 @@
+//! The life of a real server under the supervisor.
+
+mod server;
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use patroni_core::server::{Answer, ControlState, Process, RewindAbility};
+use patroni_core::{Role, State, Upstream};
+use patroni_postgres::{Ask, RecoveryChange, StopRequest, Until};
+use serde_json::json;
+use server::{Server, as_postgres, ask, fast_stop, until};
+
+const SOON: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_server_outlives_its_supervisor_and_is_adopted_without_restart() {
+    as_postgres(
+        "a_server_outlives_its_supervisor_and_is_adopted_without_restart",
+        async {
+            let server = Server::init("a");
+            let first = server.start(Role::Primary, Upstream::None).await;
+            let pid = server.pid();
+            assert!(server.data_dir().join("postgresql.base.conf").exists());
+            assert!(server.data_dir().join("postgresql.conf.backup").exists());
+            drop(first);
+
+            let second = server.adopt().await;
+            assert_eq!(
+                (second.state(), second.role()),
+                (State::Running, Role::Primary)
+            );
+            assert_eq!(server.pid(), pid);
+            let seen = second
+                .observe(
+                    Ask {
+                        slots: true,
+                        sync: true,
+                        standby_leader: false,
+                    },
+                    SOON,
+                )
+                .await;
+            assert_eq!(seen.process, Process::Running);
+            assert_eq!(seen.rewind, RewindAbility::Possible);
+            assert!(seen.system_id.is_some());
+            let status = seen.status.known().expect("the query works");
+            assert!(!status.in_recovery());
+            assert_eq!(status.slots.as_deref(), Some(&[][..]));
+            let row = second.rest_status(Duration::from_millis(100)).await;
+            let row = row.known().expect("the status query works").clone();
+            assert_eq!(
+                Some(&row.postmaster_start_time),
+                seen.postmaster_start_time.as_ref()
+            );
+            assert_eq!(row.server_version / 10_000, 15);
+        },
+    );
+}
+
+#[test]
+fn a_fast_stop_tells_where_the_wal_ends() {
+    as_postgres("a_fast_stop_tells_where_the_wal_ends", async {
+        let server = Server::init("a");
+        let supervisor = server.start(Role::Primary, Upstream::None).await;
+        let early = StopRequest {
+            until: Until::ShutDownState,
+            ..fast_stop()
+        };
+        let (early, safe) = tokio::join!(
+            supervisor.stop(early),
+            supervisor.wait_safe_point(Some(SOON))
+        );
+        assert!(early.stopped && early.safe_point && safe);
+        let point = early.shutdown.expect("the control file says shut down");
+        let late = supervisor.stop(fast_stop()).await;
+        assert!(late.stopped);
+        assert_eq!(supervisor.state(), State::Stopped);
+        let control = supervisor.pg_controldata().await.unwrap();
+        assert_eq!(control.state, ControlState::ShutDown);
+        assert_eq!(control.checkpoint, Some(point.checkpoint));
+        assert!(!supervisor.is_alive());
+    });
+}
+
+#[test]
+fn a_standby_is_promoted_at_once() {
+    as_postgres("a_standby_is_promoted_at_once", async {
+        let primary = Server::init("a");
+        let first = primary.start(Role::Primary, Upstream::None).await;
+        let standby = Server::copy_of("b", &primary);
+        let second = standby.start(Role::Replica, primary.as_upstream()).await;
+        until("b streams", async || {
+            let seen = second.observe(Ask::default(), SOON).await;
+            seen.status
+                .known()
+                .and_then(|status| status.replication_state())
+                == Some("streaming")
+        })
+        .await;
+        assert_eq!(
+            second.compare_recovery(&primary.as_upstream()).await,
+            RecoveryChange::Same
+        );
+        assert_eq!(
+            second.compare_recovery(&Upstream::None).await,
+            RecoveryChange::Reload
+        );
+        let names = patroni_core::SyncNames {
+            kind: patroni_core::sync_names::SyncKind::Priority,
+            count: 1,
+            star: false,
+            names: ["b".to_owned()].into(),
+        };
+        first.set_cluster_facts(patroni_postgres::ClusterFacts {
+            synchronous: true,
+            ..patroni_postgres::ClusterFacts::default()
+        });
+        assert!(first.set_sync_names(Some(names.clone())).await.unwrap());
+        assert!(!first.set_sync_names(Some(names)).await.unwrap());
+        until("b is synchronous", async || {
+            let seen = first
+                .observe(
+                    Ask {
+                        sync: true,
+                        ..Ask::default()
+                    },
+                    SOON,
+                )
+                .await;
+            seen.status.known().is_some_and(|status| {
+                status
+                    .wal_senders
+                    .iter()
+                    .any(|sender| sender.application_name == "b" && sender.sync_state == "sync")
+            })
+        })
+        .await;
+        first.set_sync_names(None).await.unwrap();
+
+        assert!(first.stop(fast_stop()).await.stopped);
+        let begun = Instant::now();
+        second.promote().await.unwrap();
+        assert_eq!(second.role(), Role::Promoted);
+        assert!(second.wait_production(Duration::from_secs(20)).await);
+        assert_eq!(second.role(), Role::Primary);
+        println!("promoted in {:?}", begun.elapsed());
+        second
+            .promote()
+            .await
+            .expect("a primary is promoted by doing nothing");
+        assert_eq!(
+            ask(&second, "SELECT pg_is_in_recovery()").await.as_deref(),
+            Some("f")
+        );
+    });
+}
+
+#[test]
+fn a_killed_server_is_seen_at_once() {
+    as_postgres("a_killed_server_is_seen_at_once", async {
+        let server = Server::init("a");
+        let supervisor = server.start(Role::Primary, Upstream::None).await;
+        let watcher = supervisor.clone();
+        let mut waiting = tokio::task::JoinSet::new();
+        waiting.spawn(async move { watcher.postmaster_exited().await });
+        server.signal(Signal::SIGKILL);
+        tokio::time::timeout(SOON, waiting.join_next())
+            .await
+            .unwrap();
+        let seen = supervisor.observe(Ask::default(), SOON).await;
+        assert_eq!(seen.process, Process::Absent);
+        assert_eq!(seen.status, Answer::NotAsked);
+        assert_eq!(seen.control.unwrap().state, ControlState::InProduction);
+        assert_eq!(
+            supervisor.state(),
+            State::Running,
+            "what to make of it is decided elsewhere"
+        );
+    });
+}
+
+#[test]
+fn a_frozen_server_is_unknown_not_absent() {
+    as_postgres("a_frozen_server_is_unknown_not_absent", async {
+        let server = Server::init("a");
+        let supervisor = server.start(Role::Primary, Upstream::None).await;
+        let pid = ask(&supervisor, "SELECT pg_backend_pid()").await.unwrap();
+        let backend = nix::unistd::Pid::from_raw(pid.parse().unwrap());
+        server.signal(Signal::SIGSTOP);
+        nix::sys::signal::kill(backend, Signal::SIGSTOP).unwrap();
+        let limit = Duration::from_millis(700);
+        for _ in 0..2 {
+            // First on the open connection, then on a new one that nobody answers.
+            let begun = Instant::now();
+            let seen = supervisor.observe(Ask::default(), limit).await;
+            assert!(
+                begun.elapsed() < limit + Duration::from_millis(500),
+                "{:?}",
+                begun.elapsed()
+            );
+            assert_eq!(seen.process, Process::Running);
+            assert!(matches!(seen.status, Answer::Unknown(_)));
+            assert_eq!((seen.state, seen.role), (State::Running, Role::Primary));
+        }
+        nix::sys::signal::kill(backend, Signal::SIGCONT).unwrap();
+        server.signal(Signal::SIGCONT);
+        until("it answers again", async || {
+            supervisor
+                .observe(Ask::default(), SOON)
+                .await
+                .status
+                .known()
+                .is_some()
+        })
+        .await;
+    });
+}
+
+#[test]
+fn new_settings_are_reloaded_or_wait_for_a_restart() {
+    as_postgres("new_settings_are_reloaded_or_wait_for_a_restart", async {
+        let server = Server::init("a");
+        let supervisor = server.start(Role::Primary, Upstream::None).await;
+        let mut settings = server.settings();
+        let same = supervisor.apply_settings(settings.clone(), false).await;
+        assert_eq!(same, patroni_postgres::ReloadReport::default());
+        settings
+            .parameters
+            .insert("work_mem".to_owned(), json!("5MB"));
+        settings
+            .parameters
+            .insert("shared_buffers".to_owned(), json!("2MB"));
+        let report = supervisor.apply_settings(settings.clone(), false).await;
+        assert!(report.reloaded);
+        assert_eq!(
+            report.changed,
+            [
+                "Changed shared_buffers from '128' to '2MB' (restart might be required)",
+                "Changed work_mem from '4096' to '5MB'",
+            ]
+        );
+        let waiting = &report.pending_restart["shared_buffers"];
+        assert_eq!(
+            (waiting.old_value.as_str(), waiting.new_value.as_str()),
+            ("1MB", "2MB")
+        );
+        assert_eq!(report.pending_restart.len(), 1);
+        assert_eq!(
+            ask(&supervisor, "SHOW work_mem").await.as_deref(),
+            Some("5MB")
+        );
+
+        settings.parameters.remove("shared_buffers");
+        let report = supervisor.apply_settings(settings, false).await;
+        let waiting = &report.pending_restart["shared_buffers"];
+        assert_eq!(
+            waiting.new_value, "128MB",
+            "the base file's value comes back"
+        );
+    });
+}

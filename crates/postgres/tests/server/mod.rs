@@ -1,0 +1,213 @@
+//! A real PostgreSQL of this machine for one test.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use patroni_config::file::Postgresql;
+use patroni_config::file::postgresql::{Credentials, Listen};
+use patroni_core::{MemberName, Role, Scope, Upstream};
+use patroni_postgres::{
+    Cancel, Clock, Named, StartOutcome, StartRequest, StopMode, StopRequest, Supervisor, Until,
+};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// Runs the body as the user `postgres`: the server refuses to run as root, so a test of root
+/// starts its own executable again.
+pub fn as_postgres(test: &str, body: impl Future<Output = ()>) {
+    if nix::unistd::geteuid().is_root() {
+        let status = Command::new("setpriv")
+            .args(["--reuid=postgres", "--regid=postgres", "--init-groups"])
+            .arg(std::env::current_exe().unwrap())
+            .args([test, "--exact", "--nocapture"])
+            .env_remove("CARGO_TARGET_TMPDIR")
+            .current_dir("/tmp")
+            .status()
+            .unwrap();
+        assert!(status.success(), "see the output above");
+        return;
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(async {
+            tokio::time::timeout(Duration::from_mins(2), body)
+                .await
+                .expect("the test ends in two minutes");
+        });
+}
+
+/// A directory with a data directory in it; what runs there is killed at the end.
+pub struct Server {
+    root: TempDir,
+    pub port: u16,
+    pub name: &'static str,
+}
+
+impl Server {
+    /// A fresh database cluster.
+    pub fn init(name: &'static str) -> Self {
+        let server = Self::empty(name);
+        let status = Command::new(bin("initdb"))
+            .args(["-N", "-A", "trust", "-U", "postgres", "-D"])
+            .arg(server.data_dir())
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        server
+    }
+
+    /// A copy of another, running one.
+    pub fn copy_of(name: &'static str, primary: &Self) -> Self {
+        let server = Self::empty(name);
+        let status = Command::new(bin("pg_basebackup"))
+            .args(["-c", "fast", "-X", "stream", "-U", "postgres", "-h"])
+            .arg(primary.root.path())
+            .args(["-p", &primary.port.to_string(), "-D"])
+            .arg(server.data_dir())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        server
+    }
+
+    fn empty(name: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self {
+            root: tempfile::tempdir().unwrap(),
+            port: listener.local_addr().unwrap().port(),
+            name,
+        }
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
+    pub fn settings(&self) -> Postgresql {
+        let user = Credentials {
+            username: Some("postgres".to_owned()),
+            ..Credentials::default()
+        };
+        Postgresql {
+            name: Some(MemberName::new(self.name)),
+            scope: Some(Scope::new("demo")),
+            listen: Listen {
+                hosts: vec!["127.0.0.1".to_owned()],
+                port: self.port,
+            },
+            data_dir: self.data_dir(),
+            config_dir: self.data_dir(),
+            config_base_name: "postgresql".to_owned(),
+            bin_dir: Some("/usr/lib/postgresql/15/bin".into()),
+            pgpass: self.root.path().join("pgpass"),
+            database: "postgres".to_owned(),
+            superuser: user.clone(),
+            replication: user,
+            use_pg_rewind: true,
+            pg_ctl_timeout: Duration::from_mins(1),
+            parameters: json!({
+                "unix_socket_directories": self.root.path(),
+                "hot_standby": "on",
+                "max_connections": 20,
+                "wal_level": "replica",
+                "wal_log_hints": "on",
+                "shared_buffers": "1MB",
+                "autovacuum": "off",
+            })
+            .as_object()
+            .unwrap()
+            .clone(),
+            ..Postgresql::default()
+        }
+    }
+
+    /// A supervisor that has looked at what is there.
+    pub async fn adopt(&self) -> Supervisor {
+        Supervisor::adopt(self.settings(), Clock::new(Instant::now()))
+            .await
+            .unwrap()
+    }
+
+    /// A supervisor with a running server.
+    pub async fn start(&self, role: Role, upstream: Upstream) -> Supervisor {
+        let supervisor = self.adopt().await;
+        let request = StartRequest {
+            role,
+            upstream,
+            timeout: None,
+            after_bootstrap: false,
+        };
+        let outcome = supervisor.start(request, &Cancel::new()).await;
+        assert_eq!(outcome, StartOutcome::Running);
+        supervisor
+    }
+
+    /// How others reach it.
+    pub fn as_upstream(&self) -> Upstream {
+        Upstream::Member {
+            name: MemberName::new(self.name),
+            conn_url: format!("postgres://127.0.0.1:{}/postgres", self.port),
+            slot: None,
+        }
+    }
+
+    /// The postmaster's number by its own file.
+    pub fn pid(&self) -> i32 {
+        let file = std::fs::read_to_string(self.data_dir().join("postmaster.pid")).unwrap();
+        file.lines().next().unwrap().parse().unwrap()
+    }
+
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.data_dir().join("postmaster.pid").exists() {
+            let _ = Command::new(bin("pg_ctl"))
+                .args(["stop", "-m", "immediate", "-s", "-D"])
+                .arg(self.data_dir())
+                .status();
+        }
+    }
+}
+
+/// A fast stop until the process has ended.
+pub fn fast_stop() -> StopRequest {
+    StopRequest {
+        mode: StopMode::Fast,
+        checkpoint: true,
+        until: Until::Exit,
+        timeout: None,
+        restart: false,
+    }
+}
+
+/// One value of one row.
+pub async fn ask(supervisor: &Supervisor, sql: &str) -> Option<String> {
+    let rows = supervisor
+        .query(Named::Heartbeat, sql, Duration::from_secs(5))
+        .await
+        .unwrap();
+    rows.first()?.get(0).map(str::to_owned)
+}
+
+/// Waits until a question has the wanted answer.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn bin(name: &str) -> PathBuf {
+    Path::new("/usr/lib/postgresql/15/bin").join(name)
+}
