@@ -224,6 +224,8 @@ fn seconds(number: i64) -> Duration {
     Duration::from_secs(u64::try_from(number).unwrap_or(0))
 }
 
+const RULE: &str = "Violated the rule \"loop_wait + 2*retry_timeout <= ttl\", where";
+
 /// Raises each timeout to its minimum and then holds `loop_wait + 2*retry_timeout <= ttl`, the
 /// relation that lets a primary whose two store operations both burn their budgets still stop in
 /// time. Returns ttl, loop wait and retry timeout in seconds.
@@ -245,7 +247,6 @@ pub fn adjust_timeouts(
             *value = minimum;
         }
     }
-    const RULE: &str = "Violated the rule \"loop_wait + 2*retry_timeout <= ttl\", where";
     if 1 + retry.saturating_mul(2) > ttl {
         let fitting = (ttl - 1) / 2;
         warnings.push(format!(
@@ -267,7 +268,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(doc: Value) -> Dynamic {
+    fn read(doc: &Value) -> Dynamic {
         Dynamic::read(doc.as_object().unwrap()).unwrap().0
     }
 
@@ -291,28 +292,28 @@ mod tests {
     #[test]
     fn settings_come_with_defaults_and_old_names() {
         let all_defaults = Dynamic::default();
-        assert_eq!(all_defaults.primary_start_timeout, Duration::from_secs(300));
+        assert_eq!(all_defaults.primary_start_timeout, Duration::from_mins(5));
         assert!(all_defaults.use_slots);
         assert_eq!(
-            read(json!({"master_start_timeout": 7})).primary_start_timeout,
+            read(&json!({"master_start_timeout": 7})).primary_start_timeout,
             Duration::from_secs(7)
         );
         assert_eq!(
-            read(json!({"synchronous_mode": "Quorum"})).synchronous_mode,
+            read(&json!({"synchronous_mode": "Quorum"})).synchronous_mode,
             SynchronousMode::Quorum
         );
         assert_eq!(
-            read(json!({"synchronous_mode": "on"})).synchronous_mode,
+            read(&json!({"synchronous_mode": "on"})).synchronous_mode,
             SynchronousMode::Priority
         );
-        let standby = read(json!({"synchronous_mode": true, "standby_cluster": {"host": "h"}}));
+        let standby = read(&json!({"synchronous_mode": true, "standby_cluster": {"host": "h"}}));
         assert_eq!(standby.synchronous_mode, SynchronousMode::Off);
         assert_eq!(
-            read(json!({"standby_cluster": {"host": ""}})).standby_cluster,
+            read(&json!({"standby_cluster": {"host": ""}})).standby_cluster,
             None
         );
         assert_eq!(
-            read(json!({"maximum_lag_on_failover": "1MB"})).maximum_lag_on_failover,
+            read(&json!({"maximum_lag_on_failover": "1MB"})).maximum_lag_on_failover,
             1_048_576
         );
         assert!(Dynamic::read(json!({"ttl": "abc"}).as_object().unwrap()).is_err());

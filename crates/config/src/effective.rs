@@ -238,10 +238,10 @@ fn defaults(dynamic: &Dynamic) -> Map<String, Value> {
         "standby_cluster": standby,
         "postgresql": {"use_slots": true, "parameters": controlled::defaults()},
     });
-    match settings {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
+    let Value::Object(settings) = settings else {
+        unreachable!("the macro was given an object");
+    };
+    settings
 }
 
 /// The mapping under a key, made if it is not there or is something else.
@@ -258,7 +258,9 @@ fn parameters(given: &Value) -> Result<&Map<String, Value>, ConfigError> {
     match given {
         Value::Object(map) => Ok(map),
         Value::Null => Ok(&NOTHING),
-        _ => Err(ConfigError::ParametersNotMapping),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(ConfigError::ParametersNotMapping)
+        }
     }
 }
 

@@ -242,7 +242,9 @@ fn sectioned(rest: &str) -> Option<(String, Form)> {
         )
         | ("LOG", "TYPE" | "LEVEL" | "TRACEBACK_LEVEL" | "DATEFORMAT" | "DIR")
         | ("RAFT", "DATA_DIR" | "SELF_ADDR" | "PASSWORD" | "BIND_ADDR")
-        | ("CITUS", "DATABASE") => in_section(Form::Text),
+        | ("CITUS", "DATABASE")
+        // Documented, but forgotten by the reference.
+        | ("CONSUL", "SCHEME") => in_section(Form::Text),
         ("RESTAPI", "HTTP_EXTRA_HEADERS" | "HTTPS_EXTRA_HEADERS")
         | ("LOG", "STATIC_FIELDS" | "LOGGERS") => in_section(Form::Map),
         ("RESTAPI", "ALLOWLIST") | ("RAFT", "PARTNER_ADDRS") => in_section(Form::List),
@@ -252,9 +254,8 @@ fn sectioned(rest: &str) -> Option<(String, Form)> {
         ("RESTAPI", "REQUEST_QUEUE_SIZE" | "THREAD_POOL_SIZE")
         | ("LOG", "MAX_QUEUE_SIZE" | "FILE_SIZE" | "FILE_NUM" | "MODE")
         | ("CITUS", "GROUP")
-        // Documented names that the reference forgot to read.
+        // Documented, but forgotten by the reference.
         | ("EXHIBITOR", "POLL_INTERVAL") => in_section(Form::Int),
-        ("CONSUL", "SCHEME") => in_section(Form::Text),
         ("LOG", "FORMAT") => in_section(Form::LogFormat),
         ("POSTGRESQL", _) => {
             let binary = lower.strip_prefix("bin_")?;

@@ -1,4 +1,8 @@
 //! Reading the local configuration from where it lies. The only module that opens files.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kinds of a JSON value that are not named are all alike here"
+)]
 
 use std::fs;
 use std::io;

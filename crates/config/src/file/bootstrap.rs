@@ -14,7 +14,7 @@ pub struct Bootstrap {
     pub method: Option<CustomMethod>,
     /// `initdb`: options as written, list or mapping.
     pub initdb: Value,
-    /// `pg_hba`: lines for the first pg_hba.conf.
+    /// `pg_hba`: lines for the first `pg_hba.conf`.
     pub pg_hba: Vec<String>,
     /// `post_bootstrap`, or its twin `post_init`.
     pub post_bootstrap: Option<String>,

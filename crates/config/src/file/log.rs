@@ -1,4 +1,8 @@
 //! The section `log`.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kinds of a JSON value that are not named are all alike here"
+)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

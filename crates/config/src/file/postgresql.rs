@@ -227,7 +227,7 @@ fn methods(section: &Section<'_>) -> Map<String, Value> {
 }
 
 fn pg_ctl_timeout(section: &Section<'_>, warnings: &mut Vec<String>) -> Duration {
-    const DEFAULT: Duration = Duration::from_secs(60);
+    const DEFAULT: Duration = Duration::from_mins(1);
     let Some(given) = section.get("pg_ctl_timeout") else {
         return DEFAULT;
     };

@@ -76,9 +76,10 @@ fn mode(section: &Section<'_>, warnings: &mut Vec<String>) -> WatchdogMode {
     let Some(given) = section.get("mode") else {
         return WatchdogMode::Automatic;
     };
-    let text = match given {
-        Value::Bool(false) => "off".to_owned(),
-        given => value::text(given).to_lowercase(),
+    let text = if given == &Value::Bool(false) {
+        "off".to_owned()
+    } else {
+        value::text(given).to_lowercase()
     };
     match text.as_str() {
         "off" | "disable" | "disabled" => WatchdogMode::Off,

@@ -1,4 +1,8 @@
 //! Checks of addresses: free to bind, reachable, meaningful to others.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kinds of a JSON value that are not named are all alike here"
+)]
 
 use patroni_core::value;
 use serde_json::Value;
@@ -41,7 +45,7 @@ pub(super) fn not_loopback(report: &mut Report<'_>, path: &str, given: &Value) {
 /// One server that answers.
 pub(super) fn reachable(report: &mut Report<'_>, path: &str, given: &Value) {
     match given {
-        Value::String(text) => all_reachable(report, path, given, &[text.clone()]),
+        Value::String(text) => all_reachable(report, path, given, std::slice::from_ref(text)),
         _ => report.line(path, &value::text(given), "is not a string"),
     }
 }
@@ -117,10 +121,11 @@ fn listen(report: &mut Report<'_>, path: &str, given: &Value, hosts: Hosts) {
 
 fn all_reachable(report: &mut Report<'_>, path: &str, given: &Value, servers: &[String]) {
     for server in servers {
-        let Ok((host, port)) = address::split(server, Some(NO_PORT)) else {
+        // The last ZooKeeper host may carry a path.
+        let address = server.split('/').next().unwrap_or_default();
+        let Ok((host, port)) = address::split(address, Some(NO_PORT)) else {
             return report.refuse(path, given, WRONG);
         };
-        // ZooKeeper's last host may carry a path, which `split` took for a bad port.
         match report.probe.connects(&host, port) {
             Err(unknown) => return report.refuse(path, given, &unknown),
             Ok(false) => {

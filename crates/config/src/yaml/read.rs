@@ -467,7 +467,7 @@ mod tests {
         let mut laughs = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
         for level in 1..9 {
             let items = vec![format!("*a{}", level - 1); 10].join(",");
-            laughs.push_str(&format!("a{level}: &a{level} [{items}]\n"));
+            laughs += &format!("a{level}: &a{level} [{items}]\n");
         }
         assert!(parse(&laughs).is_err());
     }

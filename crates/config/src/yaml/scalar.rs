@@ -65,20 +65,20 @@ pub(super) fn integer(text: &str) -> Option<Value> {
                 return None;
             }
             let digits = body.replace('_', "");
-            match digits.parse::<i128>() {
-                Ok(number) => number,
-                Err(_) => {
-                    let sign = if negative { "-" } else { "" };
-                    return Some(Value::String(format!("{sign}{digits}")));
-                }
-            }
+            let Ok(number) = digits.parse::<i128>() else {
+                let sign = if negative { "-" } else { "" };
+                return Some(Value::String(format!("{sign}{digits}")));
+            };
+            number
         }
         _ => return None,
     };
     let number = if negative { -magnitude } else { magnitude };
-    Some(i64::try_from(number).map(Value::from).unwrap_or_else(|_| {
-        u64::try_from(number).map_or_else(|_| Value::String(number.to_string()), Value::from)
-    }))
+    Some(match (i64::try_from(number), u64::try_from(number)) {
+        (Ok(number), _) => Value::from(number),
+        (_, Ok(number)) => Value::from(number),
+        _ => Value::String(number.to_string()),
+    })
 }
 
 /// Decimal floats (a dot is needed, and a sign in the exponent), base-60 floats, and the special

@@ -1,4 +1,8 @@
 //! From values to text: block style for people, flow style for one-line cells.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kinds of a JSON value that are not named are all alike here"
+)]
 
 use serde_json::{Map, Value};
 

@@ -47,7 +47,7 @@ mod tests {
         let given = json!({"hosts": ["a"], "port": "8181"});
         let exhibitor = read_with(&given, Exhibitor::read).unwrap();
         assert_eq!(exhibitor.port, 8181);
-        assert_eq!(exhibitor.poll_interval, Duration::from_secs(300));
+        assert_eq!(exhibitor.poll_interval, Duration::from_mins(5));
         assert!(read_with(&json!({"hosts": ["a"]}), Exhibitor::read).is_err());
         assert!(read_with(&json!({"port": 1}), Exhibitor::read).is_err());
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use patroni_core::{Secret, value};
-use serde_json::Value;
 
 use crate::error::ConfigError;
 use crate::file::address::HostPort;
@@ -126,9 +125,9 @@ impl Access {
 fn acls(section: &Section<'_>) -> Result<Vec<Acl>, ConfigError> {
     let mut acls = Vec::new();
     for (principal, given) in section.entries() {
-        let names = match given {
-            Value::Array(names) => names.iter().map(value::text).collect(),
-            other => vec![value::text(other)],
+        let names = match given.as_array() {
+            Some(names) => names.iter().map(value::text).collect(),
+            None => vec![value::text(given)],
         };
         let permissions = names.iter().map(|name| {
             permission(name)
