@@ -4,7 +4,8 @@
 //! The way of a setting: [`yaml`] reads text, [`Local`] merges files and [`Environment`],
 //! [`Effective`] puts that over the dynamic configuration, [`Settings`] gives it types. Each step
 //! keeps where a setting was written, so that an error names file, line and key. The crate knows
-//! nothing of stores, servers or clocks; it opens configuration files and nothing else.
+//! nothing of stores, servers or clocks; it opens configuration files and nothing else. (The
+//! validator alone looks at the machine, through [`validate::Probe`].)
 //!
 //! Read [`Settings`] first, then [`Dynamic`] (the cluster-wide rules) and [`file::Postgresql`].
 //!

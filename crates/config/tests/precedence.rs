@@ -36,6 +36,7 @@ fn complete() -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn each_setting_comes_from_where_it_must() {
     for (dynamic, given, path, expected) in [
         (

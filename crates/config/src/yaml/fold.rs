@@ -98,7 +98,7 @@ impl Page {
                 start = at + 1;
             }
             let may_fold = at > 0 && at + 1 < letters.len() && (letter == ' ' || start >= at);
-            if may_fold && !spot.key && self.column + at.saturating_sub(start) > self.width {
+            if may_fold && !spot.key && self.column + at > self.width + start {
                 if start < at {
                     self.letters(&letters[start..at]);
                     start = at;

@@ -57,7 +57,7 @@ pub(super) fn integer(text: &str) -> Option<Value> {
     let magnitude = match body.as_bytes() {
         [b'0', b'b', digits @ ..] => radix(digits, 2)?,
         [b'0', b'x', digits @ ..] => radix(digits, 16)?,
-        [b'0'] => 0,
+        [b'0', blanks @ ..] if blanks.iter().all(|b| *b == b'_') => 0,
         [b'0', digits @ ..] => radix(digits, 8)?,
         [b'1'..=b'9', ..] if body.contains(':') => base60(body)?,
         [b'1'..=b'9', digits @ ..] => {
