@@ -99,7 +99,8 @@ pub trait Store: Send + Sync {
     /// Removes every object of the cluster: control tool only.
     async fn delete_cluster(&self) -> Result<(), StoreError>;
 
-    /// Waits for a change that is worth a cycle, at most `timeout`. True: run now; false: time is
+    /// Waits for a change that is worth a cycle, at most `timeout` (half a second more where a
+    /// follower lets the leader go first: etcd3, zookeeper, kubernetes). True: run now; false: time is
     /// over. Cancel safe: a change that arrives between two calls is seen by the next one.
     ///
     /// `leader` is the lock as the caller last saw it, for stores that wait on one key.

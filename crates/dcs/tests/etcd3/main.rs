@@ -6,6 +6,7 @@
 )]
 
 mod support;
+mod tls;
 
 use std::time::Duration;
 
@@ -108,24 +109,60 @@ async fn a_frozen_server_is_unreachable_in_time_and_is_used_again_after() {
     store.touch_member(&data, None).await.unwrap();
 }
 
+/// A store that uses the nodes in this order: proxies are not asked for members.
+async fn store_on(nodes: &[Etcd], member: Option<&str>) -> Etcd3 {
+    let mut options = Options::new(nodes.iter().map(|node| node.url.as_str()));
+    options.use_proxies = true;
+    let identity = Identity {
+        base_path: "/service/demo".to_owned(),
+        member: member.map(MemberName::new),
+    };
+    Etcd3::connect(options, identity, TIMINGS).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_node_is_left_for_another_one() {
+    show_logs();
+    let Some(nodes) = Etcd::cluster(3).await else {
+        return;
+    };
+    let store = store_on(&nodes, Some("a")).await;
+    let elsewhere = store_on(&nodes[1..], None).await;
+    store.acquire_leader().await.unwrap();
+    let lock = lock_of(&store, "a").await;
+    let reader = store_on(&nodes, Some("b")).await;
+    lock_of(&reader, "a").await;
+
+    nodes[0].freeze();
+    eventually("the lock to be kept", || async {
+        within_budget("update", store.update_leader(&lock))
+            .await
+            .ok()
+    })
+    .await;
+    // The reader makes no calls: it must notice by the silence of its stream.
+    eventually("a new configuration", || async {
+        elsewhere
+            .write_config(&serde_json::Map::new(), None)
+            .await
+            .ok()
+    })
+    .await;
+    eventually("the news", || async {
+        reader.load().await.ok()?.config.map(|_| ())
+    })
+    .await;
+    nodes[0].thaw();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_go_on_when_the_connected_node_dies() {
     show_logs();
     let Some(nodes) = Etcd::cluster(3).await else {
         return;
     };
-    let open = |member: Option<&str>| {
-        // As proxies the nodes are used in the given order, so the first one is connected.
-        let mut options = Options::new(nodes.iter().map(|node| node.url.as_str()));
-        options.use_proxies = true;
-        let identity = Identity {
-            base_path: "/service/demo".to_owned(),
-            member: member.map(MemberName::new),
-        };
-        Etcd3::connect(options, identity, TIMINGS)
-    };
-    let store = open(Some("a")).await.unwrap();
-    let control = open(None).await.unwrap();
+    let store = store_on(&nodes, Some("a")).await;
+    let control = store_on(&nodes, None).await;
     store.acquire_leader().await.unwrap();
     let lock = lock_of(&store, "a").await;
 

@@ -1,12 +1,4 @@
-//! The etcd backend over TLS with certificates on both sides.
-#![cfg(feature = "etcd3")]
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests are not exempt by themselves"
-)]
-
-#[expect(dead_code, reason = "each test file uses a part of it")]
-mod support;
+//! The same over TLS with certificates on both sides.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +7,9 @@ use patroni_core::MemberName;
 use patroni_dcs::etcd3::{Etcd3, Options};
 use patroni_dcs::{Identity, Store};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use support::{Etcd, TIMINGS, eventually, show_logs};
 use tempfile::TempDir;
+
+use crate::support::{Etcd, TIMINGS, eventually, show_logs};
 
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
