@@ -107,7 +107,11 @@ impl Supervisor {
             .await
             .ok_or_else(|| std::io::Error::other("the server's version is not known"))?;
         let recovery = Recovery::following(&self.settings(), &self.facts(), upstream, version);
-        self.conf().recovery = Some(recovery);
+        {
+            let mut conf = self.conf();
+            conf.recovery = Some(recovery);
+            conf.bootstrap_recovery = false;
+        }
         let parameters = self.server_parameters(false);
         self.write_all(&parameters, version, true).await
     }
@@ -280,7 +284,7 @@ mod tests {
         Recovery {
             parameters: vec![("primary_slot_name".to_owned(), Value::from("a2"))],
             conninfo: ConnInfo::parse(conninfo),
-            pgpass: None,
+            ..Recovery::default()
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use patroni_config::file::Postgresql;
 use patroni_core::server::PendingParameter;
 use patroni_core::{Role, State, Upstream, value};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
@@ -33,7 +33,8 @@ pub struct StartRequest {
     pub upstream: Upstream,
     /// How long to wait for connections; `None` is `pg_ctl_timeout`.
     pub timeout: Option<Duration>,
-    /// The data come from a custom bootstrap method, whose own recovery settings count.
+    /// The data come from a custom bootstrap method: only recovery settings given by
+    /// [`Supervisor::set_bootstrap_recovery`] count.
     pub after_bootstrap: bool,
 }
 
@@ -108,6 +109,16 @@ impl Supervisor {
         self.wait_for_start(request.timeout, cancel).await
     }
 
+    /// The section `recovery_conf` of a custom bootstrap method, for the first start of what it
+    /// made; an empty one forgets it.
+    pub async fn set_bootstrap_recovery(&self, section: &Map<String, Value>) {
+        let version = self.full_version().await.unwrap_or_default();
+        let given = !section.is_empty() && version > 0;
+        let mut conf = self.conf();
+        conf.bootstrap_recovery = given;
+        conf.recovery = given.then(|| Recovery::custom(section, version));
+    }
+
     fn start_failed(&self, reason: String) -> StartOutcome {
         self.set_state(State::StartFailed);
         StartOutcome::Failed(reason)
@@ -128,12 +139,24 @@ impl Supervisor {
             self.conf().recovery = Some(recovery);
         }
         let mut effective = self.server_parameters(primary);
+        let custom = request.after_bootstrap && self.conf().bootstrap_recovery;
+        if custom {
+            // A server that promotes itself at its target must not let anybody in before.
+            let recovery = self.conf().recovery.clone().unwrap_or_default();
+            if recovery.get("recovery_target_action").as_deref() == Some("promote") {
+                effective.set("hot_standby", "off");
+            }
+        }
         if !primary {
             self.raise_to_control_file(&mut effective, version).await;
         }
-        self.write_all(&effective, version, !primary && !request.after_bootstrap)
-            .await
-            .map_err(|error| format!("could not write the configuration: {error}"))?;
+        self.write_all(
+            &effective,
+            version,
+            custom || (!primary && !request.after_bootstrap),
+        )
+        .await
+        .map_err(|error| format!("could not write the configuration: {error}"))?;
         Ok(launch(&settings, &effective))
     }
 
@@ -192,7 +215,6 @@ impl Supervisor {
         let recovery = self.conf().recovery.clone();
         let settings = self.settings();
         let effective = effective.clone();
-        let written = text.clone();
         blocking(move || {
             let files = Files {
                 settings: &settings,
@@ -206,9 +228,7 @@ impl Supervisor {
             }
             Ok(())
         })
-        .await?;
-        self.conf().written = Some(written);
-        Ok(())
+        .await
     }
 
     pub(crate) async fn render_main(&self, effective: &Parameters, version: u32) -> String {

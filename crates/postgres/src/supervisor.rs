@@ -71,8 +71,8 @@ pub(crate) struct ConfState {
     pub(crate) sync_names: SyncChoice,
     /// Recovery settings that were written last.
     pub(crate) recovery: Option<Recovery>,
-    /// The text of `postgresql.conf` as last written.
-    pub(crate) written: Option<String>,
+    /// They came with a custom bootstrap method.
+    pub(crate) bootstrap_recovery: bool,
     /// Parameters that wait for a restart.
     pub(crate) pending: BTreeMap<String, PendingParameter>,
 }

@@ -1,5 +1,6 @@
 //! The life of a real server under the supervisor.
 
+#[expect(clippy::unwrap_used, reason = "a setup that fails ends its test")]
 mod server;
 
 use std::time::{Duration, Instant};
@@ -94,7 +95,7 @@ fn a_standby_is_promoted_at_once() {
             let seen = second.observe(Ask::default(), SOON).await;
             seen.status
                 .known()
-                .and_then(|status| status.replication_state())
+                .and_then(patroni_core::server::ServerStatus::replication_state)
                 == Some("streaming")
         })
         .await;

@@ -15,7 +15,7 @@ use super::auto_conf;
 use super::guc;
 use super::guc_table::{self, Lookup};
 use super::parameters::{ClusterFacts, Parameters};
-use super::recovery::Recovery;
+use super::recovery::{Purpose, Recovery};
 use super::write::{self, PostgresqlConf};
 
 /// The files of one server.
@@ -203,7 +203,20 @@ impl Files<'_> {
             let text = write::render_recovery_conf(&recovery.parameters);
             return write::write_file(&data_dir.join("recovery.conf"), &text, data_dir);
         }
-        let signal = data_dir.join("standby.signal");
+        let (standby, target) = (
+            data_dir.join("standby.signal"),
+            data_dir.join("recovery.signal"),
+        );
+        let signal = match recovery.purpose {
+            Purpose::Standby => standby,
+            // The server would prefer the other file.
+            Purpose::Target => {
+                if standby.exists() {
+                    fs::remove_file(&standby)?;
+                }
+                target
+            }
+        };
         if signal.exists() {
             return Ok(());
         }

@@ -12,3 +12,6 @@ pub(crate) mod units;
 pub(crate) mod write;
 
 pub use parameters::ClusterFacts;
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 
 use patroni_config::file::Postgresql;
 use patroni_core::{ConnUrl, SlotName, Upstream, value};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::guc;
 use super::guc_table;
@@ -22,6 +22,18 @@ pub(crate) struct Recovery {
     pub(crate) conninfo: Option<ConnInfo>,
     /// The password file that must exist for it.
     pub(crate) pgpass: Option<PgPass>,
+    /// What recovery is for.
+    pub(crate) purpose: Purpose,
+}
+
+/// What recovery is for; it decides on the signal file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Following somebody.
+    #[default]
+    Standby,
+    /// Reaching the target of a custom bootstrap method.
+    Target,
 }
 
 impl Recovery {
@@ -76,6 +88,23 @@ impl Recovery {
         recovery
     }
 
+    /// The settings that a custom bootstrap method brings along, as it wrote them.
+    pub(crate) fn custom(section: &Map<String, Value>, version: u32) -> Self {
+        let standby = section.get("standby_mode").and_then(value::parse_bool) == Some(true);
+        let wanted = section
+            .iter()
+            .map(|(name, given)| (name.clone(), given.clone()));
+        Self {
+            parameters: translate(wanted.collect(), version),
+            purpose: if standby {
+                Purpose::Standby
+            } else {
+                Purpose::Target
+            },
+            ..Self::default()
+        }
+    }
+
     /// Reads the recovery block of a `postgresql.conf` that we (or the reference) wrote; `None`
     /// without one.
     pub(crate) fn read_back(text: &str) -> Option<Self> {
@@ -98,7 +127,7 @@ impl Recovery {
         Some(Self {
             parameters,
             conninfo,
-            pgpass: None,
+            ..Self::default()
         })
     }
 
@@ -326,6 +355,20 @@ mod tests {
         assert_eq!(read.get("restore_command"), recovery.get("restore_command"));
         assert_eq!(read.parameters.len(), recovery.parameters.len());
         assert_eq!(Recovery::read_back("work_mem = '5MB'\n"), None);
+    }
+
+    #[test]
+    fn a_custom_bootstrap_recovers_to_its_target() {
+        let section = json!({"recovery_target_time": "2020-01-01", "restore_command": "x"});
+        let recovery = Recovery::custom(section.as_object().unwrap(), 150_018);
+        assert_eq!(recovery.purpose, Purpose::Target);
+        assert_eq!(
+            recovery.get("recovery_target_time").as_deref(),
+            Some("2020-01-01")
+        );
+        let section = json!({"standby_mode": "on"});
+        let recovery = Recovery::custom(section.as_object().unwrap(), 150_018);
+        assert_eq!(recovery.purpose, Purpose::Standby);
     }
 
     #[test]

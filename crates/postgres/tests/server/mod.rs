@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 /// Runs the body as the user `postgres`: the server refuses to run as root, so a test of root
 /// starts its own executable again.
-pub fn as_postgres(test: &str, body: impl Future<Output = ()>) {
+pub(crate) fn as_postgres(test: &str, body: impl Future<Output = ()>) {
     if nix::unistd::geteuid().is_root() {
         let status = Command::new("setpriv")
             .args(["--reuid=postgres", "--regid=postgres", "--init-groups"])
@@ -42,15 +42,15 @@ pub fn as_postgres(test: &str, body: impl Future<Output = ()>) {
 }
 
 /// A directory with a data directory in it; what runs there is killed at the end.
-pub struct Server {
+pub(crate) struct Server {
     root: TempDir,
-    pub port: u16,
-    pub name: &'static str,
+    pub(crate) port: u16,
+    pub(crate) name: &'static str,
 }
 
 impl Server {
     /// A fresh database cluster.
-    pub fn init(name: &'static str) -> Self {
+    pub(crate) fn init(name: &'static str) -> Self {
         let server = Self::empty(name);
         let status = Command::new(bin("initdb"))
             .args(["-N", "-A", "trust", "-U", "postgres", "-D"])
@@ -63,7 +63,7 @@ impl Server {
     }
 
     /// A copy of another, running one.
-    pub fn copy_of(name: &'static str, primary: &Self) -> Self {
+    pub(crate) fn copy_of(name: &'static str, primary: &Self) -> Self {
         let server = Self::empty(name);
         let status = Command::new(bin("pg_basebackup"))
             .args(["-c", "fast", "-X", "stream", "-U", "postgres", "-h"])
@@ -85,11 +85,11 @@ impl Server {
         }
     }
 
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.root.path().join("data")
     }
 
-    pub fn settings(&self) -> Postgresql {
+    pub(crate) fn settings(&self) -> Postgresql {
         let user = Credentials {
             username: Some("postgres".to_owned()),
             ..Credentials::default()
@@ -128,14 +128,14 @@ impl Server {
     }
 
     /// A supervisor that has looked at what is there.
-    pub async fn adopt(&self) -> Supervisor {
+    pub(crate) async fn adopt(&self) -> Supervisor {
         Supervisor::adopt(self.settings(), Clock::new(Instant::now()))
             .await
             .unwrap()
     }
 
     /// A supervisor with a running server.
-    pub async fn start(&self, role: Role, upstream: Upstream) -> Supervisor {
+    pub(crate) async fn start(&self, role: Role, upstream: Upstream) -> Supervisor {
         let supervisor = self.adopt().await;
         let request = StartRequest {
             role,
@@ -149,7 +149,7 @@ impl Server {
     }
 
     /// How others reach it.
-    pub fn as_upstream(&self) -> Upstream {
+    pub(crate) fn as_upstream(&self) -> Upstream {
         Upstream::Member {
             name: MemberName::new(self.name),
             conn_url: format!("postgres://127.0.0.1:{}/postgres", self.port),
@@ -158,12 +158,12 @@ impl Server {
     }
 
     /// The postmaster's number by its own file.
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         let file = std::fs::read_to_string(self.data_dir().join("postmaster.pid")).unwrap();
         file.lines().next().unwrap().parse().unwrap()
     }
 
-    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
     }
 }
@@ -172,15 +172,16 @@ impl Drop for Server {
     fn drop(&mut self) {
         if self.data_dir().join("postmaster.pid").exists() {
             let _ = Command::new(bin("pg_ctl"))
-                .args(["stop", "-m", "immediate", "-s", "-D"])
+                .args(["stop", "-m", "immediate", "-s", "-t", "10", "-D"])
                 .arg(self.data_dir())
+                .stderr(std::process::Stdio::null())
                 .status();
         }
     }
 }
 
 /// A fast stop until the process has ended.
-pub fn fast_stop() -> StopRequest {
+pub(crate) fn fast_stop() -> StopRequest {
     StopRequest {
         mode: StopMode::Fast,
         checkpoint: true,
@@ -191,7 +192,7 @@ pub fn fast_stop() -> StopRequest {
 }
 
 /// One value of one row.
-pub async fn ask(supervisor: &Supervisor, sql: &str) -> Option<String> {
+pub(crate) async fn ask(supervisor: &Supervisor, sql: &str) -> Option<String> {
     let rows = supervisor
         .query(Named::Heartbeat, sql, Duration::from_secs(5))
         .await
@@ -200,7 +201,7 @@ pub async fn ask(supervisor: &Supervisor, sql: &str) -> Option<String> {
 }
 
 /// Waits until a question has the wanted answer.
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !holds().await {
         assert!(begun.elapsed() < Duration::from_secs(30), "{what}");
