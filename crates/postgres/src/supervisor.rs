@@ -349,18 +349,20 @@ impl Supervisor {
         if let Some(version) = self.known().full_version {
             return Some(version);
         }
-        let arguments = [OsString::from("--version")];
-        let printed = programs::output(&self.settings(), "postgres", &arguments)
+        let version = self
+            .program_version()
             .await
-            .ok();
-        let version = printed
-            .and_then(|output| {
-                version::parse_program_version(&String::from_utf8_lossy(&output.stdout))
-            })
             .filter(|version| version::same_major(*version, major))
             .unwrap_or(major);
         self.known().full_version = Some(version);
         Some(version)
+    }
+
+    /// `server_version_num` of the program, whatever data there are.
+    pub(crate) async fn program_version(&self) -> Option<u32> {
+        let arguments = [OsString::from("--version")];
+        let output = programs::output(&self.settings(), "postgres", &arguments).await.ok()?;
+        version::parse_program_version(&String::from_utf8_lossy(&output.stdout))
     }
 
     /// The items of `pg_controldata`, `None` when the tool has nothing to read or failed.

@@ -6,6 +6,9 @@ use std::time::Duration;
 use patroni_config::file::Postgresql;
 use patroni_config::file::postgresql::{Credentials, Listen};
 use patroni_core::value;
+use super::error::QueryError;
+use super::tls;
+use crate::replication::Target;
 use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
 
 /// A host, several tried in order, or a socket directory.
@@ -80,6 +83,22 @@ impl Endpoint {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         config
+    }
+
+    /// The same for code that connects by itself. A `plain` one carries no session settings, as
+    /// the replication protocol wants it.
+    ///
+    /// # Errors
+    /// A TLS file that is configured cannot be used.
+    pub(crate) fn target(&self, plain: bool) -> Result<Target, QueryError> {
+        let mut config = self.config();
+        if plain {
+            config.options("");
+        }
+        Ok(Target {
+            config,
+            tls: Some(tls::connector(&self.credentials)?),
+        })
     }
 
     fn options(&self) -> String {

@@ -37,6 +37,11 @@ impl Session {
         })
     }
 
+    /// The client, for statements with parameters.
+    pub(crate) fn client(&self) -> &tokio_postgres::Client {
+        &self.client
+    }
+
     /// Runs a statement, without parameters, and takes the rows of its last result.
     ///
     /// Not cancel safe: a session whose statement was given up must be dropped.

@@ -2,7 +2,7 @@
 
 pub mod physical;
 
-pub use physical::{SlotReport, SlotWish, SlotsContext, apply};
+pub use physical::{SlotReport, SlotWish, SlotsContext, apply, is_settled};
 
 use patroni_core::server::{SlotKind, SlotRow};
 use patroni_core::value;

@@ -92,6 +92,33 @@ pub async fn apply(
     work.report
 }
 
+/// Whether the plan asks for nothing, so that no connection is worth its while.
+pub fn is_settled(plan: &[SlotWish], existing: &[SlotRow], context: SlotsContext<'_>) -> bool {
+    let find = |name: &SlotName| existing.iter().find(|slot| slot.name == *name);
+    let unwanted = |slot: &SlotRow| {
+        let wanted = plan.iter().any(|wish| wish.name == slot.name);
+        let lost = slot.wal_status.as_deref() == Some("lost");
+        let foreign = context.keep.contains(&slot.name)
+            || context.ignore.iter().any(|matcher| matcher.matches(slot));
+        if wanted {
+            lost || slot.kind != SlotKind::Physical
+        } else {
+            context.drop_unknown && !foreign
+        }
+    };
+    let settled = |wish: &SlotWish| {
+        find(&wish.name).is_some_and(|slot| match (wish.expected_active, slot.restart_lsn) {
+            (Some(true), _) => true,
+            (Some(false), _) if slot.has_xmin => !context.xmin_is_leftover,
+            (Some(false) | None, None) => slot.has_xmin,
+            (Some(false) | None, Some(at)) => {
+                slot.has_xmin || wish.advance_to.is_none_or(|target| target <= at)
+            }
+        })
+    };
+    !existing.iter().any(unwanted) && plan.iter().all(settled)
+}
+
 struct Work<'a> {
     client: &'a Client,
     context: SlotsContext<'a>,

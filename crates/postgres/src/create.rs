@@ -1,0 +1,219 @@
+//! New data directories of this server: initdb and its like, copies, and the first statements.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use patroni_core::server::DataDir;
+use patroni_core::{ConnUrl, State};
+use tracing::{error, info};
+
+use crate::binaries::Binaries;
+use crate::bootstrap::clone::{CloneRequest, CloneSource, DataDirectory};
+use crate::bootstrap::custom::run_custom;
+use crate::bootstrap::post_init::{ScriptConnection, post_init};
+use crate::bootstrap::{NewCluster, clone, hba, initdb};
+use crate::cancel::Cancel;
+use crate::connection::{Address, Endpoint, Session};
+use crate::data_dir;
+use crate::elsewhere::Elsewhere;
+use crate::supervisor::Supervisor;
+
+/// Where a copy comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyFrom {
+    /// A member by its published address.
+    Member {
+        /// Its name.
+        name: String,
+        /// Its address.
+        conn_url: String,
+    },
+    /// The remote of a standby cluster.
+    Remote {
+        /// Host or comma list of hosts.
+        host: String,
+        /// Port or comma list of ports.
+        port: String,
+    },
+    /// Nobody: methods that need no source.
+    Nobody,
+}
+
+/// How long a connection to the server that has just started may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+impl Supervisor {
+    /// Makes a new database cluster by initdb or the configured method. What failed is logged.
+    ///
+    /// Must not be dropped half way; raise `cancel` instead.
+    pub async fn create_cluster(&self, cancel: &Cancel) -> bool {
+        let settings = self.settings();
+        let binaries = Binaries::new(&settings);
+        self.forget_data();
+        let (working, failed) = match NewCluster::of(&settings) {
+            NewCluster::Initdb => (State::InitializingNewCluster, State::InitdbFailed),
+            NewCluster::Custom(_) => (State::RunningCustomBootstrap, State::CustomBootstrapFailed),
+        };
+        self.set_state(working);
+        let made = match NewCluster::of(&settings) {
+            NewCluster::Initdb => match initdb::run_initdb(&settings, &binaries, cancel).await {
+                Ok(()) => hba::write_initial_hba(&settings).map(|_| ()).map_err(|e| e.to_string()),
+                Err(reason) => Err(chain(&reason)),
+            },
+            NewCluster::Custom(method) => {
+                run_custom(&settings, &method, cancel).await.map(|_| ()).map_err(|reason| chain(&reason))
+            }
+        };
+        match made {
+            Ok(()) => {
+                self.set_state(State::Stopped);
+                true
+            }
+            Err(reason) => {
+                error!("failed to create the cluster: {reason}");
+                self.set_state(failed);
+                false
+            }
+        }
+    }
+
+    /// Creates the roles and runs `post_bootstrap`. What failed is logged.
+    ///
+    /// Must not be dropped half way; raise `cancel` instead.
+    pub async fn post_init(&self, cancel: &Cancel) -> bool {
+        match self.try_post_init(cancel).await {
+            Ok(()) => true,
+            Err(reason) => {
+                error!("post_bootstrap: {reason}");
+                false
+            }
+        }
+    }
+
+    async fn try_post_init(&self, cancel: &Cancel) -> Result<(), String> {
+        let settings = self.settings();
+        let endpoint = Endpoint::local(&settings, "Patroni");
+        let session = Session::connect(&endpoint, CONNECT).await.map_err(|reason| reason.to_string())?;
+        let (host, port) = match &endpoint.address {
+            Address::Tcp(hosts) => hosts.first().cloned().unwrap_or_default(),
+            Address::Socket(dir, port) => (dir.clone(), *port),
+        };
+        let local = Elsewhere {
+            settings: &settings,
+            hosts: host,
+            ports: port.to_string(),
+            database: String::new(),
+            user: &settings.superuser,
+            version: self.full_version().await.unwrap_or_default(),
+            read_write: false,
+        };
+        let script = ScriptConnection {
+            conninfo: local.conninfo(),
+            pgpass: local.write_pgpass().map_err(|reason| reason.to_string())?,
+        };
+        post_init(session.client(), &settings, &script, cancel).await.map_err(|reason| chain(&reason))
+    }
+
+    /// Makes a copy by the configured methods (`only_basebackup`: by pg_basebackup alone). The
+    /// directory is empty before and after a failure, unless a method keeps data.
+    ///
+    /// Must not be dropped half way; raise `cancel` instead.
+    pub async fn copy(&self, from: &CopyFrom, methods: &[String], cancel: &Cancel) -> bool {
+        let settings = self.settings();
+        self.forget_data();
+        self.set_state(State::CreatingReplica);
+        let version = self.program_version().await.unwrap_or_default();
+        let source = match self.source(&settings, from, version) {
+            Ok(source) => source,
+            Err(reason) => {
+                error!("cannot prepare the copy: {reason}");
+                self.set_state(State::Stopped);
+                return false;
+            }
+        };
+        let binaries = Binaries::new(&settings);
+        let request = CloneRequest {
+            settings: &settings,
+            binaries: &binaries,
+            version,
+            source: source.as_ref(),
+            methods,
+            directory: Arc::new(Directory { path: settings.data_dir.clone() }),
+        };
+        let copied = clone::clone_replica(&request, cancel, |progress| {
+            tracing::debug!("copied {} of {:?} bytes", progress.bytes, progress.total);
+        });
+        let copied = copied.await;
+        self.forget_data();
+        self.set_state(State::Stopped);
+        match copied {
+            Ok(method) => {
+                info!("replica has been created using {method}");
+                self.restore_configuration_files().await;
+                true
+            }
+            Err(reason) => {
+                error!("{}", chain(&reason));
+                false
+            }
+        }
+    }
+
+    fn source(
+        &self,
+        settings: &patroni_config::file::Postgresql,
+        from: &CopyFrom,
+        version: u32,
+    ) -> io::Result<Option<CloneSource>> {
+        let (name, elsewhere) = match from {
+            CopyFrom::Nobody => return Ok(None),
+            CopyFrom::Member { name, conn_url } => {
+                let bad = || io::Error::other(format!("the address of {name} cannot be read: {conn_url}"));
+                (name.clone(), Elsewhere::member(settings, conn_url, version).ok_or_else(bad)?)
+            }
+            CopyFrom::Remote { host, port } => {
+                let url = ConnUrl { host: String::new(), port: 0, database: String::new() };
+                let remote = Elsewhere {
+                    settings,
+                    hosts: host.clone(),
+                    ports: port.clone(),
+                    database: url.database,
+                    user: &settings.replication,
+                    version,
+                    read_write: false,
+                };
+                ("remote".to_owned(), remote)
+            }
+        };
+        let pgpass = elsewhere.write_pgpass()?;
+        Ok(Some(CloneSource { name, conninfo: elsewhere.conninfo(), pgpass, size: None }))
+    }
+}
+
+/// The data directory as a copy treats it.
+struct Directory {
+    path: PathBuf,
+}
+
+impl DataDirectory for Directory {
+    fn is_empty(&self) -> bool {
+        data_dir::look(&self.path) == DataDir::Empty
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        data_dir::remove(&self.path)
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
