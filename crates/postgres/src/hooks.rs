@@ -1,10 +1,9 @@
 //! Hooks that are waited for: `pre_promote` and `before_stop`.
 
-use std::error::Error as _;
-
 use patroni_config::file::Postgresql;
 
 use crate::cancel::Cancel;
+use crate::causes::Causes;
 use crate::command::{Command, CommandError};
 
 /// Runs `pre_promote`, if one is configured. `false` means that the promotion must not happen:
@@ -22,7 +21,7 @@ pub async fn run_pre_promote(settings: &Postgresql, cancel: &Cancel) -> bool {
             outcome.is_success()
         }
         Err(error) => {
-            tracing::error!("Exception when calling `{text}`: {}", explained(&error));
+            tracing::error!("Exception when calling `{text}`: {}", Causes(&error));
             false
         }
     }
@@ -39,20 +38,13 @@ pub async fn run_before_stop(settings: &Postgresql, cancel: &Cancel) {
             outcome.end.code()
         ),
         Err(error) => {
-            tracing::error!("Exception when calling `{text}`: {}", explained(&error));
+            tracing::error!("Exception when calling `{text}`: {}", Causes(&error));
         }
     }
 }
 
 async fn run(text: &str, cancel: &Cancel) -> Result<crate::command::CommandOutcome, CommandError> {
     Command::parse(text)?.run(cancel).await
-}
-
-fn explained(error: &CommandError) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ pub mod binaries;
 pub mod bootstrap;
 pub mod callbacks;
 mod cancel;
+mod causes;
 mod clock;
 pub mod command;
 mod conf;

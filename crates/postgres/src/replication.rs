@@ -19,6 +19,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::startup::{Replicating, ReplicatingTls, Wire};
+use crate::causes::Causes;
 
 /// A server to connect to, with everything that the settings say about it.
 #[derive(Clone)]
@@ -105,7 +106,7 @@ impl Session {
         let mut task = JoinSet::new();
         task.spawn(async {
             if let Err(error) = connection.await {
-                tracing::debug!("connection ended: {error}");
+                tracing::debug!("connection ended: {}", Causes(&error));
             }
         });
         Self {

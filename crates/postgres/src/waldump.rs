@@ -7,6 +7,7 @@ use patroni_core::{Lsn, Timeline};
 
 use crate::binaries::Binaries;
 use crate::cancel::Cancel;
+use crate::causes::Causes;
 use crate::command::{Command, CommandError, CommandOutcome};
 
 /// Reading a record or two from local files takes no longer, even on a busy disk.
@@ -42,7 +43,10 @@ pub async fn shutdown_point(
     let previous = match record_before(binaries, data_dir, timeline, checkpoint).await {
         Ok(previous) => previous.unwrap_or(checkpoint),
         Err(error) => {
-            tracing::error!("Exception when parsing WAL pg_waldump output: {error}");
+            tracing::error!(
+                "Exception when parsing WAL pg_waldump output: {}",
+                Causes(&error)
+            );
             checkpoint
         }
     };
@@ -115,7 +119,8 @@ async fn dump(
         .await
         .inspect_err(|error| {
             tracing::error!(
-                "Failed to execute `pg_waldump -t {timeline} -s {start} -n {count}`: {error}"
+                "Failed to execute `pg_waldump -t {timeline} -s {start} -n {count}`: {}",
+                Causes(error)
             );
         })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::clone::{CloneRequest, CloneSource};
 use crate::cancel::Cancel;
+use crate::causes::Causes;
 use crate::command::{Command, CommandError, End};
 use crate::options::{self, Tool};
 
@@ -35,7 +36,10 @@ pub(super) async fn copy(
                 end.code()
             ),
             Err(error) => {
-                tracing::error!("Error when fetching backup with pg_basebackup: {error}");
+                tracing::error!(
+                    "Error when fetching backup with pg_basebackup: {}",
+                    Causes(&error)
+                );
             }
         }
         if attempt < ATTEMPTS && !cancel.is_cancelled() {

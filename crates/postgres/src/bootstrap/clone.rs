@@ -17,6 +17,7 @@ use super::copy_lock::CopyLock;
 use super::methods::{Method, MethodSection};
 use crate::binaries::Binaries;
 use crate::cancel::Cancel;
+use crate::causes::Causes;
 use crate::command::End;
 
 /// What a copy is made from.
@@ -205,7 +206,10 @@ impl CloneRequest<'_> {
                 end.code()
             ),
             Err(error) => {
-                tracing::error!("Error creating replica using method {name}: {error}");
+                tracing::error!(
+                    "Error creating replica using method {name}: {}",
+                    Causes(&error)
+                );
             }
         }
         if !section.keeps_data() {

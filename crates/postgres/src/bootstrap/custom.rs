@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::section;
 use crate::cancel::Cancel;
+use crate::causes::Causes;
 use crate::command::{Command, CommandError, End};
 
 /// What the method wants with recovery settings after it has succeeded.
@@ -72,7 +73,7 @@ pub async fn run_custom(
         });
     };
     let command = command(settings, text, keys).inspect_err(|error| {
-        tracing::error!("Exception during custom bootstrap: {error}");
+        tracing::error!("Exception during custom bootstrap: {}", Causes(error));
     })?;
     tracing::info!("Running custom bootstrap script: {text}");
     match command.run(cancel).await?.end {

@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 use super::quote::{identifier, literal};
 use super::text;
 use crate::cancel::Cancel;
+use crate::causes::Causes;
 use crate::command::{Command, CommandError, End};
 
 /// The new cluster could not be prepared. Never holds a password.
@@ -235,7 +236,7 @@ async fn within<T>(
 fn failed(purpose: &str, error: &tokio_postgres::Error) -> PostInitError {
     let reason = match error.as_db_error() {
         Some(refusal) => format!("{} ({})", refusal.message(), refusal.code().code()),
-        None => error.to_string(),
+        None => Causes(error).to_string(),
     };
     PostInitError::Sql {
         purpose: purpose.to_owned(),

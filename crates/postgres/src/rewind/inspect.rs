@@ -5,6 +5,7 @@ use std::time::Duration;
 use patroni_core::server::{ControlData, ControlState};
 use patroni_core::{Lsn, Timeline};
 
+use crate::causes::Causes;
 use crate::replication::{ConnectionError, ReplicationClient, Session, Switch, Target, within};
 
 /// What the leader says about itself.
@@ -43,7 +44,7 @@ pub async fn inspect_leader(
     limit: Duration,
 ) -> Result<LeaderInspection, InspectError> {
     let in_recovery = is_in_recovery(sql, limit).await.map_err(|error| {
-        tracing::error!("Exception when working with leader: {error}");
+        tracing::error!("Exception when working with leader: {}", Causes(&error));
         InspectError::Sql(error)
     })?;
     if in_recovery {
@@ -54,7 +55,8 @@ pub async fn inspect_leader(
             .await
             .map_err(|error| {
                 tracing::error!(
-                    "Exception when working with primary via replication connection: {error}"
+                    "Exception when working with primary via replication connection: {}",
+                    Causes(&error)
                 );
                 InspectError::Replication(error)
             })?;
@@ -78,16 +80,31 @@ async fn timeline_of(
     }
     let history = match client.timeline_history(timeline).await {
         Ok(history) => Some(history),
-        // The connection works, and the server has no such file, or one we cannot read.
-        Err(error @ (ConnectionError::Postgres(_) | ConnectionError::Nonsense { .. })) => {
+        Err(error) if is_about_the_file(&error) => {
             tracing::warn!(
-                "the leader did not deliver the history of timeline {timeline}: {error}"
+                "the leader did not deliver the history of timeline {timeline}: {}",
+                Causes(&error)
             );
             None
         }
         Err(error) => return Err(error),
     };
     Ok((timeline, history))
+}
+
+/// Whether the leader itself said that it has no such file, or sent one without content. A lost
+/// connection or a server that goes down says nothing about the history.
+fn is_about_the_file(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::Postgres(error) => error
+            .code()
+            .is_some_and(|code| code.code().starts_with("58")),
+        ConnectionError::Nonsense { .. } => true,
+        ConnectionError::Network { .. }
+        | ConnectionError::Tls { .. }
+        | ConnectionError::Slow(_)
+        | ConnectionError::NoHost => false,
+    }
 }
 
 /// Whether a server is in recovery.
@@ -150,7 +167,8 @@ pub async fn local_position(source: PositionSource<'_>, limit: Duration) -> Opti
                 }),
                 Err(error) => {
                     tracing::error!(
-                        "Can not fetch local timeline and lsn from replication connection: {error}"
+                        "Can not fetch local timeline and lsn from replication connection: {}",
+                        Causes(&error)
                     );
                     None
                 }

@@ -12,6 +12,7 @@ use super::inspect::is_in_recovery;
 use crate::archive;
 use crate::binaries::Binaries;
 use crate::cancel::Cancel;
+use crate::causes::Causes;
 use crate::command::{Command, CommandOutcome};
 use crate::configured::{config_file, configured};
 use crate::replication::{ConnectionError, Session, Target, within};
@@ -155,7 +156,7 @@ pub async fn run(request: &RewindRequest<'_>, cancel: &Cancel) -> RewindOutcome 
 impl RewindRequest<'_> {
     async fn leader_is_ready(&self) -> Result<(), NotYet> {
         let not_accessible = |error: ConnectionError| {
-            tracing::error!("Exception when working with leader: {error}");
+            tracing::error!("Exception when working with leader: {}", Causes(&error));
             NotYet::NotAccessible
         };
         if self.readiness == LeaderReadiness::Waiting {
@@ -285,7 +286,7 @@ impl RewindRequest<'_> {
         let command = match archive::restore(template, &self.settings.data_dir, wal) {
             Ok(command) => command,
             Err(error) => {
-                tracing::error!("failed to {error}");
+                tracing::error!("failed to {}", Causes(&error));
                 return false;
             }
         };

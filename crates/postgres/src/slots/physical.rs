@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::SlotMatcher;
+use crate::causes::Causes;
 
 /// A physical slot that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +87,10 @@ pub async fn apply(
         report: SlotReport::default(),
     };
     if let Err(error) = work.carry_out(plan).await {
-        tracing::error!("Exception when changing replication slots: {error}");
+        tracing::error!(
+            "Exception when changing replication slots: {}",
+            Causes(&error)
+        );
         work.report.reload_needed = true;
     }
     work.report
@@ -256,7 +260,10 @@ impl Work<'_> {
             Ok(1) => self.report.created.push(name.clone()),
             Ok(_) => {} // somebody else was faster
             Err(error) => {
-                tracing::error!("Failed to create physical replication slot '{name}': {error}");
+                tracing::error!(
+                    "Failed to create physical replication slot '{name}': {}",
+                    Causes(&error)
+                );
             }
         }
         Ok(())
@@ -271,7 +278,8 @@ impl Work<'_> {
             Ok(_) => self.report.advanced.push((name.clone(), target)),
             Err(error) => {
                 tracing::error!(
-                    "Error while advancing replication slot {name} to position '{target}': {error}"
+                    "Error while advancing replication slot {name} to position '{target}': {}",
+                    Causes(&error)
                 );
                 self.report.reload_needed = true;
             }

@@ -93,7 +93,8 @@ async fn follow(new: &Server, old: &Server) {
 fn become_standby(new: &Server, old: &Server) {
     let pgpass = new.pgpass_for(old, &old.settings.replication);
     let conninfo = old.conninfo(&old.settings.replication);
-    let conninfo = format!("{conninfo} passfile={}", pgpass.display()).replace('\'', "''");
+    let conninfo = format!("{conninfo} passfile={}", pgpass.display());
+    let conninfo = conninfo.replace('\\', r"\\").replace('\'', "''");
     new.configure(&format!(
         "primary_conninfo = '{conninfo}'\nrestore_command = ''"
     ));

@@ -1,5 +1,6 @@
 //! A server of its own for each test, gone when the test ends.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -58,7 +59,7 @@ pub(crate) fn unprivileged(path: &str, test: impl Future<Output = ()>) {
 
 /// Waits for a state.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut check: impl FnMut() -> F) {
-    let limit = Instant::now() + Duration::from_secs(60);
+    let limit = Instant::now() + Duration::from_mins(1);
     while !check().await {
         assert!(Instant::now() < limit, "not within 60 s: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -66,7 +67,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut check: 
 }
 
 /// A password that breaks careless quoting.
-pub(crate) const PASSWORD: &str = r#"p'a"s\s$$w%örd ; DROP"#;
+const PASSWORD: &str = r#"p'a"s\s$$w%örd ; DROP"#;
 
 /// One server, running or not.
 pub(crate) struct Server {
@@ -135,11 +136,13 @@ impl Server {
     pub(crate) fn configure(&self, conf: &str) {
         let path = self.data_dir().join("postgresql.conf");
         let mut text = fs::read_to_string(&path).unwrap();
-        text += &format!(
+        write!(
+            text,
             "\nport = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\nfsync = off\n{conf}\n",
             self.port(),
             self.home().display(),
-        );
+        )
+        .unwrap();
         fs::write(path, text).unwrap();
     }
 
@@ -169,7 +172,8 @@ impl Server {
             .stdout(Stdio::null())
             .status()
             .unwrap();
-        assert!(output.success(), "pg_ctl {args:?}");
+        let log = fs::read_to_string(self.log_path()).unwrap_or_default();
+        assert!(output.success(), "pg_ctl {args:?}: {log}");
     }
 
     /// One item of the control file.
