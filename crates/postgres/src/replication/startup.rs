@@ -110,6 +110,15 @@ impl<S: AsyncWrite + Unpin> Replicating<S> {
         self.phase = next;
         Poll::Ready(Ok(()))
     }
+
+    /// Goes on with sending without waiting for it: who has written may read next without a
+    /// flush, as one does with a socket.
+    fn send_if_possible(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.poll_send(cx) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Ok(()),
+        }
+    }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Replicating<S> {
@@ -124,6 +133,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Replicating<S> {
         }
         self.packet.extend_from_slice(bytes);
         self.judge();
+        self.send_if_possible(cx)?;
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -138,12 +148,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Replicating<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Replicating<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Replicating<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.send_if_possible(cx)?;
         Pin::new(&mut self.inner).poll_read(cx, buffer)
     }
 }
@@ -260,6 +271,26 @@ mod tests {
         for piece in [1, 2, 4, 8] {
             assert_eq!(sent(&before, piece).await, expected, "{piece}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_request_is_answered_without_a_flush() {
+        let (near, mut far) = duplex(3);
+        let mut stream = Replicating::new(near);
+        let mut request = 8_u32.to_be_bytes().to_vec();
+        request.extend(TLS_REQUEST.to_be_bytes());
+        let server = async {
+            let mut arrived = [0; 8];
+            far.read_exact(&mut arrived).await.unwrap();
+            far.write_all(b"S").await.unwrap();
+            arrived
+        };
+        let client = async {
+            stream.write_all(&request).await.unwrap();
+            stream.read_u8().await.unwrap()
+        };
+        let (arrived, answer) = tokio::join!(server, client);
+        assert_eq!((arrived.as_slice(), answer), (request.as_slice(), b'S'));
     }
 
     #[tokio::test]
