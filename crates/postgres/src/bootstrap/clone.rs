@@ -121,7 +121,10 @@ pub async fn clone_replica(
         never = request.watch(progress) => match never {},
     };
     let is_safe = match &copied {
-        Ok(_) => true,
+        Ok(method) => {
+            tracing::info!("replica has been created using {method}");
+            true
+        }
         Err(_) => request.directory.is_empty() || request.last_keeps_data(),
     };
     if is_safe {
