@@ -31,6 +31,7 @@ pub mod client;
 pub mod error;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(any(feature = "client", feature = "server"))]
 pub mod tls;
 pub mod wire;
 

@@ -1,16 +1,22 @@
 //! Requests as the routes see them.
 
+use std::time::Duration;
+
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use hyper::{HeaderMap, Method, Request};
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::access::Peer;
 use crate::wire::{BodyFault, body};
 
 /// The largest body that is read. The largest honest one is a configuration.
 const MAX_BODY: usize = 1 << 20;
+
+/// The time for a body to arrive. A connection counts as busy meanwhile and makes no room.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// A request, its body unread.
 pub(super) struct ApiRequest {
@@ -64,7 +70,10 @@ impl ApiRequest {
 }
 
 async fn read(body: Incoming) -> Result<bytes::Bytes, BodyFault> {
-    match Limited::new(body, MAX_BODY).collect().await {
+    let Ok(read) = timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await else {
+        return Err(BodyFault::TooSlow);
+    };
+    match read {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(BodyFault::TooLarge),
         Err(_) => Err(BodyFault::NoObject),

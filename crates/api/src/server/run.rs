@@ -240,14 +240,14 @@ impl AcceptLoop {
                 return;
             }
         };
-        let rules = self.rules.load_full();
-        let Some(place) = self.connections.enter(number, rules.max_connections) else {
+        let limit = self.rules.load().max_connections;
+        let Some(place) = self.connections.enter(number, limit) else {
             tracing::warn!("REST connection from {from} refused: all are busy with requests");
             return;
         };
         listener::tune(&stream);
         let connection = Connection {
-            rules,
+            rules: self.rules.clone(),
             routes: self.routes.clone(),
             place,
             from,
@@ -258,7 +258,8 @@ impl AcceptLoop {
 }
 
 struct Connection {
-    rules: Arc<Rules>,
+    /// Looked at for each request: a changed password counts for open connections, too.
+    rules: Arc<ArcSwap<Rules>>,
     routes: Arc<Routes>,
     place: Place,
     from: SocketAddr,
@@ -267,7 +268,7 @@ struct Connection {
 impl Connection {
     async fn run(self, stream: TcpStream) {
         let from = self.from;
-        let Some(tls) = self.rules.tls.clone() else {
+        let Some(tls) = self.rules.load().tls.clone() else {
             return self.serve(stream, false).await;
         };
         match timeout(HEADER_TIME, TlsAcceptor::from(tls).accept(stream)).await {
@@ -314,10 +315,11 @@ impl Connection {
         let request = ApiRequest::new(request, peer);
         let line = tracing::enabled!(tracing::Level::DEBUG)
             .then(|| format!("{} {}", request.method, request.path));
-        let answer = self.routes.answer(request, &self.rules.access);
-        let response = match timeout(self.rules.action_deadline, answer).await {
-            Ok(answer) => self.rules.dress.put_on(answer),
-            Err(_) => self.rules.dress.too_late(),
+        let rules = self.rules.load_full();
+        let answer = self.routes.answer(request, &rules.access);
+        let response = match timeout(rules.action_deadline, answer).await {
+            Ok(answer) => rules.dress.put_on(answer),
+            Err(_) => rules.dress.too_late(),
         };
         if let Some(line) = line {
             tracing::debug!(

@@ -17,6 +17,9 @@ pub enum BodyFault {
     /// Above the bound.
     #[error("the body is too large")]
     TooLarge,
+    /// It did not arrive in time.
+    #[error("the body did not arrive in time")]
+    TooSlow,
 }
 
 impl BodyFault {
@@ -26,6 +29,7 @@ impl BodyFault {
             Self::NoLength => StatusCode::LENGTH_REQUIRED,
             Self::NoObject => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
         })
     }
 }

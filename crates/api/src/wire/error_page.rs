@@ -18,6 +18,7 @@ pub fn render(status: StatusCode, message: Option<&str>) -> String {
 fn explanation(status: StatusCode) -> &'static str {
     match status.as_u16() {
         400 => "The request could not be understood",
+        408 => "The request did not arrive in time",
         409 => "The object was changed by somebody else meanwhile",
         411 => "The request must state the length of its body",
         413 => "The body of the request is too large",

@@ -299,3 +299,6 @@ impl From<FailoverWrite> for Answer {
         Self::text(status, text)
     }
 }
+
+#[cfg(test)]
+mod tests;

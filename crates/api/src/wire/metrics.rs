@@ -181,7 +181,14 @@ impl Page {
 fn state_legend() -> String {
     let states: Vec<String> = State::ALL
         .into_iter()
-        .map(|state| format!("{}={}", state.metric(), state.as_str().replace(' ', "_")))
+        .map(|state| {
+            let word = if state == State::InitializingNewCluster {
+                "initdb".to_owned()
+            } else {
+                state.as_str().replace(' ', "_")
+            };
+            format!("{}={word}", state.metric())
+        })
         .collect();
     states.join(", ")
 }
