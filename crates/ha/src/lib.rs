@@ -14,6 +14,12 @@
 //! plain value that can be stored and replayed.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+#[cfg(test)]
+extern crate self as patroni_ha;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
 pub mod command;
 mod context;
 pub mod cycle;

@@ -10,6 +10,8 @@ pub(crate) mod leader;
 pub(crate) mod pause;
 pub(crate) mod promote;
 pub(crate) mod race;
+#[cfg(test)]
+mod race_cases;
 pub(crate) mod recovery;
 pub(crate) mod reinit;
 pub(crate) mod restart;

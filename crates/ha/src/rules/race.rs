@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use patroni_config::dynamic::SynchronousMode;
 use patroni_core::{FailoverRequest, MemberName};
 
 use crate::command::Peer;
@@ -171,14 +172,19 @@ fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
             Err(Ineligible::OtherCluster)
         });
     }
-    if let (Some(mine), Some(cluster)) = (cx.timeline(), cx.view.timeline())
-        && mine < cluster
-    {
-        cx.say(Text::PrimaryTimelineBehind { mine, cluster });
-        return Ok(Err(Ineligible::TimelineBehind {
-            timeline: mine,
-            cluster,
-        }));
+    if let Some(cluster) = cx.view.timeline() {
+        // Not knowing the own timeline is no ground for taking a lock.
+        let Some(mine) = cx.timeline() else {
+            cx.say(Text::NoTimeline);
+            return Ok(Err(Ineligible::TimelineUnknown));
+        };
+        if mine < cluster {
+            cx.say(Text::PrimaryTimelineBehind { mine, cluster });
+            return Ok(Err(Ineligible::TimelineBehind {
+                timeline: mine,
+                cluster,
+            }));
+        }
     }
     superseded(cx)
 }
@@ -251,8 +257,8 @@ fn requested(cx: &mut Cx<'_>, request: &FailoverRequest) -> Asked<Option<Result<
         if cx.paused() {
             return paused_for_another(cx, action, candidate);
         }
-        let outsider = cx.sync_active() && !cx.quorum_mode() && !cx.view.sync.has_member(&me);
-        if outsider && action == Action::Switchover {
+        let priority = cx.settings.synchronous_mode == SynchronousMode::Priority;
+        if priority && !cx.view.sync.has_member(&me) {
             return Ok(Some(Err(Ineligible::NotSynchronous)));
         }
         match look_at(cx, candidate)? {
@@ -417,13 +423,13 @@ impl Count {
             cx.view.sync.leader.clone()
         } else {
             let old = cx.memory.old_view.as_ref();
-            old.and_then(|view| view.leader_name().cloned())
+            old.and_then(|view| view.leader_member().map(|member| member.name.clone()))
         };
         let voter = cx.view.sync.has_member(cx.me());
         Self {
             former,
             voter,
-            quorum: active && cx.quorum_mode(),
+            quorum: cx.settings.quorum_commit && !cx.view.sync.is_empty(),
             votes: if voter { 0 } else { -1 },
             somebody_ahead: false,
         }

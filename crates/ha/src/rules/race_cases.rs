@@ -1,0 +1,222 @@
+//! The recorded decisions of the reference: 300 situations of the race and of the question
+//! whether a failover is possible.
+
+use std::collections::BTreeMap;
+
+use patroni_core::server::{Answer, LocalServer};
+use patroni_core::{
+    Cluster, Failover, FailoverRequest, Leader, Lsn, Member, MemberData, MemberName, Revision,
+    Role, State, SyncState, SystemId, Tags, Timeline,
+};
+use serde_json::{Value, json};
+
+use crate::command::Command;
+use crate::context::Cx;
+use crate::eligibility::{self, Search};
+use crate::memory::Memory;
+use crate::observation::{Observation, PeerAnswer, PeerStatus};
+use crate::outcome::{LocalPosition, Outcome};
+use crate::replay::{Asked, Halt, Replay};
+use crate::rules::race;
+use crate::support;
+
+fn members(list: &Value) -> Vec<Member> {
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|member| {
+            let name = member["name"].as_str().unwrap();
+            let mut data = json!({"state": "running", "role": "replica",
+                "conn_url": format!("postgres://{name}:5432/postgres"),
+                "tags": member.get("tags").cloned().unwrap_or(json!({}))});
+            if member.get("api") != Some(&json!(false)) {
+                data["api_url"] = json!(format!("http://{name}:8008/patroni"));
+            }
+            Member {
+                name: MemberName::new(name),
+                session: None,
+                data: MemberData::new(data.as_object().unwrap().clone()),
+            }
+        })
+        .collect()
+}
+
+fn view(case: &Value) -> Cluster {
+    let text = |value: Option<&Value>| value.map(Value::to_string).unwrap_or_default();
+    let timeline = case["cluster_timeline"].as_u64().unwrap();
+    let history = (timeline > 0).then(|| format!("[[{}, 100, \"r\"]]", timeline - 1));
+    let mut cluster = Cluster {
+        initialize: case["initialize"].as_str().map(str::to_owned),
+        members: members(&case["members"]),
+        sync: SyncState::parse(&text(case.get("sync")), Some(Revision::new(1))),
+        failsafe: case
+            .get("failsafe")
+            .map(|map| serde_json::from_value(map.clone()).unwrap()),
+        history: history.and_then(|text| patroni_core::History::parse(&text)),
+        ..Cluster::default()
+    };
+    cluster.status.optime = Lsn::new(case["optime"].as_u64().unwrap());
+    cluster.failover = case.get("failover").map(|key| Failover {
+        revision: Revision::new(1),
+        request: FailoverRequest::parse(&key.to_string()),
+    });
+    cluster
+}
+
+fn server(me: &Value) -> LocalServer {
+    let flag = |key: &str| me.get(key).and_then(Value::as_bool).unwrap_or(false);
+    let lsn = Lsn::new(me["lsn"].as_u64().unwrap());
+    let timeline = me["timeline"]
+        .as_u64()
+        .and_then(|n| Timeline::new(u32::try_from(n).unwrap()));
+    let mut server = if flag("primary") {
+        support::primary()
+    } else {
+        support::replica()
+    };
+    if let Answer::Known(status) = &mut server.status {
+        status.position = lsn;
+        status.received = Some(lsn);
+        status.replayed = Some(lsn);
+        if status.primary_timeline.is_some() {
+            status.primary_timeline = timeline;
+        }
+        status.receiver_timeline = timeline;
+    }
+    let id = me.get("sysid").and_then(Value::as_str);
+    server.system_id = SystemId::parse(id.unwrap_or(support::SYSTEM_ID));
+    if flag("starting") {
+        server.state = State::Starting;
+    }
+    if flag("primary") {
+        server.role = Role::Primary;
+        if timeline.is_none() {
+            server.status = Answer::Unknown("timed out".to_owned());
+        }
+    }
+    server
+}
+
+fn answers(case: &Value) -> BTreeMap<MemberName, PeerAnswer> {
+    case["peers"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, peer)| {
+            let flag = |key: &str, default| peer.get(key).and_then(Value::as_bool).unwrap_or(default);
+            let status = PeerStatus {
+                in_recovery: flag("in_recovery", true),
+                position: Lsn::new(peer["lsn"].as_u64().unwrap()),
+                timeline: peer["timeline"]
+                    .as_u64()
+                    .and_then(|n| Timeline::new(u32::try_from(n).unwrap())),
+                tags: peer
+                    .get("tags")
+                    .and_then(Value::as_object)
+                    .cloned()
+                    .map(Tags::new)
+                    .unwrap_or_default(),
+                watchdog_failed: flag("watchdog_failed", false),
+                body: String::new(),
+            };
+            let reply = if flag("reachable", true) {
+                Ok(status)
+            } else {
+                Err("refused".to_owned())
+            };
+            let name = MemberName::new(name);
+            (name.clone(), PeerAnswer { name, reply })
+        })
+        .collect()
+}
+
+fn observe(case: &Value) -> Observation {
+    let me = &case["me"];
+    let mut observation = support::observation(server(me), view(case));
+    observation.settings = support::settings(case["config"].clone());
+    observation.node = support::node("me");
+    let priority = me.get("failover_priority").and_then(Value::as_i64);
+    let mut tags = json!({"nofailover": me.get("nofailover").cloned().unwrap_or(json!(false))});
+    tags["failover_priority"] = json!(priority.unwrap_or(1));
+    observation.node.tags = support::tags(tags);
+    observation.watchdog.required = true;
+    observation.watchdog.usable = me.get("watchdog_ok") != Some(&json!(false));
+    observation
+}
+
+fn remember(case: &Value, observation: &Observation) -> Memory {
+    let old_leader = case.get("old_leader").and_then(Value::as_str);
+    Memory {
+        old_view: Some(Cluster {
+            members: members(&case["old_members"]),
+            leader: old_leader.map(|name| Leader {
+                name: MemberName::new(name),
+                revision: Revision::new(1),
+                session: None,
+            }),
+            ..Cluster::default()
+        }),
+        backing_off_since: case["me"]
+            .get("released_recently")
+            .is_some()
+            .then_some(observation.now),
+        last_moment: observation.now,
+        ..Memory::default()
+    }
+}
+
+/// Runs `question` as often as it asks for something, answering as recorded.
+fn decide<T>(case: &Value, question: impl Fn(&mut Cx<'_>, &Observation) -> Asked<T>) -> T {
+    let observation = observe(case);
+    let peers = answers(case);
+    let mut received = Vec::new();
+    loop {
+        let mut cx = Cx {
+            replay: Replay::new(observation.now, &received),
+            node: &observation.node,
+            settings: &observation.settings,
+            view: view(case),
+            server: observation.server.clone(),
+            memory: remember(case, &observation),
+            refused: Vec::new(),
+            watchdog_active: false,
+            lock_confirmed: false,
+            scheduled: None,
+            effects: Vec::new(),
+        };
+        let command = match question(&mut cx, &observation) {
+            Ok(decided) => return decided,
+            Err(Halt::Suspended(command)) => *command,
+            Err(other) => panic!("{other:?}"),
+        };
+        let outcome = match command {
+            Command::AskPeers(asked) => {
+                Outcome::Peers(asked.iter().map(|peer| peers[&peer.name].clone()).collect())
+            }
+            Command::LocalPosition => Outcome::LocalPosition(None::<LocalPosition>),
+            other => support::fine(&other, &observation.server, &cx.view, observation.now),
+        };
+        received.push((outcome, observation.now));
+    }
+}
+
+#[test]
+fn every_recorded_race_is_decided_as_the_reference_did() {
+    let text = include_str!("../../tests/golden/race-cases.jsonl");
+    let mut wrong = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let case = &record["in"];
+        let race = decide(case, race::healthiest);
+        if json!(race.is_ok()) != record["out"]["healthiest"] {
+            wrong.push(format!("{}: {race:?}, {line}", number + 1));
+        }
+        let possible = decide(case, |cx, _| {
+            eligibility::failover_possible(cx, &Search::default())
+        });
+        if json!(possible) != record["out"]["failover_possible"] {
+            wrong.push(format!("{}: failover {possible}, {line}", number + 1));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong[..wrong.len().min(6)].join("\n"));
+}
