@@ -173,6 +173,9 @@ fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
         });
     }
     if let Some(cluster) = cx.view.timeline() {
+        if cx.timeline().is_none() {
+            cx.requery()?;
+        }
         // Not knowing the own timeline is no ground for taking a lock.
         let Some(mine) = cx.timeline() else {
             cx.say(Text::NoTimeline);

@@ -1,0 +1,139 @@
+//! Whatever the world answers, a cycle ends, and never promotes without the lock.
+
+mod support;
+
+use std::time::Duration;
+
+use patroni_core::server::ControlState;
+use patroni_core::{Lsn, Revision, Role, State};
+use patroni_ha::job::Job;
+use patroni_ha::memory::{Lease, RewindState};
+use patroni_ha::outcome::{HookOutcome, LockOutcome, StartOutcome, StopOutcome, Written};
+use patroni_ha::{Command, Cycle, Memory, Outcome, Step};
+use proptest::prelude::*;
+use serde_json::json;
+use support::*;
+
+fn outcome() -> impl Strategy<Value = Option<Outcome>> {
+    let written = prop_oneof![
+        Just(Written::Yes),
+        Just(Written::LostRace),
+        Just(Written::Failed("x".to_owned()))
+    ];
+    let lock = prop_oneof![
+        Just(LockOutcome::Held { sent_at: at(1000) }),
+        Just(LockOutcome::Refused),
+        Just(LockOutcome::Unreachable("x".to_owned()))
+    ];
+    let owner = prop_oneof![Just(None), Just(Some("a")), Just(Some("b"))];
+    prop_oneof![
+        6 => Just(None),
+        1 => Just(Some(Outcome::Done)),
+        2 => any::<bool>().prop_map(|b| Some(Outcome::Success(b))),
+        2 => written.prop_map(|w| Some(Outcome::Write(w))),
+        3 => lock.prop_map(|l| Some(Outcome::Lock(l))),
+        2 => owner.prop_map(|o| Some(Outcome::Cluster(Ok(cluster(o))))),
+        1 => Just(Some(Outcome::Cluster(Err("down".to_owned())))),
+        1 => Just(Some(Outcome::Peers(Vec::new()))),
+        1 => Just(Some(Outcome::Peers(vec![peer(&name("b"), 500)]))),
+        1 => Just(Some(Outcome::SyncWritten(Err(Written::LostRace)))),
+        1 => Just(Some(Outcome::SyncWritten(Ok(Revision::new(3))))),
+        1 => Just(Some(Outcome::Hook(HookOutcome::Exited(Some(1))))),
+        1 => Just(Some(Outcome::Stopped(StopOutcome { stopped: false, shutdown: None }))),
+        1 => Just(Some(Outcome::Started(StartOutcome::Failed("x".to_owned())))),
+        1 => Just(Some(Outcome::Scheduled(Err("restart".to_owned())))),
+    ]
+}
+
+/// Whether an outcome is of the kind that a command has.
+fn fits(command: &Command, outcome: &Outcome) -> bool {
+    let view = cluster(None);
+    let right = fine(command, &replica(), &view, at(1000));
+    std::mem::discriminant(&right) == std::mem::discriminant(outcome)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #[test]
+    fn cycles_end_and_promote_only_with_the_lock(
+        server in 0..6_usize,
+        owner in prop_oneof![Just(None), Just(Some("a")), Just(Some("b"))],
+        doc in prop_oneof![
+            Just(json!({})),
+            Just(json!({"pause": true})),
+            Just(json!({"synchronous_mode": true})),
+            Just(json!({"synchronous_mode": true, "synchronous_mode_strict": true})),
+            Just(json!({"failsafe_mode": true})),
+            Just(json!({"standby_cluster": {"host": "h"}})),
+            Just(json!({"primary_start_timeout": 0, "check_timeline": true})),
+        ],
+        request in 0..4_usize,
+        lease in prop_oneof![Just(Lease::None), Just(Lease::Until(at(1020))), Just(Lease::Until(at(900)))],
+        rewind in prop_oneof![Just(RewindState::Initial), Just(RewindState::Check), Just(RewindState::Need)],
+        recovering in any::<bool>(),
+        store_down in prop::bool::weighted(0.1),
+        wrong_kinds in prop::bool::weighted(0.1),
+        outcomes in prop::collection::vec(outcome(), 0..40),
+    ) {
+        let server = match server {
+            0 => primary(),
+            1 => replica(),
+            2 => stopped(Role::Primary, ControlState::InProduction),
+            3 => stopped(Role::Replica, ControlState::ShutDownInRecovery),
+            4 => empty(),
+            _ => {
+                let mut starting = primary();
+                starting.state = State::Starting;
+                starting.status = patroni_core::server::Answer::NotAsked;
+                starting
+            }
+        };
+        let mut view = cluster(owner);
+        view.failover = match request {
+            0 => None,
+            1 => failover(Some("a"), None),
+            2 => failover(None, Some("a")),
+            _ => failover(Some("b"), Some("c")),
+        };
+        view.status.optime = Lsn::new(100);
+        let mut observed = observation(server.clone(), view.clone());
+        observed.settings = settings(doc);
+        if store_down {
+            observed.store = Err("down".to_owned());
+        }
+        let memory = Memory { lease, rewind, recovering, ..Memory::default() };
+        let mut cycle = Cycle::begin(observed, memory);
+        let mut given = outcomes.into_iter();
+        let mut now = at(1000);
+        let (mut locked, mut count) = (false, 0);
+        loop {
+            match cycle.step() {
+                Step::Do { command, .. } => {
+                    count += 1;
+                    prop_assert!(count < 120, "too many commands, now {command:?}");
+                    if matches!(command, Command::Schedule(Job::Promote)) {
+                        prop_assert!(locked, "promotion without the lock");
+                    }
+                    now = now + Duration::from_millis(100);
+                    let right = fine(&command, &server, &view, now);
+                    let outcome = match given.next().flatten() {
+                        Some(given) if wrong_kinds || fits(&command, &given) => given,
+                        Some(_) | None => right,
+                    };
+                    if let Outcome::Lock(lock) = &outcome {
+                        locked = matches!(lock, LockOutcome::Held { .. });
+                    }
+                    cycle.resume(outcome, now);
+                }
+                Step::Done { memory, verdict, .. } => {
+                    prop_assert!(!verdict.to_string().is_empty());
+                    // The same beginning and the same outcomes give the same end.
+                    let again: Cycle = serde_json::from_value(serde_json::to_value(&cycle).unwrap()).unwrap();
+                    prop_assert_eq!(again.step(), cycle.step());
+                    prop_assert!(memory.last_moment >= at(1000));
+                    break;
+                }
+            }
+        }
+    }
+}

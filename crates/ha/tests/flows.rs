@@ -1,0 +1,404 @@
+//! Whole cycles and long tasks in a working world, as transcripts: what is said, what is asked
+//! for, and how it ends.
+
+mod support;
+
+use patroni_core::server::{Answer, ControlState, Process};
+use patroni_core::sync::SyncState;
+use patroni_core::{Lsn, Revision, Role, State};
+use patroni_ha::job::{DemotePlan, DemoteReason, Job, JobEnd, JobReport, RunningJob};
+use patroni_ha::memory::{BootstrapPhase, Lease, RewindState};
+use patroni_ha::observation::WatchdogFacts;
+use patroni_ha::outcome::{LockOutcome, Written};
+use patroni_ha::{Command, JobContext, JobRun, Memory, Outcome};
+use serde_json::json;
+use support::*;
+
+fn leading() -> Memory {
+    Memory {
+        lease: Lease::Until(at(1025)),
+        seen_identity: true,
+        ..Memory::default()
+    }
+}
+
+fn nothing(_: &Command) -> Option<Outcome> {
+    None
+}
+
+#[test]
+fn a_healthy_leader() {
+    let played = play(observation(primary(), cluster(Some("a"))), leading(), nothing);
+    insta::assert_snapshot!(played.transcript());
+}
+
+#[test]
+fn a_healthy_replica() {
+    let played = play(observation(replica(), cluster(Some("b"))), Memory::default(), nothing);
+    insta::assert_snapshot!(played.transcript());
+}
+
+#[test]
+fn bootstrap_from_nothing_to_the_lock() {
+    let mut view = cluster(None);
+    view.initialize = None;
+    view.config = None;
+    view.members.clear();
+    let first = play(observation(empty(), view.clone()), Memory::default(), nothing);
+    let mut second = observation(primary(), view.clone());
+    second.finished = vec![report(Job::Bootstrap)];
+    let second = play(second, first.memory.clone(), nothing);
+    let mut third = observation(primary(), view);
+    third.finished = vec![report(Job::PostBootstrap)];
+    let third = play(third, second.memory.clone(), nothing);
+    assert_eq!(third.memory.bootstrap, BootstrapPhase::None);
+    insta::assert_snapshot!([first, second, third].map(|p| p.transcript()).join("\n---\n"));
+}
+
+fn report(job: Job) -> JobReport {
+    JobReport {
+        job,
+        end: JobEnd::Success,
+        effects: Vec::new(),
+    }
+}
+
+#[test]
+fn a_failed_bootstrap_leaves_nothing_to_join() {
+    let mut view = cluster(None);
+    view.initialize = Some(String::new());
+    let mut failed = observation(empty(), view);
+    failed.finished = vec![JobReport {
+        end: JobEnd::Failure,
+        ..report(Job::Bootstrap)
+    }];
+    let memory = Memory {
+        bootstrap: BootstrapPhase::Creating,
+        ..Memory::default()
+    };
+    insta::assert_snapshot!(play(failed, memory, nothing).transcript());
+}
+
+#[test]
+fn a_race_that_is_won() {
+    let played = play(observation(replica(), cluster(None)), Memory::default(), nothing);
+    insta::assert_snapshot!(played.transcript());
+}
+
+#[test]
+fn a_race_that_is_lost_to_a_faster_node() {
+    let played = play(observation(replica(), cluster(None)), Memory::default(), |command| {
+        match command {
+            Command::AcquireLeader => Some(Outcome::Lock(LockOutcome::Refused)),
+            Command::LoadCluster => Some(Outcome::Cluster(Ok(cluster(Some("b"))))),
+            _ => None,
+        }
+    });
+    insta::assert_snapshot!(played.transcript());
+}
+
+#[test]
+fn a_switchover_on_the_leader() {
+    let mut view = cluster(Some("a"));
+    view.failover = failover(Some("a"), Some("b"));
+    let played = play(observation(primary(), view), leading(), nothing);
+    insta::assert_snapshot!(played.transcript());
+}
+
+#[test]
+fn a_switchover_on_the_candidate() {
+    let mut view = cluster(None);
+    view.failover = failover(Some("b"), Some("a"));
+    let played = play(observation(replica(), view), Memory::default(), nothing);
+    insta::assert_snapshot!(played.transcript());
+}
+
+fn context(server: patroni_core::server::LocalServer, owner: &str) -> JobContext {
+    JobContext {
+        node: node("a"),
+        settings: patroni_config::Dynamic::default(),
+        cluster: Some(cluster(Some(owner))),
+        server,
+        watchdog: WatchdogFacts {
+            active: true,
+            required: false,
+            usable: true,
+        },
+        memory: leading(),
+    }
+}
+
+#[test]
+fn the_orderly_demotion_hands_over_without_a_pause() {
+    let job = Job::Demote {
+        reason: DemoteReason::Switchover,
+        judged: Some(leader("a")),
+        plan: DemotePlan {
+            candidates: vec![patroni_ha::command::Peer {
+                name: name("b"),
+                api_url: "http://b:8008/patroni".to_owned(),
+            }],
+        },
+    };
+    let mut asked = 0;
+    let run = JobRun::begin(job, context(primary(), "a"), at(1000));
+    let transcript = play_job(run, &primary(), &cluster(Some("b")), at(1000), |command| {
+        match command {
+            // The last record is still on its way at the first question.
+            Command::AskPeers(_) => {
+                asked += 1;
+                let lsn = if asked < 2 { 99 } else { 100 };
+                Some(Outcome::Peers(vec![peer(&name("b"), lsn)]))
+            }
+            _ => None,
+        }
+    });
+    insta::assert_snapshot!(transcript);
+}
+
+#[test]
+fn the_promotion() {
+    let run = JobRun::begin(Job::Promote, context(replica(), "a"), at(1000));
+    insta::assert_snapshot!(play_job(run, &replica(), &cluster(Some("a")), at(1000), nothing));
+}
+
+#[test]
+fn the_daemon_of_a_leader_ends() {
+    let run = JobRun::begin(Job::Shutdown, context(primary(), "a"), at(1000));
+    insta::assert_snapshot!(play_job(run, &primary(), &cluster(Some("a")), at(1000), nothing));
+}
+
+#[test]
+fn the_store_is_down_and_the_primary_steps_down() {
+    let mut observed = observation(primary(), cluster(Some("a")));
+    observed.store = Err("no route".to_owned());
+    insta::assert_snapshot!(play(observed, leading(), nothing).transcript());
+}
+
+#[test]
+fn the_store_is_down_and_everybody_accepts_the_primary() {
+    let mut observed = observation(primary(), cluster(Some("a")));
+    observed.store = Err("no route".to_owned());
+    observed.settings = settings(json!({"failsafe_mode": true}));
+    let members = ["a", "b", "c"].map(|who| (name(who), format!("http://{who}:8008/patroni")));
+    let memory = Memory {
+        failsafe_members: Some(members.into()),
+        ..leading()
+    };
+    let played = play(observed.clone(), memory.clone(), nothing);
+    let refused = play(observed, memory, |command| match command {
+        Command::AnnounceFailsafe(peers) => Some(Outcome::Failsafe(
+            peers
+                .iter()
+                .map(|asked| (asked.name.clone(), Err("Running as a leader".to_owned())))
+                .collect(),
+        )),
+        _ => None,
+    });
+    insta::assert_snapshot!([played, refused].map(|p| p.transcript()).join("\n---\n"));
+}
+
+#[test]
+fn the_lock_is_refused_and_the_primary_steps_down() {
+    let played = play(observation(primary(), cluster(Some("a"))), leading(), |command| {
+        match command {
+            Command::UpdateLeader { .. } => Some(Outcome::Lock(LockOutcome::Refused)),
+            _ => None,
+        }
+    });
+    insta::assert_snapshot!(played.transcript());
+}
+
+#[test]
+fn a_crashed_primary_starts_again() {
+    let server = stopped(Role::Primary, ControlState::InProduction);
+    let played = play(observation(server, cluster(Some("a"))), leading(), nothing);
+    insta::assert_snapshot!(played.transcript());
+}
+
+#[test]
+fn a_crashed_former_primary_recovers_before_it_follows() {
+    let server = stopped(Role::Demoted, ControlState::InProduction);
+    let first = play(observation(server, cluster(Some("b"))), Memory::default(), nothing);
+    let server = stopped(Role::Demoted, ControlState::ShutDown);
+    let second = play(observation(server, cluster(Some("b"))), first.memory.clone(), |command| {
+        match command {
+            Command::LocalPosition => Some(Outcome::LocalPosition(Some(
+                patroni_ha::outcome::LocalPosition {
+                    in_recovery: false,
+                    timeline: tl(2),
+                    lsn: Lsn::new(0x500_0028),
+                    checkpoint_end: None,
+                },
+            ))),
+            Command::InspectLeader(_) => Some(Outcome::LeaderInspected(Ok(
+                patroni_ha::outcome::LeaderInspection {
+                    timeline: tl(3),
+                    history: Some(vec![(tl(1), Lsn::new(0x400_04C0)), (tl(2), Lsn::new(0x400_05D8))]),
+                    lines: vec![
+                        "1\t0/40004C0\tno recovery target specified".to_owned(),
+                        "2\t0/40005D8\tno recovery target specified".to_owned(),
+                    ],
+                },
+            ))),
+            _ => None,
+        }
+    });
+    assert_eq!(second.memory.rewind, RewindState::Need);
+    insta::assert_snapshot!([first, second].map(|p| p.transcript()).join("\n---\n"));
+}
+
+#[test]
+fn a_pause_keeps_everything_as_it_is() {
+    let paused = |server, owner| {
+        let mut observed = observation(server, cluster(owner));
+        observed.settings = settings(json!({"pause": true}));
+        observed
+    };
+    let leads = play(paused(primary(), Some("a")), leading(), nothing);
+    let follows = play(paused(replica(), Some("b")), Memory::default(), nothing);
+    let without = play(paused(primary(), Some("b")), Memory::default(), nothing);
+    let server = stopped(Role::Primary, ControlState::ShutDown);
+    let stopped = play(paused(server, Some("a")), leading(), nothing);
+    let transcripts = [leads, follows, without, stopped].map(|p| p.transcript());
+    insta::assert_snapshot!(transcripts.join("\n---\n"));
+}
+
+#[test]
+fn synchronous_mode_is_switched_on_and_gets_a_standby() {
+    let sync = json!({"synchronous_mode": true});
+    let with = |names: &str, state: &str| {
+        let mut server = primary();
+        if let Answer::Known(status) = &mut server.status {
+            status.wal_senders = vec![sender("b", state, 100), sender("c", "async", 90)];
+            status.synchronous_standby_names = names.to_owned();
+        }
+        server
+    };
+    let mut observed = observation(with("", "async"), cluster(Some("a")));
+    observed.settings = settings(sync);
+    let played = play(observed, leading(), |command| match command {
+        Command::Requery => Some(Outcome::Server(Box::new(with("b", "sync")))),
+        _ => None,
+    });
+    insta::assert_snapshot!(played.transcript());
+}
+
+#[test]
+fn a_lost_standby_leaves_the_key_before_the_setting() {
+    let mut server = primary();
+    if let Answer::Known(status) = &mut server.status {
+        status.wal_senders = vec![sender("c", "async", 100)];
+        status.synchronous_standby_names = "b".to_owned();
+    }
+    let mut view = cluster(Some("a"));
+    view.sync = SyncState::parse(
+        r#"{"leader":"a","quorum":0,"sync_standby":"b"}"#,
+        Some(Revision::new(5)),
+    );
+    let mut observed = observation(server, view);
+    observed.settings = settings(json!({"synchronous_mode": true}));
+    let played = play(observed, leading(), nothing);
+    let written = played.commands.iter().position(|c| matches!(c, Command::WriteSync { .. }));
+    let set = played.commands.iter().position(|c| matches!(c, Command::SetSyncNames(_)));
+    assert!(written < set && written.is_some());
+    insta::assert_snapshot!(played.transcript());
+}
+
+#[test]
+fn data_of_another_cluster_end_the_daemon() {
+    let mut view = cluster(Some("b"));
+    view.initialize = Some("7000000000000000002".to_owned());
+    let played = play(observation(replica(), view), Memory::default(), nothing);
+    assert_eq!(played.verdict.exit.as_ref().map(|exit| exit.code), Some(1));
+    insta::assert_snapshot!(played.transcript());
+}
+
+#[test]
+fn an_adopted_standby_never_founds_a_cluster() {
+    let mut view = cluster(None);
+    view.initialize = None;
+    let played = play(observation(replica(), view), Memory::default(), nothing);
+    let exit = played.verdict.exit.clone().unwrap();
+    assert!(exit.leave_server && exit.code == 1);
+    assert!(!played.asked(|c| matches!(c, Command::AcquireLeader)));
+}
+
+#[test]
+fn a_thawed_primary_looks_before_it_acts() {
+    let frozen = Memory {
+        lease: Lease::Until(at(900)),
+        ..leading()
+    };
+    // Its snapshot is from before the freeze; a new one shows another leader.
+    let played = play(observation(primary(), cluster(Some("a"))), frozen.clone(), |command| {
+        match command {
+            Command::LoadCluster => Some(Outcome::Cluster(Ok(cluster(Some("b"))))),
+            _ => None,
+        }
+    });
+    assert!(!played.asked(|c| matches!(c, Command::UpdateLeader { .. } | Command::AcquireLeader)));
+    insta::assert_snapshot!("thawed_and_replaced", played.transcript());
+    // The lock is free, but the position that was published is not ours.
+    let mut view = cluster(None);
+    view.status.optime = Lsn::new(5000);
+    let played = play(observation(primary(), view), frozen.clone(), nothing);
+    assert!(!played.asked(|c| matches!(c, Command::AcquireLeader)));
+    // The lock is free and nobody went on: it may be taken again.
+    let played = play(observation(primary(), cluster(None)), frozen, nothing);
+    assert!(played.asked(|c| matches!(c, Command::AcquireLeader)));
+    insta::assert_snapshot!("thawed_and_alone", played.transcript());
+}
+
+#[test]
+fn a_primary_that_lost_the_lock_ends_its_long_task() {
+    let mut observed = observation(primary(), cluster(Some("b")));
+    observed.executor = Some(RunningJob {
+        job: Job::Restart(Default::default()),
+        since: at(990),
+        committed: false,
+    });
+    insta::assert_snapshot!(play(observed, leading(), nothing).transcript());
+}
+
+#[test]
+fn a_demotion_that_runs_is_not_joined_by_a_second_one() {
+    let mut observed = observation(primary(), cluster(Some("b")));
+    observed.executor = Some(RunningJob {
+        job: Job::Demote {
+            reason: DemoteReason::Switchover,
+            judged: Some(leader("a")),
+            plan: DemotePlan::default(),
+        },
+        since: at(990),
+        committed: true,
+    });
+    let played = play(observed, leading(), nothing);
+    assert!(!played.asked(|c| matches!(c, Command::Stop(_) | Command::CancelJob)));
+    assert_eq!(played.verdict.to_string(), "switchover: demote in progress");
+}
+
+#[test]
+fn a_member_that_cannot_be_published_does_not_change_the_decision() {
+    let played = play(observation(primary(), cluster(Some("a"))), leading(), |command| {
+        match command {
+            Command::TouchMember(_) => Some(Outcome::Write(Written::Failed("slow".to_owned()))),
+            _ => None,
+        }
+    });
+    assert_eq!(
+        played.verdict.to_string(),
+        "no action. I am (a), the leader with the lock"
+    );
+}
+
+#[test]
+fn a_slow_answer_is_not_a_change_of_role() {
+    let mut server = primary();
+    server.status = Answer::Unknown("timed out".to_owned());
+    assert_eq!(server.process, Process::Running);
+    assert_eq!(server.state, State::Running);
+    let played = play(observation(server, cluster(Some("a"))), leading(), nothing);
+    assert!(!played.asked(|c| matches!(c, Command::Schedule(_) | Command::Stop(_))));
+    insta::assert_snapshot!(played.transcript());
+}
