@@ -49,6 +49,9 @@ pub(crate) struct Cx<'a> {
     pub(crate) effects: Vec<Effect>,
 }
 
+/// How many changes of the store are looked at while waiting for a leader.
+const MOST_LOOKS: usize = 20;
+
 macro_rules! expect {
     ($outcome:expr, $kind:ident) => {{
         let outcome = $outcome;
@@ -232,7 +235,12 @@ impl Cx<'_> {
         }
         match view.leader_name() {
             Some(owner) if self.is_me(owner) => {}
-            Some(_) => self.memory.lease = Lease::None,
+            Some(_) => {
+                self.memory.lease = Lease::None;
+                self.lock_confirmed = false;
+            }
+            // A read may be older than the lock that this program has just got.
+            None if self.lock_confirmed => {}
             None => self.lapse(),
         }
         self.view = view;
@@ -435,6 +443,11 @@ impl Cx<'_> {
 // ---- peers -------------------------------------------------------------------------------------
 
 impl Cx<'_> {
+    /// Asks peers for their status without a word, for questions that are repeated.
+    pub(crate) fn ask_peers_quietly(&mut self, peers: Vec<Peer>) -> Asked<Vec<PeerAnswer>> {
+        Ok(expect!(self.ask(Command::AskPeers(peers))?, Peers))
+    }
+
     /// Asks peers for their status and logs the answers.
     pub(crate) fn ask_peers(&mut self, peers: Vec<Peer>) -> Asked<Vec<PeerAnswer>> {
         if peers.is_empty() {
@@ -444,7 +457,7 @@ impl Cx<'_> {
             .iter()
             .map(|peer| (peer.name.clone(), peer.api_url.clone()))
             .collect();
-        let answers = expect!(self.ask(Command::AskPeers(peers))?, Peers);
+        let answers = self.ask_peers_quietly(peers)?;
         for answer in &answers {
             let name = answer.name.clone();
             let url = urls.get(&name).cloned().unwrap_or_default();
@@ -714,6 +727,27 @@ impl Cx<'_> {
     pub(crate) fn wait(&mut self, how_long: Duration) -> Asked<()> {
         let _happened = expect!(self.ask(Command::Wait(Wait::For(how_long)))?, Waited);
         Ok(())
+    }
+
+    /// Gives others `at_most` to take the lock, and looks at the store. A change that this node
+    /// made itself wakes, too, so one change is not always the awaited one. Whether the last
+    /// look succeeded.
+    pub(crate) fn wait_for_leader(&mut self, at_most: Duration) -> Asked<bool> {
+        let deadline = self.now() + at_most;
+        let mut seen = false;
+        for _ in 0..MOST_LOOKS {
+            let left = deadline.since(self.now());
+            if left.is_zero() {
+                break;
+            }
+            self.wait_for_store(left)?;
+            seen = self.try_reload()?;
+            let owner = self.view.leader_name();
+            if seen && owner.is_some_and(|owner| !self.is_me(owner)) {
+                break;
+            }
+        }
+        Ok(seen)
     }
 
     pub(crate) fn wait_for_store(&mut self, at_most: Duration) -> Asked<bool> {

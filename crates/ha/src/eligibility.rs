@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Peer;
 use crate::context::Cx;
-use crate::observation::PeerAnswer;
+use crate::observation::{PeerAnswer, PeerStatus};
 use crate::replay::Asked;
 use crate::sentence::{Action, NameList, Text};
 
@@ -237,6 +237,16 @@ pub(crate) fn any_fit(cx: &mut Cx<'_>, peers: Vec<Peer>, target: Option<Lsn>) ->
         return Ok(false);
     }
     Ok(good > 0)
+}
+
+/// The same question without a word and without the lesser rules: whether one of them may lead
+/// and has reached `target`.
+pub(crate) fn any_reached(cx: &mut Cx<'_>, peers: Vec<Peer>, target: Lsn) -> Asked<bool> {
+    let answers = cx.ask_peers_quietly(peers)?;
+    Ok(answers.iter().any(|answer| {
+        let reached = |status: &PeerStatus| status.position >= target;
+        limitation(answer).is_none() && answer.reply.as_ref().is_ok_and(reached)
+    }))
 }
 
 /// Why the answer of a candidate disqualifies it, said aloud.

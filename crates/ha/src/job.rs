@@ -152,7 +152,8 @@ pub struct RunningJob {
     pub job: Job,
     /// Since when.
     pub since: Moment,
-    /// The command it waits for has passed the point of no return (a promotion was issued).
+    /// It has passed the point of no return: the promotion was issued, or the orderly demotion
+    /// asked for the release of the lock. From then on its own node must not extend the lock.
     pub committed: bool,
 }
 

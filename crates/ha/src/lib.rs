@@ -28,6 +28,7 @@ pub mod eligibility;
 mod failsafe;
 mod history;
 mod invariants;
+pub mod intent;
 pub mod job;
 pub mod job_run;
 mod jobs;

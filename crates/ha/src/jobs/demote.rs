@@ -10,7 +10,7 @@ use std::time::Duration;
 use patroni_core::{Leader, Lsn, Role, Upstream};
 
 use super::{ended, start};
-use crate::command::{StopMode, StopRequest, Until};
+use crate::command::{Peer, StopMode, StopRequest, Until};
 use crate::context::Cx;
 use crate::eligibility;
 use crate::job::{DemotePlan, DemoteReason, Effect, JobEnd};
@@ -53,7 +53,7 @@ pub(super) fn run(
         // All WAL is written and nobody can write more: the safe point.
         cx.watchdog_disable()?;
         cx.set_role(Role::Demoted)?;
-        if somebody_has(cx, plan, point.checkpoint)? {
+        if somebody_has(cx, &plan.candidates, point.checkpoint)? {
             released = release(cx, judged.clone(), reason, point)?;
         }
     }
@@ -63,19 +63,19 @@ pub(super) fn run(
     cx.watchdog_disable()?;
     cx.set_role(Role::Demoted)?;
     if !released && reason != DemoteReason::DemoteCluster {
-        // The last WAL sender ends only after its standby confirmed the last record.
-        if let Some(point) = point {
-            somebody_has_now(cx, plan, point.checkpoint)?;
-            released = release(cx, judged, reason, point)?;
-        } else {
-            released = cx.release_judged(judged, None)?;
-            cx.effects.push(Effect::LockReleased);
-        }
+        // Every WAL sender ended after its standby confirmed the last record, or never will.
+        cx.effects.push(Effect::LockReleased);
+        released = match point {
+            Some(point) => release(cx, judged, reason, point)?,
+            None => cx.release_judged(judged, None)?,
+        };
     }
-    if released {
-        cx.wait_for_store(TIME_FOR_OTHERS)?;
-    }
-    come_back(cx, reason, released)
+    let seen = if released {
+        cx.wait_for_leader(TIME_FOR_OTHERS)?
+    } else {
+        cx.try_reload()?
+    };
+    come_back(cx, reason, released, seen)
 }
 
 fn shut_down(
@@ -104,24 +104,23 @@ fn wait_for_exit(cx: &mut Cx<'_>, timeout: Option<Duration>) -> Asked<bool> {
     Ok(outcome.stopped)
 }
 
-/// Asks until a candidate has the shutdown checkpoint, for a bounded time.
-fn somebody_has(cx: &mut Cx<'_>, plan: &DemotePlan, target: Lsn) -> Asked<bool> {
-    if plan.candidates.is_empty() {
+/// Asks until a candidate has the shutdown checkpoint, for a bounded time. Only the first
+/// question is logged.
+pub(super) fn somebody_has(cx: &mut Cx<'_>, peers: &[Peer], target: Lsn) -> Asked<bool> {
+    if peers.is_empty() {
         return Ok(false);
     }
+    let mut reached = eligibility::any_fit(cx, peers.to_vec(), Some(target))?;
     let mut pause = FIRST_PAUSE;
     for _ in 0..MOST_QUESTIONS {
-        if somebody_has_now(cx, plan, target)? {
-            return Ok(true);
+        if reached {
+            break;
         }
         cx.wait(pause)?;
         pause = (pause * 2).min(LAST_PAUSE);
+        reached = eligibility::any_reached(cx, peers.to_vec(), target)?;
     }
-    Ok(false)
-}
-
-fn somebody_has_now(cx: &mut Cx<'_>, plan: &DemotePlan, target: Lsn) -> Asked<bool> {
-    eligibility::any_fit(cx, plan.candidates.clone(), Some(target))
+    Ok(reached)
 }
 
 /// The published position is that of the record before the shutdown checkpoint when nothing
@@ -140,8 +139,12 @@ fn release(
     cx.release_judged(judged, Some(at))
 }
 
-fn come_back(cx: &mut Cx<'_>, reason: DemoteReason, released: bool) -> Asked<JobEnd> {
-    let seen = cx.try_reload()?;
+fn come_back(
+    cx: &mut Cx<'_>,
+    reason: DemoteReason,
+    released: bool,
+    seen: bool,
+) -> Asked<JobEnd> {
     demote::clear_sync_names(cx)?;
     let due = rewind::needed(cx)?;
     cx.effects.push(Effect::Rewind(cx.memory.rewind));

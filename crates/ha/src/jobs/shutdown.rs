@@ -1,8 +1,6 @@
 //! The end of the daemon (HA contract 27): leave in order, hand the lock over.
 
-use patroni_core::Lsn;
-
-use super::ended;
+use super::{demote, ended};
 use crate::command::{StopMode, StopRequest, Until};
 use crate::context::Cx;
 use crate::eligibility::{self, Search};
@@ -11,12 +9,6 @@ use crate::outcome::ShutdownPoint;
 use crate::replay::Asked;
 use crate::sentence::Text;
 use crate::sync;
-use std::time::Duration;
-
-/// Between two questions to the candidates.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How often the candidates are asked while PostgreSQL writes its last files.
-const MOST_QUESTIONS: usize = 20;
 
 pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
     if cx.paused() {
@@ -31,7 +23,8 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
         point = shut_down(cx)?;
         if let Some(point) = point {
             cx.watchdog_disable()?;
-            if somebody_has(cx, point.checkpoint)? {
+            let peers = eligibility::candidates(cx, &Search::default());
+            if demote::somebody_has(cx, &peers, point.checkpoint)? {
                 released = release(cx, Some(point))?;
             }
         }
@@ -79,20 +72,6 @@ fn exit(cx: &mut Cx<'_>) -> Asked<bool> {
         restart: false,
     })?;
     Ok(outcome.stopped)
-}
-
-fn somebody_has(cx: &mut Cx<'_>, target: Lsn) -> Asked<bool> {
-    let peers = eligibility::candidates(cx, &Search::default());
-    if peers.is_empty() {
-        return Ok(false);
-    }
-    for _ in 0..MOST_QUESTIONS {
-        if eligibility::any_fit(cx, peers.clone(), Some(target))? {
-            return Ok(true);
-        }
-        cx.wait(PAUSE)?;
-    }
-    Ok(false)
 }
 
 fn release(cx: &mut Cx<'_>, point: Option<ShutdownPoint>) -> Asked<bool> {

@@ -12,10 +12,10 @@ use crate::verdict::CycleResult;
 /// Row A8.
 pub(crate) fn busy(cx: &mut Cx<'_>, running: &RunningJob) -> Asked<CycleResult> {
     let action = running.job.to_string();
-    let had_lock = cx.has_lock();
-    // A task that gives the lock back by itself must not find it taken again by its own node:
-    // what the newest view shows is not extended once the lease was ended on purpose.
-    if had_lock && cx.update_leader(None)? {
+    // A task that gives the lock back by itself must not find it taken again by its own node: a
+    // view from before the release still shows it ours.
+    let given_back = matches!(running.job, Job::Demote { .. }) && running.committed;
+    if cx.has_lock() && !given_back && cx.update_leader(None)? {
         return with_lock(cx, running, action);
     }
     let bootstrapping = cx.memory.bootstrap != BootstrapPhase::None;

@@ -45,7 +45,7 @@ pub(crate) fn demote(cx: &mut Cx<'_>, mode: Mode) -> Asked<()> {
     }
     cx.watchdog_disable()?;
     cx.set_role(Role::Demoted)?;
-    match mode {
+    let seen = match mode {
         Mode::Offline => {
             cx.memory.lease = Lease::None;
             clear_sync_names(cx)?;
@@ -56,11 +56,14 @@ pub(crate) fn demote(cx: &mut Cx<'_>, mode: Mode) -> Asked<()> {
         }
         Mode::Immediate => {
             cx.release_leader(None)?;
-            cx.wait_for_store(TIME_FOR_OTHERS)?;
+            cx.wait_for_leader(TIME_FOR_OTHERS)?
         }
-        Mode::ImmediateNoLock => cx.memory.lease = Lease::None,
-    }
-    come_back(cx)
+        Mode::ImmediateNoLock => {
+            cx.memory.lease = Lease::None;
+            cx.try_reload()?
+        }
+    };
+    come_back(cx, seen)
 }
 
 fn stop(cx: &mut Cx<'_>, mode: Mode) -> Asked<bool> {
@@ -81,8 +84,7 @@ fn stop(cx: &mut Cx<'_>, mode: Mode) -> Asked<bool> {
 }
 
 /// Comes back as a standby of whoever leads now, unless a rewind has to come first.
-fn come_back(cx: &mut Cx<'_>) -> Asked<()> {
-    let seen = cx.try_reload()?;
+fn come_back(cx: &mut Cx<'_>, seen: bool) -> Asked<()> {
     clear_sync_names(cx)?;
     if rewind::needed(cx)? {
         return Ok(());

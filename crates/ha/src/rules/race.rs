@@ -52,6 +52,11 @@ fn won(cx: &mut Cx<'_>) -> Asked<CycleResult> {
         }
     }
     cx.reload()?;
+    if !cx.lock_confirmed {
+        // The new view names somebody else: an old read, or a lock lost at once. The next cycle
+        // tells; nothing is promoted on a contradiction.
+        return Ok(CycleResult::FollowingWithoutLock);
+    }
     if cx.in_standby_cluster() {
         return follow::follow_as_standby_leader(cx, CycleResult::PromotedStandbyLeaderByRace);
     }
@@ -71,7 +76,7 @@ fn stand_back(cx: &mut Cx<'_>) -> Asked<CycleResult> {
         .is_some_and(|key| key.request.candidate.is_some());
     if asked || (nofailover && !cx.paused()) {
         cx.mark_check();
-        cx.wait_for_store(TIME_FOR_OTHERS)?;
+        cx.wait_for_leader(TIME_FOR_OTHERS)?;
     }
     let texts = if nofailover {
         Texts {

@@ -51,15 +51,3 @@ pub(crate) fn source(cx: &Cx<'_>) -> Option<Source> {
         },
     })
 }
-
-/// The leader itself, with pg_basebackup: what `from_leader` asks for.
-pub(crate) fn from_leader(cx: &Cx<'_>) -> Option<CloneSource> {
-    let member = cx.view.leader_member()?;
-    Some(CloneSource::Member {
-        from: LeaderAddress {
-            name: member.name.clone(),
-            conn_url: member.data.conn_url()?,
-        },
-        basebackup_only: true,
-    })
-}
