@@ -1,0 +1,424 @@
+//! The command line: commands, arguments, options.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::output::Format;
+use crate::select::RoleFilter;
+
+/// Look at and steer a PostgreSQL cluster.
+#[derive(Debug, Parser)]
+#[command(
+    name = "patronictl",
+    bin_name = "patronictl",
+    args_override_self = true
+)]
+#[command(disable_help_subcommand = true, subcommand_required = true)]
+#[command(override_usage = "patronictl [OPTIONS] COMMAND [ARGS]...")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options in front of the command.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Global {
+    /// Configuration file, or a directory of them [env: `PATRONICTL_CONFIG_FILE`]
+    #[arg(short = 'c', long, value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// The store, as [SCHEME://][HOST][:PORT][/NAMESPACE] [env: `DCS_URL`]
+    #[arg(short = 'd', long, visible_alias = "dcs", value_name = "URL")]
+    pub dcs_url: Option<String>,
+    /// Do not check certificates of members
+    #[arg(short = 'k', long)]
+    pub insecure: bool,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(rename_all = "kebab-case")]
+pub(crate) enum Command {
+    /// List the members of clusters
+    #[command(override_usage = "patronictl list [OPTIONS] [CLUSTER_NAMES]...")]
+    List(List),
+    /// Show who replicates from whom
+    #[command(override_usage = "patronictl topology [OPTIONS] [CLUSTER_NAMES]...")]
+    Topology(Topology),
+    /// Print the address of a member
+    #[command(override_usage = "patronictl dsn [OPTIONS] [CLUSTER_NAME]")]
+    Dsn(Dsn),
+    /// Run a statement on a member
+    #[command(override_usage = "patronictl query [OPTIONS] [CLUSTER_NAME]")]
+    Query(Query),
+    /// Show versions
+    #[command(override_usage = "patronictl version [OPTIONS] [CLUSTER_NAME] [MEMBER_NAMES]...")]
+    Version(Version),
+    /// Show the changes of timeline
+    #[command(override_usage = "patronictl history [OPTIONS] [CLUSTER_NAME]")]
+    History(History),
+    /// Print the dynamic configuration
+    #[command(override_usage = "patronictl show-config [OPTIONS] [CLUSTER_NAME]")]
+    ShowConfig(One),
+    /// Change the dynamic configuration
+    #[command(override_usage = "patronictl edit-config [OPTIONS] [CLUSTER_NAME]")]
+    EditConfig(EditConfig),
+    /// Let members read their files again
+    #[command(override_usage = "patronictl reload [OPTIONS] CLUSTER_NAME [MEMBER_NAMES]...")]
+    Reload(Reload),
+    /// Restart PostgreSQL of members
+    #[command(override_usage = "patronictl restart [OPTIONS] CLUSTER_NAME [MEMBER_NAMES]...")]
+    Restart(Restart),
+    /// Copy the data of replicas anew
+    #[command(override_usage = "patronictl reinit [OPTIONS] CLUSTER_NAME [MEMBER_NAMES]...")]
+    Reinit(Reinit),
+    /// Drop scheduled restarts or switchovers
+    #[command(
+        override_usage = "patronictl flush [OPTIONS] CLUSTER_NAME [MEMBER_NAMES]...\n                        {restart|switchover}"
+    )]
+    Flush(Flush),
+    /// Make a member the leader, also without one
+    #[command(override_usage = "patronictl failover [OPTIONS] [CLUSTER_NAME]")]
+    Failover(Failover),
+    /// Hand leadership to another member
+    #[command(override_usage = "patronictl switchover [OPTIONS] [CLUSTER_NAME]")]
+    Switchover(Switchover),
+    /// Enter maintenance mode
+    #[command(override_usage = "patronictl pause [OPTIONS] [CLUSTER_NAME]")]
+    Pause(Pause),
+    /// Leave maintenance mode
+    #[command(override_usage = "patronictl resume [OPTIONS] [CLUSTER_NAME]")]
+    Resume(Pause),
+    /// Remove a cluster from the store
+    #[command(override_usage = "patronictl remove [OPTIONS] CLUSTER_NAME")]
+    Remove(Remove),
+    /// Make a cluster a standby of another one
+    #[command(override_usage = "patronictl demote-cluster [OPTIONS] [CLUSTER_NAME]")]
+    DemoteCluster(DemoteCluster),
+    /// Make a standby cluster independent
+    #[command(override_usage = "patronictl promote-cluster [OPTIONS] [CLUSTER_NAME]")]
+    PromoteCluster(PromoteCluster),
+}
+
+/// The commands about one cluster with no options of their own.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct One {
+    #[arg(value_name = "CLUSTER_NAME")]
+    pub(crate) cluster: Option<String>,
+    /// Citus group
+    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    pub(crate) group: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// Repeat every 2 seconds
+    #[arg(short = 'W')]
+    pub(crate) watch_two: bool,
+    /// Repeat every so many seconds
+    #[arg(short = 'w', long, value_name = "FLOAT")]
+    pub(crate) watch: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct List {
+    #[arg(value_name = "CLUSTER_NAMES")]
+    pub(crate) clusters: Vec<String>,
+    /// Citus group
+    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    pub(crate) group: Option<i64>,
+    /// Show some more columns
+    #[arg(short = 'e', long)]
+    pub(crate) extended: bool,
+    /// Print the time first
+    #[arg(short = 't', long)]
+    pub(crate) timestamp: bool,
+    /// Output format
+    #[arg(short = 'f', long, default_value = "pretty", hide_default_value = true)]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) watch: Watch,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Topology {
+    #[arg(value_name = "CLUSTER_NAMES")]
+    pub(crate) clusters: Vec<String>,
+    /// Citus group
+    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    pub(crate) group: Option<i64>,
+    #[command(flatten)]
+    pub(crate) watch: Watch,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Dsn {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// A member of this role
+    #[arg(short = 'r', long)]
+    pub(crate) role: Option<RoleFilter>,
+    /// This member
+    #[arg(short = 'm', long)]
+    pub(crate) member: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Query {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// Output format
+    #[arg(long, default_value = "tsv")]
+    pub(crate) format: String,
+    /// Read the statement from this file (- for standard input)
+    #[arg(short = 'f', long)]
+    pub(crate) file: Option<PathBuf>,
+    /// Ask for the password
+    #[arg(long)]
+    pub(crate) password: bool,
+    /// User
+    #[arg(short = 'U', long)]
+    pub(crate) username: Option<String>,
+    #[command(flatten)]
+    pub(crate) watch: Watch,
+    /// A member of this role
+    #[arg(short = 'r', long)]
+    pub(crate) role: Option<RoleFilter>,
+    /// This member
+    #[arg(short = 'm', long)]
+    pub(crate) member: Option<String>,
+    /// Between columns of tsv
+    #[arg(long, default_value = "\t", hide_default_value = true)]
+    pub(crate) delimiter: String,
+    /// The statement
+    #[arg(short = 'c', long)]
+    pub(crate) command: Option<String>,
+    /// Database
+    #[arg(short = 'd', long)]
+    pub(crate) dbname: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Version {
+    #[command(flatten)]
+    pub(crate) one: One,
+    #[arg(value_name = "MEMBER_NAMES")]
+    pub(crate) members: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct History {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// Output format
+    #[arg(short = 'f', long, default_value = "pretty", hide_default_value = true)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct EditConfig {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// Do not show the changes
+    #[arg(short = 'q', long)]
+    pub(crate) quiet: bool,
+    /// Set a value: path.to.key=YAML
+    #[arg(short = 's', long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Set a parameter of PostgreSQL
+    #[arg(short = 'p', long, value_name = "KEY=VALUE")]
+    pub(crate) pg: Vec<String>,
+    /// Merge the YAML of this file (- for standard input)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) apply: Option<String>,
+    /// Replace everything by the YAML of this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replace: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// A cluster that must be named, and members that may be.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Members {
+    #[arg(value_name = "CLUSTER_NAME")]
+    pub(crate) cluster: String,
+    #[arg(value_name = "MEMBER_NAMES")]
+    pub(crate) names: Vec<String>,
+    /// Citus group
+    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    pub(crate) group: Option<i64>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Reload {
+    #[command(flatten)]
+    pub(crate) members: Members,
+    /// Only members of this role
+    #[arg(short = 'r', long, default_value = "any", hide_default_value = true)]
+    pub(crate) role: RoleFilter,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Restart {
+    #[command(flatten)]
+    pub(crate) members: Members,
+    /// Only members of this role
+    #[arg(short = 'r', long, default_value = "any", hide_default_value = true)]
+    pub(crate) role: RoleFilter,
+    /// One of the members, at random
+    #[arg(long = "any")]
+    pub(crate) any_one: bool,
+    /// When
+    #[arg(long, value_name = "TIME")]
+    pub(crate) scheduled: Option<String>,
+    /// Only if PostgreSQL is older than this
+    #[arg(long)]
+    pub(crate) pg_version: Option<String>,
+    /// Only if a restart is pending
+    #[arg(long)]
+    pub(crate) pending: bool,
+    /// How long the start may take
+    #[arg(long)]
+    pub(crate) timeout: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Reinit {
+    #[command(flatten)]
+    pub(crate) members: Members,
+    /// Copy from the leader
+    #[arg(long)]
+    pub(crate) from_leader: bool,
+    /// Wait until it is done
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Flush {
+    /// The cluster, names of members, and what to flush
+    #[arg(value_name = "ARGS")]
+    pub(crate) words: Vec<String>,
+    /// Citus group
+    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    pub(crate) group: Option<i64>,
+    /// Only members of this role
+    #[arg(short = 'r', long, default_value = "any", hide_default_value = true)]
+    pub(crate) role: RoleFilter,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// The words of `flush` that say what shall go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FlushTarget {
+    Restart,
+    Switchover,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Failover {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// Who shall lead
+    #[arg(long)]
+    pub(crate) candidate: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Switchover {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// Who leads now
+    #[arg(long, visible_alias = "primary")]
+    pub(crate) leader: Option<String>,
+    /// Who shall lead
+    #[arg(long)]
+    pub(crate) candidate: Option<String>,
+    /// When
+    #[arg(long, value_name = "TIME")]
+    pub(crate) scheduled: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Pause {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// Wait until all members know
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Remove {
+    #[arg(value_name = "CLUSTER_NAME")]
+    pub(crate) cluster: String,
+    /// Citus group
+    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    pub(crate) group: Option<i64>,
+    /// Output format
+    #[arg(short = 'f', long, default_value = "pretty", hide_default_value = true)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct DemoteCluster {
+    #[arg(value_name = "CLUSTER_NAME")]
+    pub(crate) cluster: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Host of the remote
+    #[arg(long)]
+    pub(crate) host: Option<String>,
+    /// Port of the remote
+    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    pub(crate) port: Option<i64>,
+    /// Command that reads the remote's archive
+    #[arg(long)]
+    pub(crate) restore_command: Option<String>,
+    /// Slot on the remote
+    #[arg(long)]
+    pub(crate) primary_slot_name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct PromoteCluster {
+    #[arg(value_name = "CLUSTER_NAME")]
+    pub(crate) cluster: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) force: bool,
+}

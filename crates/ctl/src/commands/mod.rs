@@ -1,0 +1,75 @@
+//! One file per command.
+
+mod cluster_role;
+mod dsn;
+mod edit_config;
+mod flush;
+mod handover;
+mod history;
+mod list;
+mod pause;
+mod query;
+mod reinit;
+mod reload;
+mod remove;
+mod restart;
+mod show_config;
+mod version;
+
+use serde_json::Value;
+
+use crate::cli::Command;
+use crate::context::{Context, Target};
+use crate::exit::Failure;
+use crate::output::members::Style;
+use crate::output::{Format, members_table};
+use crate::view::View;
+
+/// Runs a command to its end.
+pub(crate) async fn run(context: &mut Context, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::List(args) => list::list(context, args).await,
+        Command::Topology(args) => list::topology(context, args).await,
+        Command::Dsn(args) => dsn::run(context, args).await,
+        Command::Query(args) => query::run(context, args).await,
+        Command::Version(args) => version::run(context, args).await,
+        Command::History(args) => history::run(context, args).await,
+        Command::ShowConfig(args) => show_config::run(context, args).await,
+        Command::EditConfig(args) => edit_config::run(context, args).await,
+        Command::Reload(args) => reload::run(context, args).await,
+        Command::Restart(args) => restart::run(context, args).await,
+        Command::Reinit(args) => reinit::run(context, args).await,
+        Command::Flush(args) => flush::run(context, args).await,
+        Command::Failover(args) => handover::failover(context, args).await,
+        Command::Switchover(args) => handover::switchover(context, args).await,
+        Command::Pause(args) => pause::run(context, args, pause::Mode::Pause).await,
+        Command::Resume(args) => pause::run(context, args, pause::Mode::Resume).await,
+        Command::Remove(args) => remove::run(context, args).await,
+        Command::DemoteCluster(args) => cluster_role::demote(context, args).await,
+        Command::PromoteCluster(args) => cluster_role::promote(context, args).await,
+    }
+}
+
+/// Shows the table before questions.
+fn show(context: &mut Context, view: &View) -> Result<(), Failure> {
+    context.write(&members_table(view, Format::Pretty, Style::List, false))
+}
+
+/// Shows the table as it is now.
+async fn show_again(context: &mut Context, target: &Target) -> Result<(), Failure> {
+    let cluster = context.load(target.store.as_ref()).await?;
+    show(
+        context,
+        &View::of_one(target.scope.clone(), target.group, cluster),
+    )
+}
+
+/// An object of the pairs that have a value.
+fn object<const N: usize>(pairs: [(&str, Option<Value>); N]) -> Value {
+    Value::Object(
+        pairs
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .collect(),
+    )
+}

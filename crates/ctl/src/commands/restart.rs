@@ -1,0 +1,210 @@
+//! `restart`: now or later, all or some.
+
+use patroni_core::{Member, value};
+use serde_json::Value;
+
+use super::object;
+use crate::cli::Restart;
+use crate::context::{Context, dynamic};
+use crate::exit::Failure;
+use crate::rest::{Method, PATIENT, QUICK};
+use crate::schedule::Schedule;
+use crate::select::{names, require_members, select};
+
+pub(super) async fn run(context: &mut Context, args: Restart) -> Result<(), Failure> {
+    let force = args.members.force;
+    let scope = patroni_core::Scope::new(args.members.cluster.as_str());
+    let group = Context::group(args.members.group)?;
+    let view = context.view(&scope, group).await?;
+    require_members(&view)?;
+    super::show(context, &view)?;
+    let shown = format!("'{}'", args.role.as_str());
+    let mut members = select(&view, &args.members.names, args.role, &shown)?;
+
+    let schedule = context
+        .when(
+            args.scheduled.clone(),
+            force,
+            "When should the restart take place (e.g. NEXTHOUR) ",
+        )
+        .await?;
+    if args.pending && schedule.is_none() {
+        members.retain(|member| member.data.pending_restart());
+    }
+    if args.any_one && !members.is_empty() {
+        members = vec![members.swap_remove(chance(members.len()))];
+    }
+    if !force {
+        agree(context, &args, &members, schedule.as_ref()).await?;
+    }
+    let version = match args.pg_version {
+        None if !force => {
+            let question = "Restart if the PostgreSQL version is less than provided (e.g. 9.5.2) ";
+            context.ask(question, Some("")).await?
+        }
+        given => given.unwrap_or_default(),
+    };
+    if !version.is_empty() {
+        check_version(&version)?;
+    }
+    if schedule.is_some() && view.parts.iter().any(|part| dynamic(&part.cluster).pause) {
+        return Err(Failure::refused(
+            "Can't schedule restart in the paused state",
+        ));
+    }
+    let body = object([
+        ("restart_pending", args.pending.then_some(Value::Bool(true))),
+        (
+            "postgres_version",
+            (!version.is_empty()).then(|| version.into()),
+        ),
+        ("schedule", schedule.map(|schedule| schedule.iso().into())),
+        ("timeout", args.timeout.map(Value::String)),
+    ]);
+    for member in members {
+        send(context, &member, &body, force).await?;
+    }
+    Ok(())
+}
+
+impl Context {
+    /// The time of `--scheduled`, else of an answer; `None` is now. `NEXTHOUR` in the question
+    /// becomes an example.
+    pub(super) async fn when(
+        &mut self,
+        given: Option<String>,
+        force: bool,
+        question: &str,
+    ) -> Result<Option<Schedule>, Failure> {
+        let now = self.clock.now();
+        let text = match given {
+            Some(text) => text,
+            None if force => return Ok(None),
+            None => {
+                let next = now.saturating_add(jiff::Span::new().hours(1));
+                let example = next.strftime("%Y-%m-%dT%H:%M").to_string();
+                self.ask(&question.replace("NEXTHOUR", &example), Some("now"))
+                    .await?
+            }
+        };
+        if text.is_empty() || text == "now" {
+            return Ok(None);
+        }
+        Schedule::parse(&text, &now).map(Some).ok_or_else(|| {
+            Failure::refused(format!(
+                "Unable to parse scheduled timestamp ({text}). It should be in an unambiguous format (e.g. ISO 8601)"
+            ))
+        })
+    }
+}
+
+async fn agree(
+    context: &mut Context,
+    args: &Restart,
+    members: &[Member],
+    schedule: Option<&Schedule>,
+) -> Result<(), Failure> {
+    let names = names(members);
+    let (question, refusal) = match schedule {
+        None => (
+            format!("Are you sure you want to restart members {names}?"),
+            "Aborted restart",
+        ),
+        Some(_) if args.pending => (
+            "The nodes needing a restart will be identified at the scheduled time, and might be different from the ones showing pending restart right now. Is this fine?".to_owned(),
+            "Aborted scheduled restart",
+        ),
+        Some(at) => (
+            format!("Are you sure you want to schedule restart of members {names} at {at}?"),
+            "Aborted scheduled restart",
+        ),
+    };
+    if context.confirm(&question).await? {
+        Ok(())
+    } else {
+        Err(Failure::refused(refusal))
+    }
+}
+
+async fn send(
+    context: &mut Context,
+    member: &Member,
+    body: &Value,
+    force: bool,
+) -> Result<(), Failure> {
+    let name = &member.name;
+    let scheduled = body.get("schedule").is_some();
+    if scheduled && force && member.data.scheduled_restart().is_some() {
+        context
+            .tell_member(member, Method::Delete, "restart", None, QUICK)
+            .await?;
+    }
+    let limit = if scheduled { QUICK } else { PATIENT };
+    let answer = context
+        .tell_member(member, Method::Post, "restart", Some(body), limit)
+        .await?;
+    let line = match answer.status {
+        200 => format!("Success: restart on member {name}"),
+        202 => format!("Success: restart scheduled on member {name}"),
+        409 => format!("Failed: another restart is already scheduled on member {name}"),
+        status => format!(
+            "Failed: restart for member {name}, status code={status}, ({})",
+            answer.body
+        ),
+    };
+    context.print(&line)
+}
+
+/// `X.Y` from 10 on, `X.Y.Z` before; the sentences of the REST contract.
+fn check_version(text: &str) -> Result<(), Failure> {
+    let numbers: Option<Vec<i64>> = text
+        .split('.')
+        .map(|part| value::parse_int(&Value::from(part)))
+        .collect();
+    let Some(numbers) = numbers else {
+        return Err(Failure::refused(format!(
+            "Invalid PostgreSQL version: {text}"
+        )));
+    };
+    match numbers[..] {
+        [major, _] if major >= 10 => Ok(()),
+        [_, _, _] => Ok(()),
+        _ => Err(Failure::refused(format!(
+            "Invalid PostgreSQL version format: X.Y or X.Y.Z is accepted: {text}"
+        ))),
+    }
+}
+
+/// Any number below `bound`; good enough for choosing a member.
+fn chance(bound: usize) -> usize {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let seed = std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish();
+    usize::try_from(seed % u64::try_from(bound).unwrap_or(1)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_have_two_or_three_parts() {
+        for good in ["9.6.1", "14.0", "99.1"] {
+            assert!(check_version(good).is_ok(), "{good}");
+        }
+        for (bad, text) in [
+            ("bogus", "Error: Invalid PostgreSQL version: bogus"),
+            (
+                "14",
+                "Error: Invalid PostgreSQL version format: X.Y or X.Y.Z is accepted: 14",
+            ),
+            (
+                "9.6",
+                "Error: Invalid PostgreSQL version format: X.Y or X.Y.Z is accepted: 9.6",
+            ),
+        ] {
+            assert_eq!(check_version(bad).unwrap_err().to_string(), text);
+        }
+    }
+}

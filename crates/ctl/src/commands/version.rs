@@ -1,0 +1,86 @@
+//! `version`: ours, and those of members.
+
+use std::time::Duration;
+
+use patroni_core::{Member, value, version};
+use serde_json::Value;
+
+use crate::cli::Version;
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::rest::Method;
+
+/// Members that do not answer are only a line of the output.
+const LIMIT: Duration = Duration::from_secs(10);
+
+pub(super) async fn run(context: &mut Context, args: Version) -> Result<(), Failure> {
+    context.print(&format!("patronictl version {}", version::COMPATIBLE))?;
+    let Some(cluster) = &args.one.cluster else {
+        return Ok(());
+    };
+    context.print("")?;
+    let group = Context::group(args.one.group)?;
+    let view = context
+        .view(&patroni_core::Scope::new(cluster.as_str()), group)
+        .await?;
+    let members: Vec<Member> = view
+        .members()
+        .map(|(_, member)| member)
+        .filter(|member| member.data.api_url().is_some())
+        .filter(|member| {
+            args.members.is_empty() || args.members.iter().any(|n| n == member.name.as_str())
+        })
+        .cloned()
+        .collect();
+    for member in members {
+        let line = match ask(context, &member).await {
+            Ok(versions) => format!("{}: {versions}", member.name),
+            Err(why) => format!("{}: failed to get version: {why}", member.name),
+        };
+        context.print(&line)?;
+    }
+    Ok(())
+}
+
+async fn ask(context: &mut Context, member: &Member) -> Result<String, String> {
+    let answer = context
+        .ask_member(member, Method::Get, "patroni", None, LIMIT)
+        .await
+        .map_err(|error| error.to_string())?;
+    let status: Value = serde_json::from_str(&answer.body).map_err(|error| error.to_string())?;
+    let software = status
+        .pointer("/patroni/version")
+        .and_then(Value::as_str)
+        .ok_or("the answer has no version")?;
+    let server = status
+        .get("server_version")
+        .and_then(value::parse_int)
+        .map(|number| format!(" PostgreSQL {}", server_version(number)))
+        .unwrap_or_default();
+    Ok(format!("Patroni {software}{server}"))
+}
+
+/// `150018` is 15.18, `90624` was 9.6.24.
+fn server_version(number: i64) -> String {
+    if number < 100_000 {
+        format!(
+            "{}.{}.{}",
+            number / 10_000,
+            number / 100 % 100,
+            number % 100
+        )
+    } else {
+        format!("{}.{}", number / 10_000, number % 10_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_postgresql_means_them() {
+        assert_eq!(server_version(150_018), "15.18");
+        assert_eq!(server_version(90_624), "9.6.24");
+    }
+}

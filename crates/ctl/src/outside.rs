@@ -1,0 +1,221 @@
+//! The real world: stores and members as the settings say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use patroni_api::client::{Client, ClientSettings, Verification};
+use patroni_api::tls::IdentityFiles;
+use patroni_config::ControlSettings;
+use patroni_config::file::Dcs;
+use patroni_config::file::dcs::etcd::{Etcd, Protocol, Servers};
+use patroni_core::Scope;
+use patroni_dcs::etcd3::{self, Etcd3};
+use patroni_dcs::{Identity, Store, StoreError, StoreErrorKind, Timings};
+use serde_json::Value;
+
+use crate::exit::{Failure, chain};
+use crate::rest::{Answer, Method, Rest, RestError};
+use crate::world::World;
+
+/// The kinds of store that exist, for the message that none is configured.
+const KINDS: [&str; 7] = [
+    "consul",
+    "etcd",
+    "etcd3",
+    "exhibitor",
+    "kubernetes",
+    "raft",
+    "zookeeper",
+];
+
+/// Opens what is configured.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outside;
+
+#[async_trait]
+impl World for Outside {
+    async fn store(
+        &self,
+        settings: &ControlSettings,
+        scope: &Scope,
+        group: Option<u32>,
+    ) -> Result<Arc<dyn Store>, Failure> {
+        let dcs = settings.dcs.as_ref().ok_or_else(none_configured)?;
+        let mut identity = Identity::new(&settings.namespace, scope, None);
+        if let Some(group) = group {
+            identity.base_path = format!("{}/{group}", identity.base_path);
+        }
+        let timings = Timings {
+            ttl: settings.dynamic.ttl,
+            loop_wait: settings.dynamic.loop_wait,
+            retry_timeout: settings.dynamic.retry_timeout,
+        };
+        match dcs {
+            Dcs::Etcd3(etcd) => {
+                let options = etcd3_options(etcd)?;
+                let endpoint = options.urls().join(", ");
+                let store = connect(options, identity, timings).await;
+                let store = store.map_err(|source| Failure::Store {
+                    kind: dcs.name().to_owned(),
+                    endpoint,
+                    source,
+                })?;
+                Ok(Arc::new(store))
+            }
+            Dcs::Consul(_)
+            | Dcs::Etcd(_)
+            | Dcs::Exhibitor(_)
+            | Dcs::Kubernetes(_)
+            | Dcs::Raft(_)
+            | Dcs::ZooKeeper(_) => Err(Failure::refused(format!(
+                "The store {} is not supported by this program",
+                dcs.name()
+            ))),
+        }
+    }
+
+    async fn groups(
+        &self,
+        _settings: &ControlSettings,
+        _scope: &Scope,
+    ) -> Result<Vec<u32>, Failure> {
+        Err(Failure::refused(
+            "The groups of a Citus cluster can not be listed; choose one with --group",
+        ))
+    }
+
+    fn endpoint(&self, settings: &ControlSettings) -> String {
+        match &settings.dcs {
+            Some(Dcs::Etcd3(etcd)) => etcd3_options(etcd)
+                .map(|options| options.urls().join(", "))
+                .unwrap_or_default(),
+            _ => String::new(),
+        }
+    }
+
+    fn rest(&self, settings: &ControlSettings) -> Result<Arc<dyn Rest>, Failure> {
+        let ctl = &settings.ctl;
+        let client = Client::new(&ClientSettings {
+            credentials: ctl
+                .auth
+                .as_ref()
+                .map(|auth| (auth.username.clone(), auth.password.clone())),
+            identity: ctl.certfile.as_ref().map(|certfile| IdentityFiles {
+                certfile: certfile.clone(),
+                keyfile: ctl.keyfile.clone(),
+                keyfile_password: ctl.keyfile_password.clone(),
+            }),
+            cacert: ctl.cacert.clone(),
+            verification: match (ctl.insecure, ctl.certfile.is_some()) {
+                (false, _) => Verification::Full,
+                (true, true) => Verification::Chain,
+                (true, false) => Verification::None,
+            },
+        });
+        let client = client.map_err(|error| Failure::Config(chain(&error)))?;
+        Ok(Arc::new(Members { client }))
+    }
+}
+
+/// Connects, again and again while nobody answers, for as long as one operation may take: a
+/// store that is being restarted is no reason to give up. A refusal ends it at once.
+async fn connect(
+    options: etcd3::Options,
+    identity: Identity,
+    timings: Timings,
+) -> Result<Etcd3, StoreError> {
+    const PAUSE: Duration = Duration::from_secs(1);
+    let end = tokio::time::Instant::now() + timings.retry_timeout;
+    loop {
+        let tried = Box::pin(Etcd3::connect(options.clone(), identity.clone(), timings)).await;
+        let again = tried
+            .as_ref()
+            .is_err_and(|error| matches!(error.kind, StoreErrorKind::Unreachable(_)));
+        if !again || tokio::time::Instant::now() + PAUSE >= end {
+            return tried;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn none_configured() -> Failure {
+    Failure::NoStore(KINDS.map(str::to_owned).to_vec())
+}
+
+fn etcd3_options(etcd: &Etcd) -> Result<etcd3::Options, Failure> {
+    let servers = match &etcd.servers {
+        Some(Servers::Proxy(one) | Servers::Url(one) | Servers::Host(one)) => {
+            vec![one.to_string()]
+        }
+        Some(Servers::Hosts(many)) => many.iter().map(ToString::to_string).collect(),
+        None => {
+            return Err(Failure::refused(
+                "etcd servers can not be found by SRV records yet; name them with hosts",
+            ));
+        }
+    };
+    let mut options = etcd3::Options::new(servers);
+    options.protocol = match etcd.protocol {
+        Protocol::Http => etcd3::Protocol::Http,
+        Protocol::Https => etcd3::Protocol::Https,
+    };
+    options.username.clone_from(&etcd.username);
+    options.password.clone_from(&etcd.password);
+    options.cacert.clone_from(&etcd.cacert);
+    options.cert.clone_from(&etcd.cert);
+    options.key.clone_from(&etcd.key);
+    options.use_proxies = etcd.use_proxies;
+    Ok(options)
+}
+
+/// Members over their REST interface.
+struct Members {
+    client: Client,
+}
+
+/// How often a connection is tried again.
+const REPEATS: usize = 3;
+
+#[async_trait]
+impl Rest for Members {
+    async fn request(
+        &self,
+        method: Method,
+        url: &str,
+        body: Option<&Value>,
+        limit: Duration,
+    ) -> Result<Answer, RestError> {
+        let verb = match method {
+            Method::Get => hyper::Method::GET,
+            Method::Post => hyper::Method::POST,
+            Method::Patch => hyper::Method::PATCH,
+            Method::Delete => hyper::Method::DELETE,
+        };
+        let deadline = tokio::time::Instant::now() + limit;
+        let mut tries = 0;
+        loop {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            match self.client.request(verb.clone(), url, body, left).await {
+                Ok(response) => {
+                    return Ok(Answer {
+                        status: response.status.as_u16(),
+                        body: response.text(),
+                    });
+                }
+                Err(error) if tries < REPEATS && may_repeat(method, &error.kind) => tries += 1,
+                Err(error) => return Err(RestError(chain(&error))),
+            }
+        }
+    }
+}
+
+/// What was never sent may be sent again; what was sent only when it changes nothing twice.
+fn may_repeat(method: Method, failure: &patroni_api::error::ClientErrorKind) -> bool {
+    use patroni_api::error::ClientErrorKind;
+    match failure {
+        ClientErrorKind::Connect(_) => true,
+        ClientErrorKind::Http(_) => matches!(method, Method::Get | Method::Delete),
+        _ => false,
+    }
+}

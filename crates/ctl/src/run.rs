@@ -1,0 +1,81 @@
+//! From a command line to an exit code.
+
+use std::sync::Arc;
+
+use clap::Parser as _;
+use patroni_config::ControlSettings;
+
+use crate::cli::{Cli, Global};
+use crate::clock::Clock;
+use crate::commands;
+use crate::console::Console;
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::settings::Environment;
+use crate::usage::{self, Unparsed};
+use crate::world::World;
+
+/// Finds the settings for the global options and the environment.
+pub type Find = Box<dyn FnOnce(&Global, &Environment) -> Result<ControlSettings, Failure> + Send>;
+
+/// What a run is made of; tests put in their own.
+pub struct Surroundings {
+    /// The environment variables.
+    pub environment: Environment,
+    /// Finds the settings for the global options.
+    pub settings: Find,
+    /// Stores and members.
+    pub world: Arc<dyn World>,
+    /// Input and output.
+    pub console: Box<dyn Console>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Runs one command line (without the program's name) and returns its exit code. When
+/// `interrupt` ends first, the command is dropped where it waits.
+pub async fn run(
+    arguments: &[String],
+    surroundings: Surroundings,
+    interrupt: impl Future<Output = ()>,
+) -> u8 {
+    let Surroundings {
+        environment,
+        settings,
+        world,
+        mut console,
+        clock,
+    } = surroundings;
+    let words = std::iter::once("patronictl").chain(arguments.iter().map(String::as_str));
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => {
+            return match usage::explain(&error, arguments) {
+                Unparsed::Help(text) => match console.out(&text) {
+                    Ok(()) => 0,
+                    Err(_) => 1,
+                },
+                Unparsed::Wrong(failure) => fail(console.as_mut(), &failure),
+            };
+        }
+    };
+    let settings = match settings(&cli.global, &environment) {
+        Ok(settings) => settings,
+        Err(failure) => return fail(console.as_mut(), &failure),
+    };
+    let mut context = Context::new(settings, environment, world, console, clock);
+    let result = tokio::select! {
+        biased;
+        result = commands::run(&mut context, cli.command) => result,
+        () = interrupt => Err(Failure::Interrupted),
+    };
+    match result {
+        Ok(()) => 0,
+        Err(failure) => fail(context.console.as_mut(), &failure),
+    }
+}
+
+fn fail(console: &mut dyn Console, failure: &Failure) -> u8 {
+    console.err(&format!("{failure}\n"));
+    failure.code()
+}

@@ -1,0 +1,188 @@
+//! Where the tool's settings come from: file, environment, global options.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use patroni_config::{ControlSettings, Local};
+use serde_json::{Map, Value, json};
+
+use crate::cli::Global;
+use crate::exit::{Failure, chain};
+
+/// The environment of the caller, read once at start.
+pub type Environment = BTreeMap<String, String>;
+
+/// The sections that `-d` takes the place of.
+const REPLACED: [&str; 5] = ["consul", "etcd", "etcd3", "exhibitor", "zookeeper"];
+
+/// Finds the settings: the named file or directory, else the one of the user, with `PATRONI_*`
+/// over it, and the store of `-d` in place of the file's.
+///
+/// # Errors
+/// The named file cannot be read, or what is configured makes no sense.
+pub fn find(global: &Global, environment: &Environment) -> Result<ControlSettings, Failure> {
+    let variables = environment
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()));
+    let variables = patroni_config::Environment::read(variables);
+    let config = |error: patroni_config::ConfigError| Failure::Config(chain(&error));
+    let set = |name: &str| environment.get(name).filter(|text| !text.is_empty());
+    let named = global
+        .config_file
+        .clone()
+        .or_else(|| set("PATRONICTL_CONFIG_FILE").map(PathBuf::from));
+    let mut local = match named {
+        Some(path) if !is_readable(&path) => return Err(Failure::ConfigFile(path)),
+        Some(path) => Local::load(Some(&path), &variables).map_err(config)?,
+        None => {
+            let path = default_file(environment).filter(is_readable);
+            Local::load(path.as_deref(), &variables).map_err(config)?
+        }
+    };
+    if let Some(url) = global.dcs_url.as_ref().or_else(|| set("DCS_URL")) {
+        take_url(&mut local.settings, url)?;
+    }
+    let mut settings = ControlSettings::read(&local).map_err(config)?;
+    settings.ctl.insecure |= global.insecure;
+    Ok(settings)
+}
+
+fn is_readable(path: &PathBuf) -> bool {
+    nix::unistd::access(path, nix::unistd::AccessFlags::R_OK).is_ok()
+}
+
+fn default_file(environment: &Environment) -> Option<PathBuf> {
+    let folder = match environment.get("XDG_CONFIG_HOME") {
+        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
+        _ => PathBuf::from(environment.get("HOME")?).join(".config"),
+    };
+    Some(folder.join("patroni").join("patronictl.yaml"))
+}
+
+/// Puts the store of `[SCHEME://][HOST][:PORT][/NAMESPACE]` in place of those of the file.
+fn take_url(settings: &mut Map<String, Value>, url: &str) -> Result<(), Failure> {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (Some(scheme), rest),
+        None => (None, url),
+    };
+    let (address, namespace) = rest.split_once('/').unwrap_or((rest, ""));
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse::<u16>().ok()),
+        _ => (address, None),
+    };
+    let host = if host.is_empty() { "localhost" } else { host };
+    let kind = match (scheme, port) {
+        (Some(scheme), _) => scheme,
+        (None, Some(2181)) => "zookeeper",
+        (None, Some(8181)) => "exhibitor",
+        (None, Some(8500)) => "consul",
+        (None, _) => "etcd",
+    };
+    let port = port.unwrap_or(match kind {
+        "zookeeper" => 2181,
+        "exhibitor" => 8181,
+        "consul" => 8500,
+        _ => 2379,
+    });
+    let section = match kind {
+        "consul" | "etcd" | "etcd3" => json!({"host": format!("{host}:{port}")}),
+        "zookeeper" => json!({"hosts": [format!("{host}:{port}")]}),
+        "exhibitor" => json!({"hosts": [host], "port": port}),
+        other => return Err(Failure::Scheme(other.to_owned())),
+    };
+    settings.retain(|key, _| !REPLACED.contains(&key.as_str()));
+    settings.insert(kind.to_owned(), section);
+    if !namespace.trim_matches('/').is_empty() {
+        settings.insert("namespace".to_owned(), namespace.into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by_url(url: &str) -> Result<Value, Failure> {
+        let mut settings = Map::new();
+        settings.insert("etcd3".to_owned(), json!({"host": "old:1"}));
+        settings.insert("raft".to_owned(), json!({}));
+        take_url(&mut settings, url)?;
+        settings.remove("raft").expect("raft stays");
+        Ok(Value::Object(settings))
+    }
+
+    #[test]
+    fn urls_name_stores() {
+        for (url, expected) in [
+            (
+                "etcd3://h:1/ns",
+                json!({"etcd3": {"host": "h:1"}, "namespace": "ns"}),
+            ),
+            ("h", json!({"etcd": {"host": "h:2379"}})),
+            (":8500", json!({"consul": {"host": "localhost:8500"}})),
+            (
+                "zookeeper://",
+                json!({"zookeeper": {"hosts": ["localhost:2181"]}}),
+            ),
+            (
+                "h:8181",
+                json!({"exhibitor": {"hosts": ["h"], "port": 8181}}),
+            ),
+        ] {
+            assert_eq!(by_url(url).unwrap(), expected, "{url}");
+        }
+        let error = by_url("bogus://x").unwrap_err();
+        assert_eq!(error.to_string(), "Error: Unknown dcs scheme: bogus");
+    }
+
+    #[test]
+    fn a_named_file_must_be_there() {
+        let global = Global {
+            config_file: Some("/nonexistent.yml".into()),
+            ..Global::default()
+        };
+        let error = find(&global, &Environment::new()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "Error: Provided config file /nonexistent.yml not existing or no read rights. Check the -c/--config-file parameter"
+        );
+    }
+
+    #[test]
+    fn the_environment_alone_is_enough() {
+        let environment: Environment = [
+            ("PATRONI_ETCD3_HOST", "127.0.0.1:2379"),
+            ("PATRONI_SCOPE", "demo"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let settings = find(&Global::default(), &environment).unwrap();
+        assert_eq!(
+            settings.scope.map(|scope| scope.to_string()).as_deref(),
+            Some("demo")
+        );
+        assert_eq!(settings.dcs.map(|dcs| dcs.name()), Some("etcd3"));
+    }
+
+    #[test]
+    fn a_directory_is_merged_in_the_order_of_names() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.yml"), "scope: wrong\n").unwrap();
+        std::fs::write(
+            folder.path().join("b.yml"),
+            "scope: demo\netcd3: {host: h}\n",
+        )
+        .unwrap();
+        let global = Global {
+            config_file: Some(folder.path().to_owned()),
+            insecure: true,
+            ..Global::default()
+        };
+        let settings = find(&global, &Environment::new()).unwrap();
+        assert_eq!(
+            settings.scope.map(|scope| scope.to_string()).as_deref(),
+            Some("demo")
+        );
+        assert!(settings.ctl.insecure);
+    }
+}
