@@ -255,7 +255,12 @@ impl Core {
         }
     }
 
+    /// A cluster without a name takes no writes yet: until the name is on a majority of disks, a
+    /// founder that loses its disk would found again under its old number.
     fn propose_pending(&mut self, origin: Origin) {
+        if self.machine.cluster == 0 {
+            return;
+        }
         if let Some(pending) = self.pending.get_mut(&origin) {
             let taken = self.raw.propose(Vec::new(), pending.command.clone());
             pending.proposed = taken.is_ok().then(Instant::now);
@@ -311,6 +316,10 @@ impl Core {
             None => tracing::info!(leader, term, "raft leader"),
         }
         self.reads.leader_changed();
+        self.propose_all_pending();
+    }
+
+    fn propose_all_pending(&mut self) {
         let all: Vec<Origin> = self.pending.keys().copied().collect();
         for origin in all {
             self.propose_pending(origin);
@@ -363,13 +372,15 @@ impl Core {
     fn apply_command(&mut self, entry: &Entry) -> Result<(), RaftError> {
         let command =
             Command::decode(&entry.data).ok_or(RaftError::Unknown { index: entry.index })?;
-        let origin = match &command {
-            Command::Write { origin, .. } => Some(*origin),
-            Command::Found { .. } | Command::Expire { .. } => None,
+        let (origin, is_name) = match &command {
+            Command::Write { origin, .. } => (Some(*origin), false),
+            Command::Found { .. } => (None, true),
+            Command::Expire { .. } => (None, false),
         };
         let outcome = Arc::make_mut(&mut self.machine).apply(entry.index, command);
-        if origin.is_none() {
+        if is_name {
             self.check_cluster()?;
+            self.propose_all_pending();
         }
         if let Some(pending) = origin.and_then(|origin| self.pending.remove(&origin)) {
             for reply in pending.replies {

@@ -72,9 +72,9 @@ pub struct View {
 }
 
 impl View {
-    /// Whether a leader is known and this member votes.
+    /// Whether a leader is known, the cluster has its name, and this member votes.
     pub fn is_ready(&self) -> bool {
-        self.leader != 0 && self.voters.contains(&self.id)
+        self.leader != 0 && self.machine.cluster != 0 && self.voters.contains(&self.id)
     }
 
     /// Whether this member leads.

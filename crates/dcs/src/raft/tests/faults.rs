@@ -141,6 +141,7 @@ async fn a_key_expires_when_its_time_is_over_and_not_before() {
     }
     let began = Instant::now();
     world.write(0, write(Condition::value("a"))).await.unwrap();
+    world.value(2, "/lock").await.unwrap(); // member 2 has seen the last renewal
     let mut view = world.node(2).handle().view();
     let gone = view.wait_for(|view| !view.machine.items.contains_key("/lock"));
     tokio::time::timeout(LONG, gone).await.unwrap().unwrap();
@@ -160,10 +161,12 @@ async fn a_new_leader_never_expires_early() {
     };
     let leader = world.leader().await;
     world.write(leader, write).await.unwrap();
-    world.kill(leader);
-    let killed = Instant::now();
     let survivor = (leader + 1) % 3;
     let mut view = world.node(survivor).handle().view();
+    let there = view.wait_for(|view| view.machine.items.contains_key("/lock"));
+    tokio::time::timeout(LONG, there).await.unwrap().unwrap();
+    world.kill(leader);
+    let killed = Instant::now();
     let gone = view.wait_for(|view| !view.machine.items.contains_key("/lock"));
     tokio::time::timeout(LONG, gone).await.unwrap().unwrap();
     assert!(killed.elapsed() >= ttl, "{:?}", killed.elapsed());
