@@ -311,10 +311,8 @@ impl Core {
         if leader == 0 {
             return;
         }
-        match self.machine.members.get(&leader) {
-            Some(address) => tracing::info!(%address, term, "raft leader"),
-            None => tracing::info!(leader, term, "raft leader"),
-        }
+        let address = self.machine.members.get(&leader).map(Address::as_str);
+        tracing::info!(address, leader, term, "raft leader");
         self.reads.leader_changed();
         self.propose_all_pending();
     }

@@ -27,11 +27,9 @@ pub async fn run(options: &Options, stop: impl Future<Output = ()>) -> Result<()
             }
         }
     };
-    match failed {
-        Some(error) => Err(error),
-        None => {
-            node.stop().await;
-            Ok(())
-        }
+    if let Some(error) = failed {
+        return Err(error);
     }
+    node.stop().await;
+    Ok(())
 }

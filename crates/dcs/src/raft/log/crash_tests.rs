@@ -38,19 +38,21 @@ fn open(path: &Path) -> Result<Disk, RaftError> {
 }
 
 fn entry(index: u64, term: u64, size: usize) -> Entry {
-    let mut entry = Entry::default();
-    entry.index = index;
-    entry.term = term;
-    entry.data = vec![b'x'; size].into();
-    entry
+    Entry {
+        index,
+        term,
+        data: vec![b'x'; size].into(),
+        ..Entry::default()
+    }
 }
 
 fn vote(term: u64, commit: u64) -> HardState {
-    let mut state = HardState::default();
-    state.term = term;
-    state.vote = 1;
-    state.commit = commit;
-    state
+    HardState {
+        term,
+        vote: 1,
+        commit,
+        ..HardState::default()
+    }
 }
 
 #[test]

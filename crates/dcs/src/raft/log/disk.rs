@@ -50,9 +50,11 @@ impl Disk {
             snapshot::save(&directory.snapshot(), &snapshot)?;
         }
         let base = position(snapshot.get_metadata());
-        let mut hard_state = HardState::default();
-        hard_state.term = base.term;
-        hard_state.commit = base.index;
+        let hard_state = HardState {
+            term: base.term,
+            commit: base.index,
+            ..HardState::default()
+        };
         let payload = items(Some(base), Some(&hard_state), [].iter());
         let log = LogFile::create(&directory.log(), &payload)?;
         directory.save_meta(&meta)?;
@@ -205,8 +207,10 @@ impl Disk {
         let Some(term) = self.term_at(index) else {
             return Ok(());
         };
-        let mut snapshot = Snapshot::default();
-        snapshot.data = state.into();
+        let mut snapshot = Snapshot {
+            data: state.into(),
+            ..Snapshot::default()
+        };
         let meta = snapshot.mut_metadata();
         meta.index = index;
         meta.term = term;

@@ -16,7 +16,7 @@ async fn a_majority_of_founders_is_enough_and_the_late_one_joins() {
     assert!(!world.node(0).ready(Duration::from_millis(600)).await);
     world.start(1).await;
     assert!(world.node(0).ready(LONG).await && world.node(1).ready(LONG).await);
-    let write = world.set("/a", "x");
+    let write = World::set("/a", "x");
     world.write(0, write).await.unwrap();
     world.start(2).await;
     assert!(world.node(2).ready(LONG).await);
@@ -30,7 +30,7 @@ async fn a_majority_of_founders_is_enough_and_the_late_one_joins() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_alone_is_a_cluster() {
     let mut world = World::running(1).await;
-    let write = world.set("/a", "x");
+    let write = World::set("/a", "x");
     world.write(0, write).await.unwrap();
     world.kill(0);
     world.start(0).await;
@@ -44,7 +44,7 @@ async fn a_member_that_lost_its_disk_comes_back_under_a_new_number() {
     let leader = world.leader().await;
     let lost = (leader + 1) % 3;
     let old = world.node(lost).view().id;
-    let write = world.set("/a", "x");
+    let write = World::set("/a", "x");
     world.write(leader, write).await.unwrap();
     world.kill(lost);
     world.wipe(lost).await;
@@ -69,7 +69,7 @@ async fn a_fourth_member_joins_online_and_can_be_removed() {
         world.start(place).await;
     }
     let leader = world.leader().await;
-    let write = world.set("/a", "x");
+    let write = World::set("/a", "x");
     world.write(leader, write).await.unwrap();
     world.addresses.push(free_address());
     world.nodes.push(None);
@@ -124,7 +124,7 @@ async fn a_late_member_catches_up_by_snapshot() {
         .await;
     world.kill(late);
     for count in 0..100 {
-        let write = world.set(&format!("/k{}", count % 7), &count.to_string());
+        let write = World::set(&format!("/k{}", count % 7), &count.to_string());
         world.write(leader, write).await.unwrap();
     }
     world.start(late).await;
@@ -155,10 +155,11 @@ async fn a_directory_has_one_user_and_one_owner() {
     nodes[0].take().unwrap().stop().await;
     second.self_addr = Some(free_address());
     let error = loop {
-        match Node::start(&second, tuning).await.unwrap_err() {
-            RaftError::Locked(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            error => break error,
+        let error = Node::start(&second, tuning).await.unwrap_err();
+        if !matches!(error, RaftError::Locked(_)) {
+            break error;
         }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert!(matches!(error, RaftError::Foreign { .. }), "{error}");
     drop(directory);

@@ -140,7 +140,7 @@ impl World {
         }
     }
 
-    pub(super) fn set(&self, key: &str, value: &str) -> Write {
+    pub(super) fn set(key: &str, value: &str) -> Write {
         Write::set(key.to_owned(), value.to_owned(), Condition::none())
     }
 

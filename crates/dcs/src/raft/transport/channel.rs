@@ -254,18 +254,18 @@ mod tests {
     use super::*;
 
     async fn both(
-        called: Option<&str>,
-        caller: Option<&str>,
+        inside: Option<&str>,
+        outside: Option<&str>,
     ) -> (io::Result<Channel>, io::Result<Channel>) {
         let key = |text: Option<&str>| text.and_then(|text| Key::derive(&Secret::new(text)));
-        let (called, caller) = (key(called), key(caller));
+        let (inside, outside) = (key(inside), key(outside));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = Address::parse(&listener.local_addr().unwrap().to_string()).unwrap();
         let answer = async {
             let (stream, _) = listener.accept().await.unwrap();
-            Channel::answer(stream, called.as_ref()).await
+            Channel::answer(stream, inside.as_ref()).await
         };
-        tokio::join!(answer, Channel::call(&address, caller.as_ref()))
+        tokio::join!(answer, Channel::call(&address, outside.as_ref()))
     }
 
     #[tokio::test]
@@ -297,12 +297,12 @@ mod tests {
 
     #[tokio::test]
     async fn passwords_must_agree() {
-        for (called, caller, words) in [
+        for (inside, outside, words) in [
             (Some("a"), Some("b"), "another password"),
             (Some("a"), None, "wants a password"),
             (None, Some("b"), "no password set"),
         ] {
-            let (answered, called) = both(called, caller).await;
+            let (answered, called) = both(inside, outside).await;
             assert!(answered.is_err());
             let error = called.err().unwrap().to_string();
             assert!(error.contains(words), "{error}");

@@ -24,7 +24,7 @@ use crate::raft::serve;
 /// Open connections, strangers included.
 const CONNECTIONS: usize = 256;
 /// A client that says nothing for so long is let go.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// Largest request: the largest value, escaped in the worst way.
 const MAX_REQUEST: usize = 7 * MAX_VALUE;
 const REPLY: Duration = Duration::from_secs(10);

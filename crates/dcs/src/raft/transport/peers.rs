@@ -137,7 +137,7 @@ impl Peers {
             link.task.abort();
         }
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let line = Line {
+        let errand = Line {
             id,
             address: address.clone(),
             caller: self.caller.clone(),
@@ -145,13 +145,16 @@ impl Peers {
             waiting,
             complained: false,
         };
-        let task = self.tasks.spawn_on(line.run(), &self.runtime);
-        let link = Link {
-            address: address.clone(),
-            queue,
-            task,
-        };
-        self.links.insert(id, link);
+        let task = self.tasks.spawn_on(errand.run(), &self.runtime);
+        let address = address.clone();
+        self.links.insert(
+            id,
+            Link {
+                address,
+                queue,
+                task,
+            },
+        );
     }
 }
 
