@@ -1,4 +1,5 @@
 //! Real processes, real SIGKILL: what was acknowledged is never lost.
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -123,7 +124,7 @@ async fn acknowledged_writes_survive_sigkill_of_one_and_of_all() {
         members.iter_mut().for_each(Member::start);
         assert_eq!(read(&store).await, count, "all dead at once");
     }
-    assert!(began.elapsed() < Duration::from_secs(60));
+    assert!(began.elapsed() < Duration::from_mins(1));
 }
 
 #[test]

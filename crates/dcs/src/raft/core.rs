@@ -57,6 +57,8 @@ pub(crate) struct Core {
     reads: Reads,
     leases: Leases,
     named: Option<Instant>,
+    /// Waiting writes can be proposed again: there is a new leader, or the cluster got its name.
+    repropose: bool,
     snapshot_due: bool,
     stopping: Option<Instant>,
 }
@@ -116,6 +118,7 @@ impl Core {
             reads,
             leases: Leases::default(),
             named: None,
+            repropose: false,
             snapshot_due: false,
             stopping: None,
         };
@@ -297,8 +300,12 @@ impl Core {
             self.send(light.take_messages());
             self.apply(light.take_committed_entries())?;
             self.raw.advance_apply();
+            // Only now: the library does not bear a proposal between `ready` and `advance`.
             if leader_changed {
                 self.leader_changed();
+            }
+            if std::mem::take(&mut self.repropose) {
+                self.propose_all_pending();
             }
         }
         self.reads.answer(&self.machine);
@@ -314,7 +321,7 @@ impl Core {
         let address = self.machine.members.get(&leader).map(Address::as_str);
         tracing::info!(address, leader, term, "raft leader");
         self.reads.leader_changed();
-        self.propose_all_pending();
+        self.repropose = true;
     }
 
     fn propose_all_pending(&mut self) {
@@ -378,7 +385,7 @@ impl Core {
         let outcome = Arc::make_mut(&mut self.machine).apply(entry.index, command);
         if is_name {
             self.check_cluster()?;
-            self.propose_all_pending();
+            self.repropose = true;
         }
         if let Some(pending) = origin.and_then(|origin| self.pending.remove(&origin)) {
             for reply in pending.replies {

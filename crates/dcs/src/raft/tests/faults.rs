@@ -31,7 +31,6 @@ async fn a_dead_leader_is_replaced_fast_and_nothing_acknowledged_is_lost() {
     let new = world.leader().await;
     let took = began.elapsed();
     assert_ne!(new, old);
-    eprintln!("FAILOVER {took:?}");
     assert!(took < Duration::from_secs(4), "{took:?}");
     assert_eq!(world.value(new, "/kept").await.as_deref(), Some("yes"));
     world.start(old).await;

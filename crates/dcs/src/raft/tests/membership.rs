@@ -164,3 +164,26 @@ async fn a_directory_has_one_user_and_one_owner() {
     assert!(matches!(error, RaftError::Foreign { .. }), "{error}");
     drop(directory);
 }
+
+/// A follower that held back writes until the cluster got its name proposed them in the middle of
+/// carrying out a `Ready`, which the library answers with a panic.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_may_wait_for_the_name_of_the_cluster_on_every_member() {
+    for _ in 0..5 {
+        let mut world = World::new(3);
+        for place in 0..3 {
+            world.start(place).await;
+        }
+        let waiting = (0_u64..3).zip(&world.nodes).map(|(client, node)| {
+            let origin = crate::raft::command::Origin {
+                client,
+                sequence: 1,
+            };
+            let write = World::set(&format!("/k{client}"), "x");
+            node.as_ref().unwrap().handle().write(origin, write, LONG)
+        });
+        for outcome in futures_util::future::join_all(waiting).await {
+            outcome.unwrap();
+        }
+    }
+}
