@@ -1,2 +1,98 @@
-//! Entry point.
-fn main() {}
+//! The daemon: command line, log, runtime, and then one running member.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use patroni_config::validate::{ListenPorts, SystemProbe, validate};
+use patroni_config::{Environment, Local, yaml};
+use patroni_core::version;
+use patroni_node::Start;
+use patroni_telemetry::{LogSettings, Telemetry};
+use serde_json::Value;
+
+/// High availability for PostgreSQL: one daemon beside each server.
+#[derive(Parser)]
+#[command(name = "patroni", version = version::COMPATIBLE_TEXT, infer_long_args = true)]
+struct Cli {
+    /// The configuration: a YAML file or a folder of them. Without one, the environment.
+    configfile: Option<PathBuf>,
+    /// Check the configuration, print one line per fault, and exit with 1 if there is any.
+    #[arg(long)]
+    validate_config: bool,
+    /// With --validate-config: ports may be in use.
+    #[arg(short, long)]
+    ignore_listen_port: bool,
+    /// With --validate-config: print the merged local configuration when it is valid.
+    #[arg(short, long)]
+    print: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let environment = Environment::read(std::env::vars());
+    if cli.validate_config {
+        return check(&cli, &environment);
+    }
+    match run(cli, environment) {
+        Ok(code) => ExitCode::from(code),
+        Err(refusal) => {
+            eprintln!("{refusal:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli, environment: Environment) -> anyhow::Result<u8> {
+    let log = Telemetry::init(&LogSettings::before_configuration())?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("another TLS provider is installed"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("patroni")
+        .enable_all()
+        .build()?;
+    let start = Start {
+        path: cli.configfile,
+        environment,
+        log,
+    };
+    Ok(runtime.block_on(patroni_node::run(start))?)
+}
+
+fn check(cli: &Cli, environment: &Environment) -> ExitCode {
+    let local = match Local::load(cli.configfile.as_deref(), environment).and_then(Local::require) {
+        Ok(local) => local,
+        Err(refusal) => {
+            if let Some(line) = refusal.log_line() {
+                eprintln!("{line}");
+            }
+            eprintln!("{refusal}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ports = if cli.ignore_listen_port {
+        ListenPorts::Ignored
+    } else {
+        ListenPorts::MustBeFree
+    };
+    let path = std::env::var("PATH").unwrap_or_default();
+    let faults = validate(&local.settings, ports, &SystemProbe::new(&path));
+    for fault in &faults {
+        eprintln!("{fault}");
+    }
+    if !faults.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    if cli.print {
+        #[expect(clippy::print_stdout, reason = "printing is what was asked for")]
+        {
+            print!(
+                "{}",
+                yaml::to_block(&Value::Object(local.settings), yaml::Options::default())
+            );
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -153,8 +153,7 @@ impl Dynamic {
                 Some(_) => SynchronousMode::Off,
                 None => synchronous_mode(doc.get("synchronous_mode")),
             },
-            quorum_commit: synchronous_mode(doc.get("synchronous_mode"))
-                == SynchronousMode::Quorum,
+            quorum_commit: synchronous_mode(doc.get("synchronous_mode")) == SynchronousMode::Quorum,
             synchronous_mode_strict: strict,
             synchronous_node_count: usize::try_from(nodes).unwrap_or(0),
             failsafe_mode: flag("failsafe_mode"),

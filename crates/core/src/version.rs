@@ -10,6 +10,9 @@ pub struct Version(u32, u32, u32);
 /// member publishes: peers of the reference compare it with 4.0.0 to choose their protocol.
 pub const COMPATIBLE: Version = Version(4, 1, 5);
 
+/// The same as text, for command lines.
+pub const COMPATIBLE_TEXT: &str = "4.1.5";
+
 impl Version {
     /// A version from its three parts.
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
@@ -49,5 +52,6 @@ mod tests {
         assert!(Version::parse("4.10.0") > Version::parse("4.9.9"));
         assert_eq!(Version::parse("4.2.0-beta"), None);
         assert_eq!(COMPATIBLE.metric(), "040105");
+        assert_eq!(COMPATIBLE.to_string(), COMPATIBLE_TEXT);
     }
 }

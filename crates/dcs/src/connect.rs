@@ -19,12 +19,18 @@ use crate::store::{Identity, Store, Timings};
 /// # Errors
 /// [`StoreError::is_final`] ones cannot be mended by trying again: wrong credentials, settings
 /// that do not fit, a store that this build does not contain. All others can.
-pub async fn connect(dcs: &Dcs, identity: Identity, timings: Timings) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn connect(
+    dcs: &Dcs,
+    identity: Identity,
+    timings: Timings,
+) -> Result<Arc<dyn Store>, StoreError> {
     match dcs {
         #[cfg(feature = "etcd3")]
         Dcs::Etcd3(section) => {
             let options = etcd3_options(section)?;
-            Ok(Arc::new(crate::etcd3::Etcd3::connect(options, identity, timings).await?))
+            Ok(Arc::new(
+                crate::etcd3::Etcd3::connect(options, identity, timings).await?,
+            ))
         }
         #[cfg(feature = "raft")]
         Dcs::Raft(section) => {
@@ -53,8 +59,12 @@ fn etcd3_options(section: &Etcd) -> Result<crate::etcd3::Options, StoreError> {
         Some(Servers::Url(one) | Servers::Host(one)) => (texts(std::slice::from_ref(one)), false),
         Some(Servers::Hosts(all)) => (texts(all), false),
         None => {
-            let why = "etcd3: host, hosts, url or proxy is needed; srv alone is not supported yet".to_owned();
-            return Err(StoreError::new("connect to the store", StoreErrorKind::Denied(why)));
+            let why = "etcd3: host, hosts, url or proxy is needed; srv alone is not supported yet"
+                .to_owned();
+            return Err(StoreError::new(
+                "connect to the store",
+                StoreErrorKind::Denied(why),
+            ));
         }
     };
     let mut options = crate::etcd3::Options::new(hosts);

@@ -39,9 +39,9 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod codec;
-pub mod connect;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod connect;
 pub mod error;
 #[cfg(feature = "etcd3")]
 pub mod etcd3;

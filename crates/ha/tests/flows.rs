@@ -28,13 +28,21 @@ fn nothing(_: &Command) -> Option<Outcome> {
 
 #[test]
 fn a_healthy_leader() {
-    let played = play(observation(primary(), cluster(Some("a"))), leading(), nothing);
+    let played = play(
+        observation(primary(), cluster(Some("a"))),
+        leading(),
+        nothing,
+    );
     insta::assert_snapshot!(played.transcript());
 }
 
 #[test]
 fn a_healthy_replica() {
-    let played = play(observation(replica(), cluster(Some("b"))), Memory::default(), nothing);
+    let played = play(
+        observation(replica(), cluster(Some("b"))),
+        Memory::default(),
+        nothing,
+    );
     insta::assert_snapshot!(played.transcript());
 }
 
@@ -44,7 +52,11 @@ fn bootstrap_from_nothing_to_the_lock() {
     view.initialize = None;
     view.config = None;
     view.members.clear();
-    let first = play(observation(empty(), view.clone()), Memory::default(), nothing);
+    let first = play(
+        observation(empty(), view.clone()),
+        Memory::default(),
+        nothing,
+    );
     let mut second = observation(primary(), view.clone());
     second.finished = vec![report(Job::Bootstrap)];
     let second = play(second, first.memory.clone(), nothing);
@@ -52,7 +64,11 @@ fn bootstrap_from_nothing_to_the_lock() {
     third.finished = vec![report(Job::PostBootstrap)];
     let third = play(third, second.memory.clone(), nothing);
     assert_eq!(third.memory.bootstrap, BootstrapPhase::None);
-    insta::assert_snapshot!([first, second, third].map(|p| p.transcript()).join("\n---\n"));
+    insta::assert_snapshot!(
+        [first, second, third]
+            .map(|p| p.transcript())
+            .join("\n---\n")
+    );
 }
 
 fn report(job: Job) -> JobReport {
@@ -81,19 +97,25 @@ fn a_failed_bootstrap_leaves_nothing_to_join() {
 
 #[test]
 fn a_race_that_is_won() {
-    let played = play(observation(replica(), cluster(None)), Memory::default(), nothing);
+    let played = play(
+        observation(replica(), cluster(None)),
+        Memory::default(),
+        nothing,
+    );
     insta::assert_snapshot!(played.transcript());
 }
 
 #[test]
 fn a_race_that_is_lost_to_a_faster_node() {
-    let played = play(observation(replica(), cluster(None)), Memory::default(), |command| {
-        match command {
+    let played = play(
+        observation(replica(), cluster(None)),
+        Memory::default(),
+        |command| match command {
             Command::AcquireLeader => Some(Outcome::Lock(LockOutcome::Refused)),
             Command::LoadCluster => Some(Outcome::Cluster(Ok(cluster(Some("b"))))),
             _ => None,
-        }
-    });
+        },
+    );
     insta::assert_snapshot!(played.transcript());
 }
 
@@ -159,13 +181,25 @@ fn the_orderly_demotion_hands_over_without_a_pause() {
 #[test]
 fn the_promotion() {
     let run = JobRun::begin(Job::Promote, context(replica(), "a"), at(1000));
-    insta::assert_snapshot!(play_job(run, &replica(), &cluster(Some("a")), at(1000), nothing));
+    insta::assert_snapshot!(play_job(
+        run,
+        &replica(),
+        &cluster(Some("a")),
+        at(1000),
+        nothing
+    ));
 }
 
 #[test]
 fn the_daemon_of_a_leader_ends() {
     let run = JobRun::begin(Job::Shutdown, context(primary(), "a"), at(1000));
-    insta::assert_snapshot!(play_job(run, &primary(), &cluster(Some("a")), at(1000), nothing));
+    insta::assert_snapshot!(play_job(
+        run,
+        &primary(),
+        &cluster(Some("a")),
+        at(1000),
+        nothing
+    ));
 }
 
 #[test]
@@ -200,12 +234,14 @@ fn the_store_is_down_and_everybody_accepts_the_primary() {
 
 #[test]
 fn the_lock_is_refused_and_the_primary_steps_down() {
-    let played = play(observation(primary(), cluster(Some("a"))), leading(), |command| {
-        match command {
+    let played = play(
+        observation(primary(), cluster(Some("a"))),
+        leading(),
+        |command| match command {
             Command::UpdateLeader { .. } => Some(Outcome::Lock(LockOutcome::Refused)),
             _ => None,
-        }
-    });
+        },
+    );
     insta::assert_snapshot!(played.transcript());
 }
 
@@ -219,10 +255,16 @@ fn a_crashed_primary_starts_again() {
 #[test]
 fn a_crashed_former_primary_recovers_before_it_follows() {
     let server = stopped(Role::Demoted, ControlState::InProduction);
-    let first = play(observation(server, cluster(Some("b"))), Memory::default(), nothing);
+    let first = play(
+        observation(server, cluster(Some("b"))),
+        Memory::default(),
+        nothing,
+    );
     let server = stopped(Role::Demoted, ControlState::ShutDown);
-    let second = play(observation(server, cluster(Some("b"))), first.memory.clone(), |command| {
-        match command {
+    let second = play(
+        observation(server, cluster(Some("b"))),
+        first.memory.clone(),
+        |command| match command {
             Command::LocalPosition => Some(Outcome::LocalPosition(Some(
                 patroni_ha::outcome::LocalPosition {
                     in_recovery: false,
@@ -234,7 +276,10 @@ fn a_crashed_former_primary_recovers_before_it_follows() {
             Command::InspectLeader(_) => Some(Outcome::LeaderInspected(Ok(
                 patroni_ha::outcome::LeaderInspection {
                     timeline: tl(3),
-                    history: Some(vec![(tl(1), Lsn::new(0x400_04C0)), (tl(2), Lsn::new(0x400_05D8))]),
+                    history: Some(vec![
+                        (tl(1), Lsn::new(0x400_04C0)),
+                        (tl(2), Lsn::new(0x400_05D8)),
+                    ]),
                     lines: vec![
                         "1\t0/40004C0\tno recovery target specified".to_owned(),
                         "2\t0/40005D8\tno recovery target specified".to_owned(),
@@ -242,8 +287,8 @@ fn a_crashed_former_primary_recovers_before_it_follows() {
                 },
             ))),
             _ => None,
-        }
-    });
+        },
+    );
     assert_eq!(second.memory.rewind, RewindState::Need);
     insta::assert_snapshot!([first, second].map(|p| p.transcript()).join("\n---\n"));
 }
@@ -299,8 +344,14 @@ fn a_lost_standby_leaves_the_key_before_the_setting() {
     let mut observed = observation(server, view);
     observed.settings = settings(json!({"synchronous_mode": true}));
     let played = play(observed, leading(), nothing);
-    let written = played.commands.iter().position(|c| matches!(c, Command::WriteSync { .. }));
-    let set = played.commands.iter().position(|c| matches!(c, Command::SetSyncNames(_)));
+    let written = played
+        .commands
+        .iter()
+        .position(|c| matches!(c, Command::WriteSync { .. }));
+    let set = played
+        .commands
+        .iter()
+        .position(|c| matches!(c, Command::SetSyncNames(_)));
     assert!(written < set && written.is_some());
     insta::assert_snapshot!(played.transcript());
 }
@@ -331,12 +382,14 @@ fn a_thawed_primary_looks_before_it_acts() {
         ..leading()
     };
     // Its snapshot is from before the freeze; a new one shows another leader.
-    let played = play(observation(primary(), cluster(Some("a"))), frozen.clone(), |command| {
-        match command {
+    let played = play(
+        observation(primary(), cluster(Some("a"))),
+        frozen.clone(),
+        |command| match command {
             Command::LoadCluster => Some(Outcome::Cluster(Ok(cluster(Some("b"))))),
             _ => None,
-        }
-    });
+        },
+    );
     assert!(!played.asked(|c| matches!(c, Command::UpdateLeader { .. } | Command::AcquireLeader)));
     insta::assert_snapshot!("thawed_and_replaced", played.transcript());
     // The lock is free, but the position that was published is not ours.
@@ -380,12 +433,14 @@ fn a_demotion_that_runs_is_not_joined_by_a_second_one() {
 
 #[test]
 fn a_member_that_cannot_be_published_does_not_change_the_decision() {
-    let played = play(observation(primary(), cluster(Some("a"))), leading(), |command| {
-        match command {
+    let played = play(
+        observation(primary(), cluster(Some("a"))),
+        leading(),
+        |command| match command {
             Command::TouchMember(_) => Some(Outcome::Write(Written::Failed("slow".to_owned()))),
             _ => None,
-        }
-    });
+        },
+    );
     assert_eq!(
         played.verdict.to_string(),
         "no action. I am (a), the leader with the lock"

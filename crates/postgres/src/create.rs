@@ -59,12 +59,15 @@ impl Supervisor {
         self.set_state(working);
         let made = match NewCluster::of(&settings) {
             NewCluster::Initdb => match initdb::run_initdb(&settings, &binaries, cancel).await {
-                Ok(()) => hba::write_initial_hba(&settings).map(|_| ()).map_err(|e| e.to_string()),
+                Ok(()) => hba::write_initial_hba(&settings)
+                    .map(|_| ())
+                    .map_err(|e| e.to_string()),
                 Err(reason) => Err(chain(&reason)),
             },
-            NewCluster::Custom(method) => {
-                run_custom(&settings, &method, cancel).await.map(|_| ()).map_err(|reason| chain(&reason))
-            }
+            NewCluster::Custom(method) => run_custom(&settings, &method, cancel)
+                .await
+                .map(|_| ())
+                .map_err(|reason| chain(&reason)),
         };
         match made {
             Ok(()) => {
@@ -95,7 +98,9 @@ impl Supervisor {
     async fn try_post_init(&self, cancel: &Cancel) -> Result<(), String> {
         let settings = self.settings();
         let endpoint = Endpoint::local(&settings, "Patroni");
-        let session = Session::connect(&endpoint, CONNECT).await.map_err(|reason| reason.to_string())?;
+        let session = Session::connect(&endpoint, CONNECT)
+            .await
+            .map_err(|reason| reason.to_string())?;
         let (host, port) = match &endpoint.address {
             Address::Tcp(hosts) => hosts.first().cloned().unwrap_or_default(),
             Address::Socket(dir, port) => (dir.clone(), *port),
@@ -113,7 +118,9 @@ impl Supervisor {
             conninfo: local.conninfo(),
             pgpass: local.write_pgpass().map_err(|reason| reason.to_string())?,
         };
-        post_init(session.client(), &settings, &script, cancel).await.map_err(|reason| chain(&reason))
+        post_init(session.client(), &settings, &script, cancel)
+            .await
+            .map_err(|reason| chain(&reason))
     }
 
     /// Makes a copy by the configured methods (`only_basebackup`: by pg_basebackup alone). The
@@ -140,7 +147,9 @@ impl Supervisor {
             version,
             source: source.as_ref(),
             methods,
-            directory: Arc::new(Directory { path: settings.data_dir.clone() }),
+            directory: Arc::new(Directory {
+                path: settings.data_dir.clone(),
+            }),
         };
         let copied = clone::clone_replica(&request, cancel, |progress| {
             tracing::debug!("copied {} of {:?} bytes", progress.bytes, progress.total);
@@ -170,11 +179,20 @@ impl Supervisor {
         let (name, elsewhere) = match from {
             CopyFrom::Nobody => return Ok(None),
             CopyFrom::Member { name, conn_url } => {
-                let bad = || io::Error::other(format!("the address of {name} cannot be read: {conn_url}"));
-                (name.clone(), Elsewhere::member(settings, conn_url, version).ok_or_else(bad)?)
+                let bad = || {
+                    io::Error::other(format!("the address of {name} cannot be read: {conn_url}"))
+                };
+                (
+                    name.clone(),
+                    Elsewhere::member(settings, conn_url, version).ok_or_else(bad)?,
+                )
             }
             CopyFrom::Remote { host, port } => {
-                let url = ConnUrl { host: String::new(), port: 0, database: String::new() };
+                let url = ConnUrl {
+                    host: String::new(),
+                    port: 0,
+                    database: String::new(),
+                };
                 let remote = Elsewhere {
                     settings,
                     hosts: host.clone(),
@@ -188,7 +206,12 @@ impl Supervisor {
             }
         };
         let pgpass = elsewhere.write_pgpass()?;
-        Ok(Some(CloneSource { name, conninfo: elsewhere.conninfo(), pgpass, size: None }))
+        Ok(Some(CloneSource {
+            name,
+            conninfo: elsewhere.conninfo(),
+            pgpass,
+            size: None,
+        }))
     }
 }
 

@@ -9,8 +9,13 @@ use patroni_core::Role;
 use patroni_core::server::DataDir;
 use tracing::info;
 
+use crate::bootstrap;
+
 /// What is known of a data directory. Source: the supervision contract, section 9.
 pub(crate) fn look(data_dir: &Path) -> DataDir {
+    if bootstrap::is_interrupted(data_dir) {
+        return DataDir::Empty; // an unfinished copy is no database, however much of it is there
+    }
     if data_dir.join("global/pg_control").exists() {
         return DataDir::Present;
     }

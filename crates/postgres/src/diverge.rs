@@ -12,7 +12,8 @@ use crate::cancel::Cancel;
 use crate::elsewhere::Elsewhere;
 use crate::replication::parse_history;
 use crate::rewind::{
-    self, InspectError, LeaderInspection, LeaderReadiness, LocalPosition, PositionSource, RewindOutcome, RewindRequest,
+    self, InspectError, LeaderInspection, LeaderReadiness, LocalPosition, PositionSource,
+    RewindOutcome, RewindRequest,
 };
 use crate::stop::ShutdownPoint;
 use crate::supervisor::Supervisor;
@@ -31,17 +32,27 @@ impl Supervisor {
         let version = self.full_version().await.unwrap_or_default();
         let replication = Elsewhere::member(&settings, conn_url, version)
             .ok_or_else(|| format!("its address cannot be read: {conn_url}"))?;
-        let sql = replication.clone().for_rewind().target(false).map_err(|reason| reason.to_string())?;
-        let replication = replication.target(true).map_err(|reason| reason.to_string())?;
-        rewind::inspect_leader(&sql, &replication, ASK).await.map_err(|reason| match reason {
-            InspectError::Sql(cause) | InspectError::Replication(cause) => cause.to_string(),
-        })
+        let sql = replication
+            .clone()
+            .for_rewind()
+            .target(false)
+            .map_err(|reason| reason.to_string())?;
+        let replication = replication
+            .target(true)
+            .map_err(|reason| reason.to_string())?;
+        rewind::inspect_leader(&sql, &replication, ASK)
+            .await
+            .map_err(|reason| match reason {
+                InspectError::Sql(cause) | InspectError::Replication(cause) => cause.to_string(),
+            })
     }
 
     /// Where this server stands, and for a former primary where its last checkpoint record ends.
     pub async fn local_position(&self) -> Option<(LocalPosition, Option<Lsn>)> {
         let settings = self.settings();
-        let running = self.cached_status().filter(|_| self.is_alive() && self.state() == State::Running);
+        let running = self
+            .cached_status()
+            .filter(|_| self.is_alive() && self.state() == State::Running);
         if let Some(cached) = running {
             let replayed = cached.status.replayed?;
             let local = Elsewhere {
@@ -54,8 +65,13 @@ impl Supervisor {
                 read_write: false,
             };
             let target = local.target(true).ok()?;
-            let source = PositionSource::Running { target: &target, replayed };
-            return rewind::local_position(source, ASK).await.map(|position| (position, None));
+            let source = PositionSource::Running {
+                target: &target,
+                replayed,
+            };
+            return rewind::local_position(source, ASK)
+                .await
+                .map(|position| (position, None));
         }
         let control = self.pg_controldata().await?;
         let position = rewind::local_position(PositionSource::Stopped(&control), ASK).await?;
@@ -63,7 +79,13 @@ impl Supervisor {
             return Some((position, None));
         }
         let binaries = Binaries::new(&settings);
-        let end = waldump::checkpoint_end(&binaries, &settings.data_dir, position.timeline, position.lsn).await;
+        let end = waldump::checkpoint_end(
+            &binaries,
+            &settings.data_dir,
+            position.timeline,
+            position.lsn,
+        )
+        .await;
         Some((position, end))
     }
 
@@ -71,28 +93,48 @@ impl Supervisor {
     pub async fn refine_shutdown_point(&self, point: ShutdownPoint) -> ShutdownPoint {
         let settings = self.settings();
         let control = self.pg_controldata().await;
-        let Some(timeline) = control.and_then(|control| control.checkpoint_timeline) else { return point };
+        let Some(timeline) = control.and_then(|control| control.checkpoint_timeline) else {
+            return point;
+        };
         let binaries = Binaries::new(&settings);
-        let found = waldump::shutdown_point(&binaries, &settings.data_dir, timeline, point.checkpoint).await;
-        ShutdownPoint { checkpoint: found.checkpoint, previous: found.previous }
+        let found =
+            waldump::shutdown_point(&binaries, &settings.data_dir, timeline, point.checkpoint)
+                .await;
+        ShutdownPoint {
+            checkpoint: found.checkpoint,
+            previous: found.previous,
+        }
     }
 
     /// Rewinds the stopped server to a member. `checkpointed` tells what the member's key says of
     /// its checkpoint: done, still running, or nothing.
     ///
     /// Must not be dropped half way; raise `cancel` instead.
-    pub async fn rewind(&self, leader: &str, conn_url: &str, checkpointed: Option<bool>, cancel: &Cancel) -> RewindOutcome {
+    pub async fn rewind(
+        &self,
+        leader: &str,
+        conn_url: &str,
+        checkpointed: Option<bool>,
+        cancel: &Cancel,
+    ) -> RewindOutcome {
         let settings = self.settings();
         let version = self.full_version().await.unwrap_or_default();
-        let failed = RewindOutcome::Failed { leader_healthy: false };
-        let Some(member) = Elsewhere::member(&settings, conn_url, version).map(Elsewhere::for_rewind) else {
+        let failed = RewindOutcome::Failed {
+            leader_healthy: false,
+        };
+        let Some(member) =
+            Elsewhere::member(&settings, conn_url, version).map(Elsewhere::for_rewind)
+        else {
             error!("the address of {leader} cannot be read: {conn_url}");
             return failed;
         };
-        let prepared = member.target(false).map_err(|reason| reason.to_string()).and_then(|target| {
-            let pgpass = member.write_pgpass().map_err(|reason| reason.to_string())?;
-            Ok((target, pgpass))
-        });
+        let prepared = member
+            .target(false)
+            .map_err(|reason| reason.to_string())
+            .and_then(|target| {
+                let pgpass = member.write_pgpass().map_err(|reason| reason.to_string())?;
+                Ok((target, pgpass))
+            });
         let (target, pgpass) = match prepared {
             Ok(prepared) => prepared,
             Err(reason) => {
@@ -103,7 +145,9 @@ impl Supervisor {
         let readiness = match checkpointed {
             Some(true) => LeaderReadiness::Checkpointed,
             Some(false) => LeaderReadiness::Waiting,
-            None => LeaderReadiness::Unknown { may_checkpoint: *member.user == settings.superuser },
+            None => LeaderReadiness::Unknown {
+                may_checkpoint: *member.user == settings.superuser,
+            },
         };
         let binaries = Binaries::new(&settings);
         let conninfo = member.conninfo();
@@ -142,7 +186,10 @@ impl Supervisor {
     /// # Errors
     /// The file cannot be read.
     pub fn timeline_history(&self, timeline: Timeline) -> std::io::Result<Vec<HistoryLine>> {
-        let path = self.data_dir().join("pg_wal").join(format!("{:08X}.history", timeline.number()));
+        let path = self
+            .data_dir()
+            .join("pg_wal")
+            .join(format!("{:08X}.history", timeline.number()));
         let text = std::fs::read_to_string(&path)?;
         let mut lines: Vec<HistoryLine> = parse_history(&text)
             .into_iter()

@@ -48,11 +48,19 @@ impl<'a> Elsewhere<'a> {
             Some(rewind) if self.version >= 110_000 => rewind,
             Some(_) | None => &self.settings.superuser,
         };
-        Self { user, read_write: self.version >= 100_000, ..self }
+        Self {
+            user,
+            read_write: self.version >= 100_000,
+            ..self
+        }
     }
 
     fn database(&self) -> &str {
-        if self.database.is_empty() { &self.settings.database } else { &self.database }
+        if self.database.is_empty() {
+            &self.settings.database
+        } else {
+            &self.database
+        }
     }
 
     /// The libpq text without password, for the command line of a tool.
@@ -72,7 +80,12 @@ impl<'a> Elsewhere<'a> {
 
     /// Writes the password file, when there is a password, and gives its path.
     pub(crate) fn write_pgpass(&self) -> io::Result<Option<PathBuf>> {
-        let Some(password) = self.user.password.clone().filter(|password| !password.is_empty()) else {
+        let Some(password) = self
+            .user
+            .password
+            .clone()
+            .filter(|password| !password.is_empty())
+        else {
             return Ok(None);
         };
         let file = PgPass {
@@ -88,11 +101,19 @@ impl<'a> Elsewhere<'a> {
     /// The settings of a connection of our own. A `plain` one carries no session settings, as the
     /// replication protocol wants it.
     pub(crate) fn target(&self, plain: bool) -> Result<Target, QueryError> {
-        let ports: Vec<u16> = self.ports.split(',').filter_map(|port| port.trim().parse().ok()).collect();
+        let ports: Vec<u16> = self
+            .ports
+            .split(',')
+            .filter_map(|port| port.trim().parse().ok())
+            .collect();
         let port = |index: usize| ports.get(index).or(ports.last()).copied().unwrap_or(5432);
         let hosts = self.hosts.split(',').enumerate();
         let endpoint = Endpoint {
-            address: Address::Tcp(hosts.map(|(index, host)| (host.trim().to_owned(), port(index))).collect()),
+            address: Address::Tcp(
+                hosts
+                    .map(|(index, host)| (host.trim().to_owned(), port(index)))
+                    .collect(),
+            ),
             credentials: self.user.clone(),
             database: self.database().to_owned(),
             application_name: "Patroni".to_owned(),

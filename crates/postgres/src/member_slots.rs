@@ -24,7 +24,9 @@ impl Supervisor {
         ignored: &BTreeSet<SlotName>,
         xmin_is_leftover: bool,
     ) {
-        let Some(existing) = self.cached_status().and_then(|cached| cached.status.slots) else { return };
+        let Some(existing) = self.cached_status().and_then(|cached| cached.status.slots) else {
+            return;
+        };
         let physical = |slot: &&patroni_core::server::SlotRow| slot.kind == SlotKind::Physical;
         let keep: BTreeSet<SlotName> = existing
             .iter()
@@ -33,7 +35,13 @@ impl Supervisor {
             .chain(ignored.iter().cloned())
             .collect();
         let version = self.full_version().await.unwrap_or_default();
-        let context = SlotsContext { version, xmin_is_leftover, drop_unknown, ignore: &[], keep: &keep };
+        let context = SlotsContext {
+            version,
+            xmin_is_leftover,
+            drop_unknown,
+            ignore: &[],
+            keep: &keep,
+        };
         if slots::is_settled(wishes, &existing, context) {
             return;
         }

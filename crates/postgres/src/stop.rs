@@ -375,3 +375,21 @@ const CONNECT: Duration = Duration::from_secs(3);
 
 /// "No limit" where the clock needs a number.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+
+impl Supervisor {
+    /// Stops the server at once, whatever else is going on: its clients must not write any more.
+    /// Nothing is waited for but the end of the process, for a few seconds; what stays is killed.
+    pub async fn fence(&self) {
+        let request = StopRequest {
+            mode: StopMode::Immediate,
+            checkpoint: false,
+            until: Until::Exit,
+            timeout: Some(FENCE),
+            restart: false,
+        };
+        self.stop(request).await;
+    }
+}
+
+/// How long an immediate stop may take before the processes are killed.
+const FENCE: Duration = Duration::from_secs(1);

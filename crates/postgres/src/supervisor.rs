@@ -361,7 +361,9 @@ impl Supervisor {
     /// `server_version_num` of the program, whatever data there are.
     pub(crate) async fn program_version(&self) -> Option<u32> {
         let arguments = [OsString::from("--version")];
-        let output = programs::output(&self.settings(), "postgres", &arguments).await.ok()?;
+        let output = programs::output(&self.settings(), "postgres", &arguments)
+            .await
+            .ok()?;
         version::parse_program_version(&String::from_utf8_lossy(&output.stdout))
     }
 

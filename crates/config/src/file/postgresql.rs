@@ -180,7 +180,10 @@ impl Postgresql {
 
     /// The address that the member publishes: `connect_address`, else where it listens.
     pub fn conn_url(&self) -> String {
-        let here = || HostPort { host: self.listen.local_host().to_owned(), port: self.listen.port };
+        let here = || HostPort {
+            host: self.listen.local_host().to_owned(),
+            port: self.listen.port,
+        };
         self.url(&self.connect_address.clone().unwrap_or_else(here))
     }
 

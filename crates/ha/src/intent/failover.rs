@@ -71,10 +71,16 @@ pub fn judge(
 ) -> Result<Accepted, Refuse> {
     let refuse = |code, text: &str| Err(Refuse::new(code, text));
     if kind == FailoverKind::Failover && body.candidate.is_none() {
-        return refuse(400, "Failover could be performed only to a specific candidate");
+        return refuse(
+            400,
+            "Failover could be performed only to a specific candidate",
+        );
     }
     if kind == FailoverKind::Switchover && body.leader.is_none() {
-        return refuse(400, "Switchover could be performed only from a specific leader");
+        return refuse(
+            400,
+            "Switchover could be performed only from a specific leader",
+        );
     }
     let mut at = None;
     if let Some(given) = &body.scheduled_at {

@@ -41,12 +41,7 @@ pub fn judge_reinitialize(
     {
         return Err(Refuse::new(503, format!("{action} already in progress")));
     }
-    let no_address = || {
-        Refuse::new(
-            503,
-            "Cluster has no leader, can not reinitialize",
-        )
-    };
+    let no_address = || Refuse::new(503, "Cluster has no leader, can not reinitialize");
     let member = view.leader_member().ok_or_else(no_address)?;
     let conn_url = member.data.conn_url().ok_or_else(no_address)?;
     let tagged = view.members.iter().find(|member| {

@@ -43,7 +43,12 @@ pub fn judge_restart(
         return Ok(Some(at));
     }
     let pending = !server.pending_restart.is_empty();
-    let blocked = unmet(&request.conditions, server.role, server.major_version, pending);
+    let blocked = unmet(
+        &request.conditions,
+        server.role,
+        server.major_version,
+        pending,
+    );
     if blocked.is_some() {
         return Err(Refuse::new(503, "restart conditions are not satisfied"));
     }

@@ -139,12 +139,7 @@ fn release(
     cx.release_judged(judged, Some(at))
 }
 
-fn come_back(
-    cx: &mut Cx<'_>,
-    reason: DemoteReason,
-    released: bool,
-    seen: bool,
-) -> Asked<JobEnd> {
+fn come_back(cx: &mut Cx<'_>, reason: DemoteReason, released: bool, seen: bool) -> Asked<JobEnd> {
     demote::clear_sync_names(cx)?;
     let due = rewind::needed(cx)?;
     cx.effects.push(Effect::Rewind(cx.memory.rewind));

@@ -103,7 +103,8 @@ fn answers(case: &Value) -> BTreeMap<MemberName, PeerAnswer> {
         .unwrap()
         .iter()
         .map(|(name, peer)| {
-            let flag = |key: &str, default| peer.get(key).and_then(Value::as_bool).unwrap_or(default);
+            let flag =
+                |key: &str, default| peer.get(key).and_then(Value::as_bool).unwrap_or(default);
             let status = PeerStatus {
                 in_recovery: flag("in_recovery", true),
                 position: Lsn::new(peer["lsn"].as_u64().unwrap()),
@@ -218,5 +219,10 @@ fn every_recorded_race_is_decided_as_the_reference_did() {
             wrong.push(format!("{}: failover {possible}, {line}", number + 1));
         }
     }
-    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong[..wrong.len().min(6)].join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{}\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(6)].join("\n")
+    );
 }

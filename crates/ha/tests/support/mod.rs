@@ -59,7 +59,10 @@ pub fn node(me: &str) -> NodeFacts {
 }
 
 pub fn member(who: &str, role: &str) -> Member {
-    member_with(who, json!({"role": role, "state": "running", "timeline": 1, "xlog_location": 100}))
+    member_with(
+        who,
+        json!({"role": role, "state": "running", "timeline": 1, "xlog_location": 100}),
+    )
 }
 
 pub fn member_with(who: &str, extra: Value) -> Member {
@@ -89,7 +92,11 @@ pub fn leader(who: &str) -> Leader {
 /// Three members `a`, `b`, `c` and this leader.
 pub fn cluster(owner: Option<&str>) -> Cluster {
     let role = |who: &str| {
-        if owner == Some(who) { "primary" } else { "replica" }
+        if owner == Some(who) {
+            "primary"
+        } else {
+            "replica"
+        }
     };
     let mut config = Map::new();
     config.insert("ttl".to_owned(), json!(30));

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use patroni_config::file::Postgresql;
-use patroni_config::file::postgresql::{Credentials, Listen};
-use patroni_core::value;
 use super::error::QueryError;
 use super::tls;
 use crate::replication::Target;
+use patroni_config::file::Postgresql;
+use patroni_config::file::postgresql::{Credentials, Listen};
+use patroni_core::value;
 use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
 
 /// A host, several tried in order, or a socket directory.

@@ -1,0 +1,323 @@
+//! Carrying out what the core asks for. Nothing is decided here.
+
+mod server;
+mod store;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use patroni_api::client::Client;
+use patroni_api::wire::{CachedView, FailsafeBody, Snapshot};
+use patroni_config::Settings;
+use patroni_core::server::LocalServer;
+use patroni_core::{Cluster, MemberName, Moment, SlotName, Tags};
+use patroni_dcs::{Store, Timings};
+use patroni_ha::command::{Command, Wait};
+use patroni_ha::observation::FailsafeLeader;
+use patroni_ha::outcome::Outcome;
+use patroni_postgres::{Cancel, Clock, Supervisor};
+use patroni_watchdog::Watchdog;
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+
+pub(crate) use store::explain;
+
+use crate::background::Background;
+use crate::callbacks::Callbacks;
+use crate::lease_guard::Lease;
+use crate::peers;
+use crate::publish::Addresses;
+use crate::wake::Wakes;
+
+/// Everything of this node that commands act upon. Shared by the loop, the executor and REST.
+pub(crate) struct Body {
+    pub(crate) name: MemberName,
+    pub(crate) clock: Clock,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) rest: Client,
+    pub(crate) watchdog: Mutex<Watchdog>,
+    pub(crate) lease: Lease,
+    pub(crate) wakes: Arc<Wakes>,
+    /// Short work that nobody waits for.
+    pub(crate) background: Background,
+    pub(crate) settings: watch::Sender<Arc<Settings>>,
+    facts: Mutex<Facts>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+}
+
+/// What was last observed, for everything that is built from it.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// Addresses this node publishes.
+    pub(crate) addresses: Addresses,
+    /// Its configured tags.
+    pub(crate) tags: Tags,
+    /// The server as last observed; state and role may have moved on.
+    pub(crate) server: LocalServer,
+    /// No task other than a promotion is changing the server.
+    pub(crate) positions_are_stable: bool,
+    /// The noted restart, as published.
+    pub(crate) scheduled_restart: Option<Map<String, Value>>,
+    /// A leader that announced itself without a store, and until when that counts.
+    pub(crate) failsafe_leader: Option<(FailsafeLeader, Moment)>,
+}
+
+impl Facts {
+    /// The server with its newest state and role.
+    pub(crate) fn server_now(&self, supervisor: &Supervisor) -> LocalServer {
+        LocalServer {
+            state: supervisor.state(),
+            role: supervisor.role(),
+            ..self.server.clone()
+        }
+    }
+}
+
+/// The parts of a body.
+pub(crate) struct Parts {
+    pub(crate) clock: Clock,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) rest: Client,
+    pub(crate) watchdog: Watchdog,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) server: LocalServer,
+}
+
+impl Body {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts {
+            clock,
+            store,
+            supervisor,
+            rest,
+            watchdog,
+            settings,
+            server,
+        } = parts;
+        let snapshot = Snapshot::new(settings.scope.clone(), settings.name.clone());
+        let callbacks = Callbacks::new(supervisor.clone(), settings.scope.clone());
+        let facts = Facts {
+            addresses: Addresses::of(&settings),
+            tags: settings.tags.clone(),
+            server,
+            positions_are_stable: true,
+            scheduled_restart: None,
+            failsafe_leader: None,
+        };
+        Self {
+            name: settings.name.clone(),
+            clock,
+            store,
+            supervisor,
+            callbacks,
+            rest,
+            watchdog: Mutex::new(watchdog),
+            lease: Lease::default(),
+            wakes: Arc::default(),
+            background: Background::default(),
+            settings: watch::Sender::new(settings),
+            facts: Mutex::new(facts),
+            snapshot: watch::Sender::new(Arc::new(snapshot)),
+        }
+    }
+
+    /// The settings in effect.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.borrow())
+    }
+
+    /// The timings in effect.
+    pub(crate) fn timings(&self) -> Timings {
+        let dynamic = &self.settings.borrow().dynamic;
+        Timings {
+            ttl: dynamic.ttl,
+            loop_wait: dynamic.loop_wait,
+            retry_timeout: dynamic.retry_timeout,
+        }
+    }
+
+    /// What was last observed.
+    pub(crate) fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The watchdog.
+    pub(crate) fn watchdog(&self) -> MutexGuard<'_, Watchdog> {
+        self.watchdog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What REST shows.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
+    }
+
+    /// Publishes a changed snapshot.
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut Snapshot)) {
+        self.snapshot
+            .send_modify(|snapshot| change(Arc::make_mut(snapshot)));
+    }
+
+    /// Publishes the view that REST answers from; `None` after a failed read.
+    pub(crate) fn publish_view(&self, cluster: Option<Arc<Cluster>>) {
+        let until = Instant::now() + self.timings().ttl;
+        self.publish(|snapshot| match cluster {
+            None => snapshot.view = None,
+            Some(cluster) => {
+                snapshot.dcs_last_seen = jiff::Timestamp::now().as_second();
+                snapshot.failsafe_members.clone_from(&cluster.failsafe);
+                let other_groups = Arc::from([]);
+                snapshot.view = Some(CachedView {
+                    cluster,
+                    until,
+                    other_groups,
+                });
+            }
+        });
+    }
+
+    /// The view as last published.
+    pub(crate) fn view(&self) -> Option<Arc<Cluster>> {
+        self.snapshot
+            .borrow()
+            .view
+            .as_ref()
+            .map(|view| Arc::clone(&view.cluster))
+    }
+
+    /// Reads the store and publishes the view.
+    pub(crate) async fn load_view(&self) -> Result<Cluster, String> {
+        match self.store.load().await {
+            Ok(cluster) => {
+                self.publish_view(Some(Arc::new(cluster.clone())));
+                Ok(cluster)
+            }
+            Err(error) => {
+                self.publish_view(None);
+                Err(explain(&error))
+            }
+        }
+    }
+
+    /// Remembers the announcement of a leader without a store, for `ttl`.
+    pub(crate) fn note_failsafe_leader(&self, leader: FailsafeLeader) {
+        let ttl = self.timings().ttl;
+        self.facts().failsafe_leader = Some((leader, self.clock.now() + ttl));
+        self.publish(|snapshot| snapshot.failsafe_until = Some(Instant::now() + ttl));
+    }
+
+    /// Does one thing and tells what became of it.
+    ///
+    /// Not cancel safe: a command that was begun must be waited for. `cancel` ends long ones.
+    pub(crate) async fn carry_out(&self, command: Command, cancel: &Cancel) -> Outcome {
+        use Command as C;
+        match command {
+            C::LoadCluster => self.load_cluster().await,
+            C::TouchMember(notes) => self.touch_member(notes).await,
+            C::AcquireLeader => self.acquire_leader().await,
+            C::UpdateLeader {
+                judged,
+                status,
+                failsafe,
+            } => {
+                self.update_leader(&judged, status.as_ref(), failsafe.as_ref())
+                    .await
+            }
+            C::TakeLeader => self.take_leader().await,
+            C::ReleaseLeader { judged, status } => {
+                self.release_leader(judged.as_ref(), status.as_ref()).await
+            }
+            C::BeginInitialize => {
+                self.written_outcome("create initialize key", self.store.begin_initialize().await)
+            }
+            C::SetSystemId(id) => {
+                self.written_outcome("write initialize key", self.store.set_system_id(&id).await)
+            }
+            C::CancelInitialize => self.written_outcome(
+                "remove initialize key",
+                self.store.cancel_initialize().await,
+            ),
+            C::WriteFailover { request, judged } => {
+                let result = self.store.write_failover(&request, judged.as_ref()).await;
+                self.written_outcome("write failover key", result)
+            }
+            C::WriteConfig { data, judged } => {
+                let result = self.store.write_config(&data, judged.as_ref()).await;
+                self.written_outcome("write config key", result)
+            }
+            C::WriteSync { state, judged } => self.write_sync(&state, judged.as_ref()).await,
+            C::DeleteSync { judged } => self.written_outcome(
+                "delete sync key",
+                self.store.delete_sync(judged.as_ref()).await,
+            ),
+            C::WriteHistory(history) => self.written_outcome(
+                "write history key",
+                self.store.write_history(&history).await,
+            ),
+            C::AskPeers(peers) => Outcome::Peers(peers::ask(&self.rest, &peers).await),
+            C::AnnounceFailsafe(peers) => {
+                let announcement = self.announcement();
+                Outcome::Failsafe(peers::announce(&self.rest, &peers, &announcement).await)
+            }
+            C::WatchdogActivate => Outcome::Success(self.watchdog().activate().may_promote()),
+            C::WatchdogKeepAlive => {
+                self.watchdog().keepalive();
+                Outcome::Done
+            }
+            C::WatchdogDisable => {
+                self.watchdog().disable();
+                Outcome::Done
+            }
+            C::Wait(wait) => Outcome::Waited(self.wait(wait, cancel).await),
+            C::Schedule(_) | C::CancelJob | C::DropScheduledRestart => {
+                unreachable!("the loop keeps the executor and carries these out itself")
+            }
+            other => self.carry_out_on_server(other, cancel).await,
+        }
+    }
+
+    fn announcement(&self) -> FailsafeBody {
+        let facts = self.facts();
+        let slots = facts
+            .server
+            .status
+            .known()
+            .and_then(|status| status.slots.as_ref());
+        let slots = slots.into_iter().flatten();
+        let positions = slots.filter_map(|slot| {
+            Some((
+                slot.name.clone(),
+                slot.confirmed_flush_lsn.or(slot.restart_lsn)?,
+            ))
+        });
+        FailsafeBody {
+            name: self.name.clone(),
+            conn_url: Some(facts.addresses.conn_url.clone()),
+            api_url: Some(facts.addresses.api_url.clone()),
+            slots: Some(positions.collect::<std::collections::BTreeMap<SlotName, _>>()),
+        }
+    }
+
+    async fn wait(&self, wait: Wait, cancel: &Cancel) -> bool {
+        let view = self.view();
+        let leader = view.as_ref().and_then(|view| view.leader.as_ref());
+        let wait = async {
+            match wait {
+                Wait::For(time) => {
+                    tokio::time::sleep(time).await;
+                    true
+                }
+                Wait::StoreChange { at_most } => self.store.watch(leader, at_most).await,
+            }
+        };
+        tokio::select! {
+            ended = wait => ended,
+            () = cancel.cancelled() => false,
+        }
+    }
+}
+
+/// How long a look at the local server may take: the statement's own limit and a little more.
+pub(crate) const LOOK: Duration = Duration::from_millis(2500);

@@ -1,0 +1,434 @@
+//! Commands to the local server.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use patroni_api::wire::{Row, SenderRow, ServerFacts, ServerRow};
+use patroni_core::server::{Answer, CheckpointTask};
+use patroni_core::{Role, State};
+use patroni_ha::command::{
+    self, CallbackEvent, CloneSource, Command, LeaderAddress, SlotPlan, StopMode,
+};
+use patroni_ha::outcome::{
+    HookOutcome, InspectFailure, LeaderInspection, LocalPosition, Outcome, RecoveryChange,
+    RewindOutcome, ShutdownPoint, StartOutcome, StopOutcome,
+};
+use patroni_postgres as pg;
+use patroni_postgres::{Ask, Cancel, CopyFrom, hooks, rewind, slots};
+use tracing::{error, info, warn};
+
+use super::{Body, LOOK};
+use crate::wake::Wake;
+
+/// The longest a status query may be old for REST.
+const FRESH: Duration = Duration::from_millis(100);
+
+impl Body {
+    pub(super) fn written_outcome(
+        &self,
+        what: &str,
+        result: Result<(), patroni_dcs::StoreError>,
+    ) -> Outcome {
+        Outcome::Write(self.written(what, result))
+    }
+
+    pub(super) async fn carry_out_on_server(&self, command: Command, cancel: &Cancel) -> Outcome {
+        use Command as C;
+        let server = &self.supervisor;
+        match command {
+            C::Requery => self.requery().await,
+            C::SetState(state) => done(server.set_state(state)),
+            C::SetRole(role) => done(server.set_role(role)),
+            C::RunCallback(event, role) => done(self.callbacks.run(event, role)),
+            C::PrePromote => self.pre_promote(cancel).await,
+            C::Stop(request) => Outcome::Stopped(self.stop(request, cancel).await),
+            C::Start(request) => Outcome::Started(self.start(request, cancel).await),
+            C::Promote => Outcome::Success(logged("promote", server.promote().await)),
+            C::WaitProduction { at_most } => {
+                Outcome::Success(server.wait_production(at_most).await)
+            }
+            C::StartCheckpoint => done(self.start_checkpoint()),
+            C::CompareRecovery(upstream) => {
+                Outcome::Recovery(match server.compare_recovery(&upstream).await {
+                    pg::RecoveryChange::Same => RecoveryChange::Same,
+                    pg::RecoveryChange::Reload => RecoveryChange::Reload,
+                    pg::RecoveryChange::Restart => RecoveryChange::Restart,
+                })
+            }
+            C::ReloadRecovery(upstream) => {
+                let written = server.write_recovery(&upstream).await;
+                let told = match written {
+                    Ok(()) => server.reload().await,
+                    Err(reason) => Err(reason),
+                };
+                Outcome::Success(logged("change the recovery settings", told))
+            }
+            C::SetSyncNames(names) => Outcome::Success(self.set_sync_names(names).await),
+            C::ResumeReplay => {
+                info!("Resuming paused WAL replay for PostgreSQL 14+");
+                logged("resume the replay", server.resume_replay().await);
+                Outcome::Done
+            }
+            C::SyncSlots(plan) => done(self.sync_slots(plan).await),
+            C::InspectLeader(leader) => {
+                Outcome::LeaderInspected(self.inspect_leader(&leader).await)
+            }
+            C::LocalPosition => Outcome::LocalPosition(self.local_position().await),
+            C::ReadTimelineHistory => Outcome::TimelineHistory(self.timeline_history()),
+            C::PgRewind(leader) => Outcome::Rewound(self.rewind(&leader, cancel).await),
+            C::SingleUserRecovery => Outcome::Success(server.single_user_recovery(cancel).await),
+            C::ArchiveReadyWal => done(server.archive_ready_wal(cancel).await),
+            C::RemoveDataDir(_) => {
+                server.remove_data_dir().await;
+                Outcome::Success(server.data_dir_state() != patroni_core::server::DataDir::Present)
+            }
+            C::MoveDataDirAside => done(server.move_data_dir_aside().await),
+            C::CreateCluster => Outcome::Success(server.create_cluster(cancel).await),
+            C::PostInit => Outcome::Success(server.post_init(cancel).await),
+            C::CloneFrom(source) => Outcome::Success(self.copy(source, cancel).await),
+            C::ResyncAfterPause => done(server.forget_data()),
+            other => unreachable!("not a command to the server: {other:?}"),
+        }
+    }
+
+    /// A new look, which also is what the member object is built from.
+    async fn requery(&self) -> Outcome {
+        let role = self.supervisor.role();
+        let dynamic = self.settings().dynamic.clone();
+        let ask = Ask {
+            slots: true,
+            sync: dynamic.is_synchronous() && matches!(role, Role::Primary | Role::Promoted),
+            standby_leader: role == Role::StandbyLeader,
+        };
+        let server = self.supervisor.observe(ask, LOOK).await;
+        self.facts().server = server.clone();
+        Outcome::Server(Box::new(server))
+    }
+
+    async fn pre_promote(&self, cancel: &Cancel) -> Outcome {
+        let settings = self.supervisor.settings();
+        if settings.pre_promote.is_none() {
+            return Outcome::Hook(HookOutcome::NotConfigured);
+        }
+        let passed = hooks::run_pre_promote(&settings, cancel).await;
+        Outcome::Hook(match passed {
+            true => HookOutcome::Exited(Some(0)),
+            false if cancel.is_cancelled() => HookOutcome::Cancelled,
+            false => HookOutcome::Exited(Some(1)),
+        })
+    }
+
+    async fn stop(&self, request: command::StopRequest, cancel: &Cancel) -> StopOutcome {
+        let running = self.supervisor.is_alive();
+        if running && !matches!(self.supervisor.state(), State::Stopping) && !request.restart {
+            hooks::run_before_stop(&self.supervisor.settings(), cancel).await;
+        }
+        let until = match request.until {
+            command::Until::ShutDownState => pg::Until::ShutDownState,
+            command::Until::Exit => pg::Until::Exit,
+        };
+        let mode = match request.mode {
+            StopMode::Fast => pg::StopMode::Fast,
+            StopMode::Immediate => pg::StopMode::Immediate,
+        };
+        let outcome = self
+            .supervisor
+            .stop(pg::StopRequest {
+                mode,
+                checkpoint: request.checkpoint,
+                until,
+                timeout: request.timeout,
+                restart: request.restart,
+            })
+            .await;
+        let exited = outcome.stopped && request.until == command::Until::Exit;
+        if exited && running && !request.restart {
+            self.callbacks
+                .run(CallbackEvent::Stop, self.supervisor.role());
+        }
+        let point = match outcome.shutdown {
+            Some(point) if request.until == command::Until::Exit => {
+                Some(self.supervisor.refine_shutdown_point(point).await)
+            }
+            point => point,
+        };
+        let shutdown = point.map(|point| ShutdownPoint {
+            checkpoint: point.checkpoint,
+            previous: point.previous,
+        });
+        StopOutcome {
+            stopped: outcome.stopped,
+            shutdown,
+        }
+    }
+
+    async fn start(&self, request: command::StartRequest, cancel: &Cancel) -> StartOutcome {
+        let event = if request.restart {
+            CallbackEvent::Restart
+        } else {
+            CallbackEvent::Start
+        };
+        let due = (!request.bootstrap && !request.role_change).then_some(event);
+        self.callbacks.when_running(due);
+        let outcome = self
+            .supervisor
+            .start(
+                pg::StartRequest {
+                    role: request.role,
+                    upstream: request.upstream,
+                    timeout: request.timeout,
+                    after_bootstrap: false,
+                },
+                cancel,
+            )
+            .await;
+        if request.role_change {
+            self.callbacks.run(CallbackEvent::RoleChange, request.role);
+        }
+        match outcome {
+            pg::StartOutcome::Running => StartOutcome::Running,
+            pg::StartOutcome::StillStarting => StartOutcome::Unfinished,
+            pg::StartOutcome::Failed(why) => StartOutcome::Failed(why),
+            pg::StartOutcome::Cancelled => StartOutcome::Failed("cancelled".to_owned()),
+        }
+    }
+
+    fn start_checkpoint(&self) {
+        let server = self.supervisor.clone();
+        let wakes = Arc::clone(&self.wakes);
+        server.set_checkpoint_task(CheckpointTask::Running);
+        self.background.spawn(async move {
+            let done = server.checkpoint(None).await.is_ok();
+            server.set_checkpoint_task(if done {
+                CheckpointTask::Done
+            } else {
+                CheckpointTask::Failed
+            });
+            wakes.wake(Wake::CheckpointEnded);
+        });
+    }
+
+    async fn set_sync_names(&self, names: patroni_core::SyncNames) -> bool {
+        let names = (names != patroni_core::SyncNames::off()).then_some(names);
+        match self.supervisor.set_sync_names(names).await {
+            Ok(changed) => {
+                if changed && self.supervisor.state() == State::Running {
+                    self.callbacks
+                        .run(CallbackEvent::Reload, self.supervisor.role());
+                }
+                changed
+            }
+            Err(reason) => {
+                error!("failed to set synchronous_standby_names: {reason}");
+                false
+            }
+        }
+    }
+
+    async fn sync_slots(&self, plan: SlotPlan) {
+        let wish = |wish: command::SlotWish| slots::SlotWish {
+            name: wish.name,
+            expected_active: wish.expected_active,
+            advance_to: wish.advance_to,
+        };
+        let wishes: Vec<slots::SlotWish> = plan.wishes.into_iter().map(wish).collect();
+        let ignored: BTreeSet<_> = plan.ignored;
+        self.supervisor
+            .sync_slots(&wishes, plan.drop_unknown, &ignored, plan.may_drop_for_xmin)
+            .await;
+    }
+
+    async fn inspect_leader(
+        &self,
+        leader: &LeaderAddress,
+    ) -> Result<LeaderInspection, InspectFailure> {
+        let found = self
+            .supervisor
+            .inspect_leader(&leader.conn_url)
+            .await
+            .map_err(InspectFailure::Failed)?;
+        if found.in_recovery {
+            return Err(InspectFailure::InRecovery);
+        }
+        let switches = found.history;
+        let lines = switches
+            .iter()
+            .flatten()
+            .map(|(timeline, lsn, reason)| format!("{timeline}\t{lsn}\t{reason}"));
+        Ok(LeaderInspection {
+            timeline: found.timeline,
+            lines: lines.collect(),
+            history: switches.map(|switches| {
+                switches
+                    .into_iter()
+                    .map(|(timeline, lsn, _)| (timeline, lsn))
+                    .collect()
+            }),
+        })
+    }
+
+    async fn local_position(&self) -> Option<LocalPosition> {
+        let (position, checkpoint_end) = self.supervisor.local_position().await?;
+        Some(LocalPosition {
+            in_recovery: position.in_recovery,
+            timeline: position.timeline,
+            lsn: position.lsn,
+            checkpoint_end,
+        })
+    }
+
+    fn timeline_history(&self) -> Result<Vec<patroni_core::HistoryLine>, String> {
+        let timeline = self
+            .facts()
+            .server
+            .status
+            .known()
+            .and_then(|status| status.primary_timeline);
+        let timeline = timeline.ok_or("the timeline is not known")?;
+        self.supervisor
+            .timeline_history(timeline)
+            .map_err(|reason| reason.to_string())
+    }
+
+    async fn rewind(&self, leader: &LeaderAddress, cancel: &Cancel) -> RewindOutcome {
+        if self.supervisor.is_alive() {
+            return RewindOutcome::ServerRuns;
+        }
+        let checkpointed = self.leader_has_checkpointed(leader);
+        let outcome = self
+            .supervisor
+            .rewind(leader.name.as_str(), &leader.conn_url, checkpointed, cancel)
+            .await;
+        match outcome {
+            rewind::RewindOutcome::Success => RewindOutcome::Success,
+            rewind::RewindOutcome::Failed {
+                leader_healthy: true,
+            } => RewindOutcome::Failed,
+            rewind::RewindOutcome::Failed {
+                leader_healthy: false,
+            } => {
+                let retry = self.supervisor.pg_controldata().await.is_some();
+                RewindOutcome::LeaderGone { retry }
+            }
+            rewind::RewindOutcome::NotYet(_) => RewindOutcome::LeaderGone { retry: true },
+        }
+    }
+
+    /// What the leader's member key says of the checkpoint after its promotion.
+    fn leader_has_checkpointed(&self, leader: &LeaderAddress) -> Option<bool> {
+        let view = self.view()?;
+        let data = &view.member(&leader.name)?.data;
+        data.version()?;
+        Some(data.role() == Some(Role::Primary) && !data.awaits_checkpoint())
+    }
+
+    async fn copy(&self, source: CloneSource, cancel: &Cancel) -> bool {
+        let settings = self.settings();
+        let standby = settings.dynamic.standby_cluster.as_ref();
+        let configured = match standby {
+            Some(standby) => &standby.create_replica_methods,
+            None => &settings.postgresql.create_replica_methods,
+        };
+        let (from, methods) = match source {
+            CloneSource::Member {
+                from,
+                basebackup_only,
+            } => {
+                let from = CopyFrom::Member {
+                    name: from.name.to_string(),
+                    conn_url: from.conn_url,
+                };
+                (from, if basebackup_only { &[][..] } else { configured })
+            }
+            CloneSource::Remote => {
+                let standby = standby.cloned().unwrap_or_default();
+                let port = standby.port.unwrap_or_else(|| "5432".to_owned());
+                (
+                    CopyFrom::Remote {
+                        host: standby.host.unwrap_or_default(),
+                        port,
+                    },
+                    &configured[..],
+                )
+            }
+            CloneSource::Nobody => (CopyFrom::Nobody, &configured[..]),
+        };
+        self.supervisor.copy(&from, methods, cancel).await
+    }
+
+    /// The version of the running server, for restart conditions.
+    pub(crate) async fn server_version(&self) -> Option<u32> {
+        match self.supervisor.rest_status(FRESH).await {
+            Answer::Known(row) => Some(row.server_version),
+            Answer::NotAsked | Answer::Unknown(_) => None,
+        }
+    }
+
+    /// The server as REST shows it; asked once more after a second when the connection was lost.
+    pub(crate) async fn server_facts(&self, retry: bool) -> Arc<ServerFacts> {
+        let (state, role) = (self.supervisor.state(), self.supervisor.role());
+        let asks = matches!(state, State::Running | State::Restarting | State::Starting);
+        if !asks {
+            return Arc::new(ServerFacts::without_row(state, role));
+        }
+        let mut answer = self.supervisor.rest_status(FRESH).await;
+        if retry && matches!(answer, Answer::Unknown(_)) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            answer = self.supervisor.rest_status(FRESH).await;
+        }
+        let row = match answer {
+            Answer::Known(row) => Row::Known(Box::new(self.server_row(row))),
+            Answer::Unknown(_) => Row::Failed,
+            Answer::NotAsked => Row::NotAsked,
+        };
+        Arc::new(ServerFacts { state, role, row })
+    }
+
+    fn server_row(&self, row: pg::RestRow) -> ServerRow {
+        let status = self.supervisor.cached_status();
+        let replica_timeline = status.and_then(|cached| cached.status.receiver_timeline);
+        let replication_state = row.replication_state().map(str::to_owned);
+        let in_recovery = row.in_recovery();
+        ServerRow {
+            postmaster_start_time: Some(row.postmaster_start_time),
+            server_version: row.server_version,
+            in_recovery,
+            timeline: row.timeline.or(replica_timeline),
+            flushed: row.location,
+            received: row.received_location,
+            replayed: row.replayed_location,
+            replayed_timestamp: row.replayed_timestamp,
+            replay_paused: row.paused,
+            latest_end: row.latest_end_lsn,
+            replication_state,
+            replication: row.replication.into_iter().map(sender_row).collect(),
+        }
+    }
+}
+
+fn sender_row(row: pg::ReplicationRow) -> SenderRow {
+    SenderRow {
+        usename: row.usename.unwrap_or_default(),
+        application_name: row.application_name.unwrap_or_default(),
+        client_addr: row.client_addr,
+        state: row.state.unwrap_or_default(),
+        sync_state: row.sync_state.unwrap_or_default(),
+        sync_priority: row.sync_priority.unwrap_or_default(),
+    }
+}
+
+fn done((): ()) -> Outcome {
+    Outcome::Done
+}
+
+/// Whether it worked; the log tells why not.
+fn logged<E: std::fmt::Display>(what: &str, result: Result<(), E>) -> bool {
+    match result {
+        Ok(()) => true,
+        Err(reason) => {
+            warn!("failed to {what}: {reason}");
+            false
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Commands that write to the store.
+
+use std::collections::BTreeMap;
+
+use patroni_core::{Leader, MemberName, Revision, Status, SyncState};
+use patroni_dcs::{StoreError, StoreErrorKind};
+use patroni_ha::command::MemberNotes;
+use patroni_ha::outcome::{LockOutcome, Outcome, Written};
+use tracing::{debug, warn};
+
+use super::Body;
+use crate::publish;
+
+impl Body {
+    /// Reads the store; the snapshot also becomes the view that REST answers from.
+    pub(super) async fn load_cluster(&self) -> Outcome {
+        Outcome::Cluster(self.load_view().await)
+    }
+
+    /// Takes or extends the lock by `request`. The lease counts from before it was sent.
+    async fn lock(&self, request: impl Future<Output = Result<(), StoreError>>) -> LockOutcome {
+        let sent_at = self.clock.now();
+        match request.await {
+            Ok(()) => {
+                self.lease.held_until(sent_at + self.timings().ttl);
+                LockOutcome::Held { sent_at }
+            }
+            Err(error) if error.is_lost_race() => {
+                self.lease.ended();
+                LockOutcome::Refused
+            }
+            Err(error) => LockOutcome::Unreachable(explain(&error)),
+        }
+    }
+
+    pub(super) async fn acquire_leader(&self) -> Outcome {
+        Outcome::Lock(self.lock(self.store.acquire_leader()).await)
+    }
+
+    pub(super) async fn take_leader(&self) -> Outcome {
+        Outcome::Lock(self.lock(self.store.take_leader()).await)
+    }
+
+    /// Extends the lock; what is published with it is written only after that succeeded, and a
+    /// failure to publish does not touch the lock.
+    pub(super) async fn update_leader(
+        &self,
+        judged: &Leader,
+        status: Option<&Status>,
+        failsafe: Option<&BTreeMap<MemberName, String>>,
+    ) -> Outcome {
+        let lock = self.lock(self.store.update_leader(judged)).await;
+        if matches!(lock, LockOutcome::Held { .. }) {
+            if let Some(status) = status {
+                self.written("write status", self.store.write_status(status).await);
+            }
+            if let Some(members) = failsafe {
+                self.written(
+                    "write failsafe members",
+                    self.store.write_failsafe(members).await,
+                );
+            }
+        }
+        Outcome::Lock(lock)
+    }
+
+    pub(super) async fn release_leader(
+        &self,
+        judged: Option<&Leader>,
+        status: Option<&Status>,
+    ) -> Outcome {
+        if let Some(status) = status {
+            self.written("write status", self.store.write_status(status).await);
+        }
+        self.lease.ended();
+        let result = self.store.delete_leader(judged).await;
+        Outcome::Write(self.written("delete leader key", result))
+    }
+
+    pub(super) async fn touch_member(&self, notes: MemberNotes) -> Outcome {
+        let data = {
+            let facts = self.facts();
+            publish::member_data(
+                &facts.addresses,
+                &facts.tags,
+                &facts.server_now(&self.supervisor),
+                facts.positions_are_stable,
+                facts.scheduled_restart.as_ref(),
+                notes,
+            )
+        };
+        let view = self.view();
+        let judged = view.as_ref().and_then(|view| view.member(&self.name));
+        let result = self.store.touch_member(&data, judged).await;
+        Outcome::Write(self.written("touch member", result))
+    }
+
+    pub(super) async fn write_sync(&self, state: &SyncState, judged: Option<&Revision>) -> Outcome {
+        Outcome::SyncWritten(match self.store.write_sync(state, judged).await {
+            Ok(revision) => Ok(revision),
+            Err(error) => Err(self.written("write sync state", Err(error))),
+        })
+    }
+
+    /// What a soft write came to; a failure is logged here, because the core goes on without it.
+    pub(super) fn written(&self, what: &str, result: Result<(), StoreError>) -> Written {
+        match result {
+            Ok(()) => Written::Yes,
+            Err(error) if error.is_lost_race() => {
+                debug!("{what}: somebody else was first");
+                Written::LostRace
+            }
+            Err(error) => {
+                let why = explain(&error);
+                warn!("failed to {what}: {why}");
+                Written::Failed(why)
+            }
+        }
+    }
+}
+
+/// The error with its causes, in one line.
+pub(crate) fn explain(error: &StoreError) -> String {
+    let mut text = match &error.kind {
+        StoreErrorKind::Unreachable(why) => why.clone(),
+        kind @ (StoreErrorKind::LostRace
+        | StoreErrorKind::Denied(_)
+        | StoreErrorKind::Nonsense(_)) => kind.to_string(),
+    };
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

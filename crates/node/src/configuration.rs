@@ -1,0 +1,194 @@
+//! The configuration of a running node: local sources and the dynamic document, and what they
+//! mean together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use patroni_config::{
+    ConfigError, Dynamic, Effective, Environment, Local, Settings, cache, reload,
+};
+use patroni_core::{ConfigDoc, Revision, value};
+use serde_json::{Map, Value};
+use tracing::{error, info, warn};
+
+/// Both sources, and the settings that follow from them.
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    environment: Environment,
+    local: Local,
+    dynamic: Map<String, Value>,
+    /// The revision of the store that `dynamic` was last judged at.
+    judged: Option<Revision>,
+    /// The cache file's text as last written.
+    cached: Option<String>,
+    settings: Arc<Settings>,
+}
+
+impl Configuration {
+    /// Reads the local sources; the dynamic document is that of the cache file beside the data,
+    /// else `bootstrap.dcs`.
+    ///
+    /// # Errors
+    /// The text for the operator; nothing was started.
+    pub(crate) fn load(path: Option<&Path>, environment: Environment) -> Result<Self, ConfigError> {
+        let local = Local::load(path, &environment)?.require()?;
+        let from_bootstrap = bootstrap_document(&local);
+        let (settings, _) = compute(&from_bootstrap, &local)?;
+        let cached =
+            std::fs::read_to_string(settings.postgresql.data_dir.join(cache::FILE_NAME)).ok();
+        let dynamic = cached
+            .as_deref()
+            .and_then(cache::from_text)
+            .unwrap_or(from_bootstrap);
+        let (settings, warnings) = compute(&dynamic, &local)?;
+        for warning in environment
+            .warnings
+            .iter()
+            .chain(&local.warnings)
+            .chain(&warnings)
+        {
+            warn!("{warning}");
+        }
+        Ok(Self {
+            environment,
+            local,
+            dynamic,
+            judged: None,
+            cached,
+            settings: Arc::new(settings),
+        })
+    }
+
+    /// The settings in effect.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings)
+    }
+
+    /// The dynamic document in effect, as written.
+    pub(crate) fn dynamic(&self) -> &Map<String, Value> {
+        &self.dynamic
+    }
+
+    /// The configuration file or folder, for texts.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.local.path.clone().unwrap_or_default()
+    }
+
+    /// Takes over the store's document when it is valid, new and different. Returns whether the
+    /// settings changed.
+    pub(crate) fn judge_store(&mut self, doc: Option<&ConfigDoc>) -> bool {
+        let Some(doc) = doc.filter(|doc| !doc.data.is_empty()) else {
+            return false;
+        };
+        if doc.modify_revision.is_none() || doc.modify_revision == self.judged {
+            return false;
+        }
+        self.judged.clone_from(&doc.modify_revision);
+        if value::deep_equal(&doc.data, &self.dynamic) {
+            return false;
+        }
+        match compute(&doc.data, &self.local) {
+            Ok((settings, warnings)) => {
+                warnings.iter().for_each(|warning| warn!("{warning}"));
+                self.settings = Arc::new(settings);
+                self.dynamic.clone_from(&doc.data);
+                true
+            }
+            Err(refusal) => {
+                error!("Exception when setting dynamic_configuration: {refusal}");
+                false
+            }
+        }
+    }
+
+    /// Reads the local sources again. The old ones stay when that fails. Returns whether
+    /// anything changed.
+    pub(crate) fn reload_local(&mut self) -> bool {
+        match self.try_reload_local() {
+            Ok(changed) => {
+                if !changed {
+                    info!("{}", reload::NOTHING_CHANGED);
+                }
+                changed
+            }
+            Err(refusal) => {
+                if let Some(line) = refusal.log_line() {
+                    error!("{line}");
+                }
+                let path = self.path();
+                error!(
+                    "Exception when reloading local configuration from {}: {refusal}",
+                    path.display()
+                );
+                false
+            }
+        }
+    }
+
+    fn try_reload_local(&mut self) -> Result<bool, ConfigError> {
+        let local = self.local.reload(&self.environment)?.require()?;
+        if reload::changed_sections(&self.local.settings, &local.settings).is_empty() {
+            return Ok(false);
+        }
+        let (settings, warnings) = compute(&self.dynamic, &local)?;
+        warnings.iter().for_each(|warning| warn!("{warning}"));
+        for path in reload::waiting_for_restart(&self.local.settings, &local.settings) {
+            warn!("{path} takes effect only when the daemon is started again");
+        }
+        self.settings = Arc::new(settings);
+        self.local = local;
+        Ok(true)
+    }
+
+    /// Writes the cache file when the document changed since it was written last.
+    pub(crate) fn write_cache(&mut self) {
+        let text = cache::to_text(&self.dynamic);
+        if self.cached.as_ref() == Some(&text) {
+            return;
+        }
+        let path = self.settings.postgresql.data_dir.join(cache::FILE_NAME);
+        match replace_file(&path, &text) {
+            Ok(()) => self.cached = Some(text),
+            Err(failure) => error!("Exception when saving file: {}: {failure}", path.display()),
+        }
+    }
+}
+
+fn compute(
+    dynamic: &Map<String, Value>,
+    local: &Local,
+) -> Result<(Settings, Vec<String>), ConfigError> {
+    let effective = Effective::compute(dynamic, local)?;
+    let (settings, more) = Settings::read(&effective)?;
+    let mut warnings = effective.warnings;
+    warnings.extend(more);
+    Ok((settings, warnings))
+}
+
+fn bootstrap_document(local: &Local) -> Map<String, Value> {
+    let bootstrap = local.settings.get("bootstrap").and_then(Value::as_object);
+    bootstrap
+        .and_then(|section| section.get("dcs"))
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default()
+}
+
+/// Writes through a file beside it, so that the old or the new text is there at any time.
+fn replace_file(path: &Path, text: &str) -> std::io::Result<()> {
+    let beside = path.with_extension(format!("json{}", std::process::id()));
+    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
+}
+
+/// The timings of a store for these settings.
+pub(crate) fn timings(dynamic: &Dynamic) -> patroni_dcs::Timings {
+    patroni_dcs::Timings {
+        ttl: dynamic.ttl,
+        loop_wait: dynamic.loop_wait,
+        retry_timeout: dynamic.retry_timeout,
+    }
+}

@@ -1,0 +1,354 @@
+//! The loop: observe, let the core decide, act, publish, wait.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use patroni_core::server::LocalServer;
+use patroni_core::{Cluster, Moment, Role};
+use patroni_ha::command::Command;
+use patroni_ha::intent::{self, Refuse, ReinitializeBody};
+use patroni_ha::job::Job;
+use patroni_ha::memory::{Lease, Memory};
+use patroni_ha::observation::ScheduledRestart;
+use patroni_ha::outcome::Outcome;
+use patroni_ha::verdict::Verdict;
+use patroni_ha::{Cycle, JobContext, Step};
+use patroni_postgres::Cancel;
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use crate::act::{Body, LOOK};
+use crate::configuration::Configuration;
+use crate::executor::{Executor, JobEnds};
+use crate::observe::{self, OfTheLoop};
+use crate::reload::Reloader;
+use crate::request::Request;
+use crate::say;
+use crate::wake::Wake;
+
+/// How many requests may wait for the loop.
+const WAITING_REQUESTS: usize = 16;
+
+/// The loop and everything that only it may touch.
+pub(crate) struct HaLoop {
+    pub(crate) body: Arc<Body>,
+    pub(crate) executor: Executor,
+    pub(crate) configuration: Configuration,
+    pub(crate) reloader: Reloader,
+    pub(crate) memory: Memory,
+    requests: mpsc::Receiver<Request>,
+    scheduled_restart: Option<ScheduledRestart>,
+    /// Raised when the daemon shall end: it cuts waits short and ends the running cycle.
+    stopping: Cancel,
+    next_run: Instant,
+    /// The view and the server that the last cycle began with.
+    last: Option<(Option<Cluster>, LocalServer)>,
+}
+
+/// Why the loop ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Somebody asked for it.
+    Asked,
+    /// The core found that the daemon must not go on.
+    Fatal {
+        /// Exit status.
+        code: u8,
+        /// PostgreSQL stays as it is.
+        leave_postgres: bool,
+    },
+}
+
+impl HaLoop {
+    pub(crate) fn new(
+        body: Arc<Body>,
+        configuration: Configuration,
+        reloader: Reloader,
+        stopping: Cancel,
+    ) -> (Self, mpsc::Sender<Request>, JobEnds) {
+        let (sender, requests) = mpsc::channel(WAITING_REQUESTS);
+        let executor = Executor::new(Arc::clone(&body.wakes));
+        let ends = executor.ends();
+        let new = Self {
+            body,
+            executor,
+            configuration,
+            reloader,
+            memory: Memory::default(),
+            requests,
+            scheduled_restart: None,
+            stopping,
+            next_run: Instant::now(),
+            last: None,
+        };
+        (new, sender, ends)
+    }
+
+    /// Runs cycles until the end.
+    pub(crate) async fn run(&mut self) -> End {
+        loop {
+            self.serve_requests().await;
+            if self.stopping.is_cancelled() {
+                return End::Asked;
+            }
+            match self.cycle().await {
+                Some(verdict) => {
+                    info!("{verdict}");
+                    if let Some(exit) = &verdict.exit {
+                        error!(critical = true, "{}", exit.message);
+                        let code = u8::try_from(exit.code).unwrap_or(1);
+                        return End::Fatal {
+                            code,
+                            leave_postgres: exit.leave_server,
+                        };
+                    }
+                }
+                None => return End::Asked,
+            }
+            self.after_cycle().await;
+            self.wait().await;
+        }
+    }
+
+    /// One cycle; `None` when it was broken off because the daemon ends.
+    async fn cycle(&mut self) -> Option<Verdict> {
+        let of_the_loop = OfTheLoop {
+            executor: self.executor.running(),
+            finished: self.executor.take_reports(),
+            scheduled_restart: self.scheduled_restart.clone(),
+            config_in_memory: self.configuration.dynamic().clone(),
+        };
+        let observation = observe::observe(&self.body, of_the_loop).await;
+        self.last = Some((observation.store.clone().ok(), observation.server.clone()));
+        let mut cycle = Cycle::begin(observation, self.memory.clone());
+        loop {
+            match cycle.step() {
+                Step::Do {
+                    say: sentences,
+                    command,
+                } => {
+                    say::all(&sentences);
+                    if self.stopping.is_cancelled() {
+                        return None;
+                    }
+                    let outcome = self.carry_out(command).await;
+                    cycle.resume(outcome, self.body.clock.now());
+                }
+                Step::Done {
+                    say: sentences,
+                    verdict,
+                    memory,
+                } => {
+                    say::all(&sentences);
+                    self.memory = memory;
+                    return Some(verdict);
+                }
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, command: Command) -> Outcome {
+        match command {
+            Command::Schedule(job) => Outcome::Scheduled(self.schedule(job).map(|_| ())),
+            Command::CancelJob => {
+                self.executor.cancel().await;
+                Outcome::Done
+            }
+            Command::DropScheduledRestart => {
+                self.scheduled_restart = None;
+                self.body.facts().scheduled_restart = None;
+                Outcome::Done
+            }
+            other => {
+                let outcome = self.body.carry_out(other, &self.stopping).await;
+                if let (Outcome::Cluster(Ok(cluster)), Some((view, _))) = (&outcome, &mut self.last)
+                {
+                    *view = Some(cluster.clone());
+                }
+                outcome
+            }
+        }
+    }
+
+    fn schedule(&mut self, job: Job) -> Result<u64, String> {
+        let context = self.job_context();
+        self.executor
+            .schedule(&self.body, job, context, self.body.clock.now())
+    }
+
+    pub(crate) fn job_context(&self) -> JobContext {
+        let (cluster, server) = match &self.last {
+            Some((cluster, server)) => (cluster.clone(), server.clone()),
+            None => (None, self.body.facts().server.clone()),
+        };
+        JobContext {
+            node: observe::node_facts(&self.body),
+            settings: self.body.settings().dynamic.clone(),
+            cluster,
+            server,
+            watchdog: observe::watchdog_facts(&self.body),
+            memory: self.memory.clone(),
+        }
+    }
+
+    /// Publishes what the cycle came to, and takes over a changed configuration.
+    async fn after_cycle(&mut self) {
+        let doc = self
+            .last
+            .as_ref()
+            .and_then(|(cluster, _)| cluster.as_ref()?.config.clone());
+        if self.configuration.judge_store(doc.as_ref()) {
+            self.reloader
+                .apply(&self.body, &self.configuration, false)
+                .await;
+        }
+        if self.body.supervisor.role() != Role::Uninitialized {
+            self.configuration.write_cache();
+        }
+        let now = self.body.clock.now();
+        let lease_end = match self.memory.lease {
+            Lease::Until(end) => Some(end),
+            Lease::None | Lease::Lapsed(_) => None,
+        };
+        match lease_end {
+            Some(end) if !self.body.settings().dynamic.pause => self.body.lease.held_until(end),
+            Some(_) | None => self.body.lease.ended(),
+        }
+        let lock_until = lease_end.map(|end| instant_of(end, now));
+        let server = self.body.facts().server_now(&self.body.supervisor);
+        let settings = self.body.settings();
+        let watchdog_failed = !self.body.watchdog().is_usable();
+        let scheduled_restart = self
+            .scheduled_restart
+            .as_ref()
+            .map(|restart| restart.published.clone());
+        let leaving_sync = self.memory.leaving_sync;
+        self.body.publish(|snapshot| {
+            snapshot.set_dynamic(&settings.dynamic);
+            snapshot.tags = settings.tags.published();
+            snapshot.lock_until = lock_until;
+            snapshot.leaving_sync = leaving_sync;
+            snapshot.system_id = server.system_id;
+            snapshot.pending_restart = server.pending_restart;
+            snapshot.scheduled_restart = scheduled_restart;
+            snapshot.watchdog_failed = watchdog_failed;
+            snapshot.server_state = server.state;
+            snapshot.server_role = server.role;
+        });
+    }
+
+    /// Waits until the next planned run, or until something happens.
+    async fn wait(&mut self) {
+        let loop_wait = self.body.timings().loop_wait;
+        self.next_run += loop_wait;
+        let now = Instant::now();
+        if self.next_run <= now {
+            warn!("Loop time exceeded, rescheduling immediately.");
+            self.next_run = now;
+        }
+        let next_run = self.next_run;
+        self.body
+            .publish(|snapshot| snapshot.next_run = Some(next_run));
+        let left = self.next_run - now;
+        let view = self.body.view();
+        let watches = observe::follows_somebody(view.as_deref(), &self.body)
+            && self.executor.running().is_none();
+        let leader = view.as_ref().and_then(|view| view.leader.clone());
+        let body = Arc::clone(&self.body);
+        let store_changed = async {
+            if watches {
+                body.store.watch(leader.as_ref(), left).await
+            } else {
+                body.store.watch(None, left).await
+            }
+        };
+        let woken = tokio::select! {
+            changed = store_changed => changed,
+            () = tokio::time::sleep(left + Duration::from_millis(500)) => false,
+            reasons = self.body.wakes.next() => {
+                self.note(&reasons).await;
+                true
+            }
+            () = body.supervisor.postmaster_exited() => true,
+        };
+        if woken {
+            self.next_run = Instant::now();
+        }
+    }
+
+    async fn note(&mut self, reasons: &[Wake]) {
+        if reasons.contains(&Wake::Reload) {
+            self.reload().await;
+        }
+    }
+
+    async fn reload(&mut self) {
+        self.reloader.announce();
+        self.configuration.reload_local();
+        self.reloader
+            .apply(&self.body, &self.configuration, true)
+            .await;
+        self.reloader.done();
+    }
+
+    async fn serve_requests(&mut self) {
+        while let Ok(request) = self.requests.try_recv() {
+            match request {
+                Request::Restart { conditions, reply } => {
+                    let _ = reply.send(self.schedule(Job::Restart(conditions)));
+                }
+                Request::Reinitialize {
+                    force,
+                    from_leader,
+                    reply,
+                } => {
+                    let _ = reply.send(self.reinitialize(force, from_leader).await);
+                }
+                Request::ScheduleRestart { restart, reply } => {
+                    let free = self.scheduled_restart.is_none();
+                    if free {
+                        self.scheduled_restart = Some(restart);
+                    }
+                    let _ = reply.send(free);
+                }
+                Request::CancelRestart { reply } => {
+                    let _ = reply.send(self.scheduled_restart.take().is_some());
+                }
+            }
+        }
+    }
+
+    async fn reinitialize(&mut self, force: bool, from_leader: bool) -> Result<u64, Refuse> {
+        let view = match self.body.load_view().await {
+            Ok(cluster) => cluster,
+            Err(why) => return Err(Refuse::new(503, why)),
+        };
+        let busy = self
+            .executor
+            .running()
+            .map(|running| running.job.to_string());
+        let body = ReinitializeBody { force, from_leader };
+        let job = intent::judge_reinitialize(body, &self.body.name, &view, busy.as_deref())?;
+        if force {
+            self.executor.cancel().await;
+        }
+        let server = self
+            .body
+            .supervisor
+            .observe(patroni_postgres::Ask::default(), LOOK)
+            .await;
+        self.last = Some((Some(view), server));
+        self.schedule(job)
+            .map_err(|action| Refuse::new(503, format!("{action} already in progress")))
+    }
+}
+
+/// The instant of a moment, by the distance from now.
+fn instant_of(moment: Moment, now: Moment) -> Instant {
+    let instant = Instant::now();
+    if moment >= now {
+        instant + moment.since(now)
+    } else {
+        instant.checked_sub(now.since(moment)).unwrap_or(instant)
+    }
+}

@@ -1,0 +1,358 @@
+//! This member as its REST server sees it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use http::StatusCode;
+use patroni_api::error::Unavailable;
+use patroni_api::server::{Member, Retry};
+use patroni_api::wire::failover::FailoverWrite;
+use patroni_api::wire::failsafe::FailsafeVote;
+use patroni_api::wire::reinitialize::ReinitOutcome;
+use patroni_api::wire::restart::RestartOutcome;
+use patroni_api::wire::{
+    Answer, FailoverBody, FailoverPoll, FailsafeBody, LogQueue, MppEvent, PeerStatus,
+    ReinitRequest, RestartRequest, ServerFacts, Snapshot,
+};
+use patroni_core::{Cluster, FailoverRequest, Role, config_doc};
+use patroni_dcs::StoreError;
+use patroni_ha::intent::Refuse;
+use patroni_ha::job::JobEnd;
+use patroni_ha::observation::{FailsafeLeader, RestartConditions, ScheduledRestart};
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+
+use crate::act::{Body, explain};
+use crate::executor::JobEnds;
+use crate::request::Request;
+use crate::wake::Wake;
+
+/// How long a request waits for the loop to take it up.
+const LOOP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Handles of everything that REST may look at or ask for.
+pub(crate) struct NodeMember {
+    body: Arc<Body>,
+    requests: mpsc::Sender<Request>,
+    ends: JobEnds,
+    log: patroni_telemetry::Handle,
+}
+
+impl NodeMember {
+    pub(crate) fn new(
+        body: Arc<Body>,
+        requests: mpsc::Sender<Request>,
+        ends: JobEnds,
+        log: patroni_telemetry::Handle,
+    ) -> Self {
+        Self {
+            body,
+            requests,
+            ends,
+            log,
+        }
+    }
+
+    /// Hands a request to the loop and waits for its answer.
+    async fn ask_loop<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(make(reply)).await.ok()?;
+        self.body.wakes.wake(Wake::Request);
+        tokio::time::timeout(LOOP_PATIENCE, answer).await.ok()?.ok()
+    }
+
+    async fn write_config(
+        &self,
+        change: impl FnOnce(&Cluster) -> Result<Option<Map<String, Value>>, Answer>,
+        judged: impl FnOnce(&Cluster) -> Option<patroni_core::Revision>,
+    ) -> Result<(), Answer> {
+        let cluster = self
+            .load_cluster()
+            .await
+            .map_err(|error| unavailable(&error.0))?;
+        let Some(new) = change(&cluster)? else {
+            return Ok(());
+        };
+        let written = self
+            .body
+            .store
+            .write_config(&new, judged(&cluster).as_ref())
+            .await;
+        self.body.wakes.wake(Wake::Request);
+        written.map_err(|error| refused_write(&error))
+    }
+
+    /// Who of the possible candidates answers as one that could take over.
+    async fn has_good_candidate(&self, candidates: &[&patroni_core::Member]) -> bool {
+        let ask = candidates.iter().filter_map(|member| member.data.api_url());
+        let answers = ask.map(|url| self.body.rest.peer_status(url, Duration::from_secs(2)));
+        futures_util::future::join_all(answers)
+            .await
+            .iter()
+            .filter_map(PeerStatus::reachable)
+            .any(|peer| !peer.tags.nofailover() && !peer.watchdog_failed)
+    }
+
+    /// Follows the request until the store shows its end.
+    async fn follow_failover(&self, poll: &FailoverPoll) -> Answer {
+        let patience = 2 * self.body.timings().loop_wait.max(Duration::from_secs(10));
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            self.body.store.watch(None, Duration::from_secs(1)).await;
+            if let Ok(cluster) = self.load_cluster().await
+                && let Some(answer) = poll.judge(&cluster)
+            {
+                return answer;
+            }
+        }
+        poll.timed_out()
+    }
+}
+
+#[async_trait]
+impl Member for NodeMember {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.body.snapshot()
+    }
+
+    async fn status(&self, retry: Retry) -> Arc<ServerFacts> {
+        self.body.server_facts(retry == Retry::Once).await
+    }
+
+    fn log_queue(&self) -> LogQueue {
+        let state = self.log.queue_state();
+        LogQueue {
+            waiting: state.waiting,
+            lost: state.lost,
+        }
+    }
+
+    async fn load_cluster(&self) -> Result<Arc<Cluster>, Unavailable> {
+        match self.body.store.load().await {
+            Ok(cluster) => {
+                let cluster = Arc::new(cluster);
+                self.body.publish_view(Some(Arc::clone(&cluster)));
+                Ok(cluster)
+            }
+            Err(error) => Err(Unavailable(explain(&error))),
+        }
+    }
+
+    async fn patch_config(&self, patch: Map<String, Value>) -> Answer {
+        let mut result = Map::new();
+        let change = |cluster: &Cluster| {
+            let Some(doc) = cluster.config.as_ref().filter(|doc| doc.is_valid()) else {
+                return Err(Answer::error_page(StatusCode::SERVICE_UNAVAILABLE));
+            };
+            result = doc.data.clone();
+            Ok(config_doc::patch(&mut result, &patch).then(|| result.clone()))
+        };
+        let revision = |cluster: &Cluster| cluster.config.as_ref().map(|doc| doc.revision.clone());
+        match self.write_config(change, revision).await {
+            Ok(()) => Answer::json(StatusCode::OK, &result),
+            Err(answer) => answer,
+        }
+    }
+
+    async fn put_config(&self, config: Map<String, Value>) -> Answer {
+        let change = |cluster: &Cluster| {
+            let same =
+                |doc: &patroni_core::ConfigDoc| patroni_core::value::deep_equal(&doc.data, &config);
+            Ok((!cluster.config.as_ref().is_some_and(same)).then(|| config.clone()))
+        };
+        match self.write_config(change, |_| None).await {
+            Ok(()) => Answer::json(StatusCode::OK, &config),
+            Err(answer) => answer,
+        }
+    }
+
+    fn reload(&self) {
+        self.body.wakes.wake(Wake::Reload);
+    }
+
+    async fn restart(&self, request: RestartRequest) -> Answer {
+        let server = self.body.facts().server_now(&self.body.supervisor);
+        let filters = &request.filters;
+        let conditions = RestartConditions {
+            role: filters.role,
+            older_than: filters.older_than,
+            only_if_pending: filters.pending,
+            timeout: filters.timeout,
+        };
+        if let Some(at) = request.schedule {
+            let postmaster_start_time = server.postmaster_start_time;
+            let restart = ScheduledRestart {
+                at: at.at,
+                conditions,
+                postmaster_start_time,
+                published: request.document,
+            };
+            return match self
+                .ask_loop(|reply| Request::ScheduleRestart { restart, reply })
+                .await
+            {
+                Some(true) => RestartOutcome::Scheduled.into(),
+                Some(false) => RestartOutcome::AlreadyScheduled.into(),
+                None => RestartOutcome::Broken.into(),
+            };
+        }
+        let pending = !server.pending_restart.is_empty();
+        if !filters.match_now(server.role, self.body.server_version().await, pending) {
+            return RestartOutcome::ConditionsNotMet.into();
+        }
+        let mut ends = self.ends.clone();
+        match self
+            .ask_loop(|reply| Request::Restart { conditions, reply })
+            .await
+        {
+            None => RestartOutcome::Broken.into(),
+            Some(Err(task)) => RestartOutcome::Busy(task).into(),
+            Some(Ok(number)) => match ends.wait_for(number).await {
+                Some(JobEnd::Success) => RestartOutcome::Done.into(),
+                Some(JobEnd::Unfinished) => RestartOutcome::StillStarting.into(),
+                Some(JobEnd::Failure | JobEnd::Cancelled) => RestartOutcome::Failed.into(),
+                None => RestartOutcome::Broken.into(),
+            },
+        }
+    }
+
+    async fn cancel_restart(&self) -> Answer {
+        match self
+            .ask_loop(|reply| Request::CancelRestart { reply })
+            .await
+        {
+            Some(true) => RestartOutcome::Deleted.into(),
+            Some(false) | None => RestartOutcome::NoneScheduled.into(),
+        }
+    }
+
+    async fn reinitialize(&self, request: ReinitRequest) -> Answer {
+        let ReinitRequest {
+            force, from_leader, ..
+        } = request;
+        match self
+            .ask_loop(|reply| Request::Reinitialize {
+                force,
+                from_leader,
+                reply,
+            })
+            .await
+        {
+            Some(Ok(_)) => ReinitOutcome::Started.into(),
+            Some(Err(refusal)) => refused(&refusal),
+            None => unavailable("the loop did not answer"),
+        }
+    }
+
+    async fn switchover(&self, body: FailoverBody) -> Answer {
+        info!(
+            "received {} request with leader={} candidate={} scheduled_at={}",
+            body.action,
+            or_none(body.leader.as_ref()),
+            or_none(body.candidate.as_ref()),
+            or_none(body.scheduled_at.map(|at| at.to_iso()).as_ref()),
+        );
+        let cluster = match self.load_cluster().await {
+            Ok(cluster) => cluster,
+            Err(error) => return unavailable(&error.0),
+        };
+        if body.scheduled_at.is_none() {
+            let mode = self.body.snapshot().synchronous_mode;
+            let candidates = match body.candidates(&cluster, mode) {
+                Ok(candidates) => candidates,
+                Err(refusal) => return refusal,
+            };
+            if !self.has_good_candidate(&candidates).await {
+                return body.no_good_candidate();
+            }
+        }
+        if let Err(error) = self
+            .body
+            .store
+            .write_failover(&body.to_request(), None)
+            .await
+        {
+            warn!("failed to write the failover key: {}", explain(&error));
+            return FailoverWrite::Failed.into();
+        }
+        self.body.wakes.wake(Wake::Request);
+        if body.scheduled_at.is_some() {
+            return FailoverWrite::Scheduled.into();
+        }
+        self.follow_failover(&FailoverPoll::new(&body, &cluster))
+            .await
+    }
+
+    async fn cancel_switchover(&self) -> Answer {
+        let cluster = match self.load_cluster().await {
+            Ok(cluster) => cluster,
+            Err(error) => return unavailable(&error.0),
+        };
+        let Some(noted) = cluster
+            .failover
+            .as_ref()
+            .filter(|noted| noted.request.scheduled_at.is_some())
+        else {
+            return FailoverWrite::NoneScheduled.into();
+        };
+        let cleared = self
+            .body
+            .store
+            .write_failover(&FailoverRequest::default(), Some(&noted.revision))
+            .await;
+        self.body.wakes.wake(Wake::Request);
+        match cleared {
+            Ok(()) => FailoverWrite::Deleted.into(),
+            Err(error) if error.is_lost_race() => FailoverWrite::Conflict.into(),
+            Err(error) => unavailable(&explain(&error)),
+        }
+    }
+
+    async fn failsafe(&self, announcement: FailsafeBody) -> Answer {
+        if matches!(self.body.supervisor.role(), Role::Primary | Role::Promoted) {
+            return FailsafeVote::RunningAsLeader.into();
+        }
+        self.body.note_failsafe_leader(FailsafeLeader {
+            name: announcement.name,
+            conn_url: announcement.conn_url.unwrap_or_default(),
+            api_url: announcement.api_url.unwrap_or_default(),
+            slots: announcement.slots.unwrap_or_default(),
+        });
+        let position = self
+            .body
+            .facts()
+            .server
+            .status
+            .known()
+            .map(patroni_core::server::ServerStatus::main_position);
+        FailsafeVote::Accepted(position).into()
+    }
+
+    async fn mpp_event(&self, event: MppEvent) {
+        info!("no Citus coordinator is configured here, ignoring {event:?}");
+    }
+}
+
+fn or_none(value: Option<&impl ToString>) -> String {
+    value.map_or_else(|| "None".to_owned(), ToString::to_string)
+}
+
+/// The store (or the loop) did not answer; the reference closes the connection here.
+fn unavailable(why: &str) -> Answer {
+    Answer::text(StatusCode::SERVICE_UNAVAILABLE, why)
+}
+
+fn refused(refusal: &Refuse) -> Answer {
+    let code = StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    Answer::text(code, refusal.text.as_str())
+}
+
+fn refused_write(error: &StoreError) -> Answer {
+    if error.is_lost_race() {
+        Answer::error_page(StatusCode::CONFLICT)
+    } else {
+        unavailable(&explain(error))
+    }
+}

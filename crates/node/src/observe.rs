@@ -1,0 +1,118 @@
+//! Looking at everything a cycle may use, at one time.
+
+use std::sync::Arc;
+
+use patroni_config::file::watchdog::WatchdogMode;
+use patroni_core::{Cluster, Role};
+use patroni_ha::Observation;
+use patroni_ha::job::{Job, JobReport, RunningJob};
+use patroni_ha::observation::{NodeFacts, ScheduledRestart, WatchdogFacts};
+use patroni_postgres::Ask;
+use serde_json::{Map, Value};
+
+use crate::act::{Body, LOOK};
+
+/// What the loop itself adds to an observation.
+pub(crate) struct OfTheLoop {
+    pub(crate) executor: Option<RunningJob>,
+    pub(crate) finished: Vec<JobReport>,
+    pub(crate) scheduled_restart: Option<ScheduledRestart>,
+    pub(crate) config_in_memory: Map<String, Value>,
+}
+
+/// Reads the store and looks at the server, at the same time.
+pub(crate) async fn observe(body: &Arc<Body>, of_the_loop: OfTheLoop) -> Observation {
+    let settings = body.settings();
+    let dynamic = settings.dynamic.clone();
+    let role = body.supervisor.role();
+    let ask = Ask {
+        slots: !dynamic.member_slots_ttl.is_zero() || !dynamic.permanent_slots.is_empty(),
+        sync: dynamic.is_synchronous() && matches!(role, Role::Primary | Role::Promoted),
+        standby_leader: role == Role::StandbyLeader,
+    };
+    let (store, server) = tokio::join!(body.load_view(), body.supervisor.observe(ask, LOOK));
+    let OfTheLoop {
+        executor,
+        finished,
+        scheduled_restart,
+        config_in_memory,
+    } = of_the_loop;
+    let now = body.clock.now();
+    let failsafe_leader = {
+        let mut facts = body.facts();
+        facts.server = server.clone();
+        facts.positions_are_stable = executor
+            .as_ref()
+            .is_none_or(|running| running.job == Job::Promote);
+        facts.scheduled_restart = scheduled_restart.as_ref().map(|restart| published(restart));
+        facts.failsafe_leader.take_if(|(_, until)| *until <= now);
+        facts
+            .failsafe_leader
+            .as_ref()
+            .map(|(leader, _)| leader.clone())
+    };
+    let watchdog = watchdog_facts(body);
+    Observation {
+        now,
+        wall: jiff::Timestamp::now(),
+        node: node_facts(body),
+        settings: dynamic,
+        config_in_memory,
+        store,
+        server,
+        executor,
+        finished,
+        scheduled_restart,
+        watchdog,
+        failsafe_leader,
+    }
+}
+
+/// The watchdog as it is now.
+pub(crate) fn watchdog_facts(body: &Body) -> WatchdogFacts {
+    let required = body.settings().watchdog.mode == WatchdogMode::Required;
+    let watchdog = body.watchdog();
+    WatchdogFacts {
+        active: watchdog.is_armed(),
+        required,
+        usable: watchdog.is_usable(),
+    }
+}
+
+/// What this node's own configuration says.
+pub(crate) fn node_facts(body: &Body) -> NodeFacts {
+    let settings = body.settings();
+    let postgresql = &settings.postgresql;
+    let facts = body.facts();
+    let no_leader = |method: &String| {
+        let section = postgresql.methods.get(method).and_then(Value::as_object);
+        section
+            .and_then(|keys| keys.get("no_leader"))
+            .is_some_and(patroni_core::value::is_truthy)
+    };
+    NodeFacts {
+        name: settings.name.clone(),
+        api_url: facts.addresses.api_url.clone(),
+        tags: settings.tags.clone(),
+        may_bootstrap: settings.bootstrap.is_some(),
+        can_clone_without_leader: postgresql.create_replica_methods.iter().any(no_leader),
+        wipe_on_rewind_failure: postgresql.remove_data_directory_on_rewind_failure,
+        wipe_on_divergence: postgresql.remove_data_directory_on_diverged_timelines,
+        store_is_raft: body.store.kind() == "raft",
+    }
+}
+
+/// The request as sent, and the start time of the postmaster that it was meant for.
+fn published(restart: &ScheduledRestart) -> Map<String, Value> {
+    let mut map = restart.published.clone();
+    if let Some(start) = &restart.postmaster_start_time {
+        map.insert("postmaster_start_time".to_owned(), start.as_str().into());
+    }
+    map
+}
+
+/// Whether somebody else leads, so that the store is worth watching.
+pub(crate) fn follows_somebody(view: Option<&Cluster>, body: &Body) -> bool {
+    view.and_then(Cluster::leader_name)
+        .is_some_and(|leader| *leader != body.name)
+}

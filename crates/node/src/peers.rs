@@ -1,0 +1,57 @@
+//! Asking other members over REST, all at once.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use patroni_api::client::{Client, FailsafeAccepted};
+use patroni_api::wire::{FailsafeBody, PeerStatus as Wire};
+use patroni_core::{Lsn, MemberName};
+use patroni_ha::command::Peer;
+use patroni_ha::observation::{PeerAnswer, PeerStatus};
+
+/// How long a peer may take, as the contract says.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks every peer for its status. The answers have the order of the questions.
+pub(crate) async fn ask(client: &Client, peers: &[Peer]) -> Vec<PeerAnswer> {
+    join_all(peers.iter().map(|peer| ask_one(client, peer))).await
+}
+
+async fn ask_one(client: &Client, peer: &Peer) -> PeerAnswer {
+    let request = client.request(http::Method::GET, &peer.api_url, None, PATIENCE);
+    let reply = match request.await {
+        Ok(response) => match Wire::parse(&response.body) {
+            Wire::Reachable(status) => Ok(PeerStatus {
+                in_recovery: status.in_recovery,
+                position: status.position,
+                timeline: status.timeline,
+                tags: status.tags,
+                watchdog_failed: status.watchdog_failed,
+                body: response.text(),
+            }),
+            Wire::Unreachable => Err(format!("no position in its answer: {}", response.text())),
+        },
+        Err(error) => Err(error.to_string()),
+    };
+    PeerAnswer {
+        name: peer.name.clone(),
+        reply,
+    }
+}
+
+/// Announces this leader to every peer. Each accepts, with its position if it told one, or not.
+pub(crate) async fn announce(
+    client: &Client,
+    peers: &[Peer],
+    announcement: &FailsafeBody,
+) -> Vec<(MemberName, Result<Option<Lsn>, String>)> {
+    let announce_to = async |peer: &Peer| {
+        let answer = match client.failsafe(&peer.api_url, announcement, PATIENCE).await {
+            Ok(Some(FailsafeAccepted { position })) => Ok(position),
+            Ok(None) => Err("not accepted".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        (peer.name.clone(), answer)
+    };
+    join_all(peers.iter().map(announce_to)).await
+}

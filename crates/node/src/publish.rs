@@ -1,0 +1,105 @@
+//! The member object: what this node tells the others about itself.
+
+use patroni_core::server::{LocalServer, ServerStatus};
+use patroni_core::{MemberData, Tags, version};
+use patroni_ha::command::MemberNotes;
+use serde_json::{Map, Value};
+
+/// The part of the object that comes from the node's own configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// `postgres://host:port/database`
+    pub(crate) conn_url: String,
+    /// `http(s)://host:port/patroni`
+    pub(crate) api_url: String,
+    /// The same as `conn_url` for a proxy in front.
+    pub(crate) proxy_url: Option<String>,
+}
+
+/// Builds the object. Positions are left out while a task other than a promotion is changing
+/// the server, or when nothing is known of them. Source: the store contract, section 2.4.
+pub(crate) fn member_data(
+    addresses: &Addresses,
+    tags: &Tags,
+    server: &LocalServer,
+    positions_are_stable: bool,
+    scheduled_restart: Option<&Map<String, Value>>,
+    notes: MemberNotes,
+) -> MemberData {
+    let mut map = Map::new();
+    let mut put = |key: &str, value: Value| {
+        map.insert(key.to_owned(), value);
+    };
+    put("conn_url", addresses.conn_url.as_str().into());
+    put("api_url", addresses.api_url.as_str().into());
+    put("state", server.state.as_str().into());
+    put("role", server.role.as_str().into());
+    put("version", version::COMPATIBLE.to_string().into());
+    if let Some(proxy_url) = &addresses.proxy_url {
+        put("proxy_url", proxy_url.as_str().into());
+    }
+    if notes.awaits_checkpoint {
+        put("checkpoint_after_promote", false.into());
+    }
+    let tags = if notes.leaving_sync {
+        tags.published().leaving_sync()
+    } else {
+        tags.published()
+    };
+    if !tags.is_empty() {
+        put("tags", tags.as_map().clone().into());
+    }
+    if !server.pending_restart.is_empty() {
+        put("pending_restart", true.into());
+        put("pending_restart_reason", pending_reasons(server));
+    }
+    if let Some(status) = server.status.known().filter(|_| positions_are_stable) {
+        put_positions(status, &mut put);
+    }
+    if let Some(request) = scheduled_restart {
+        put("scheduled_restart", request.clone().into());
+    }
+    if notes.paused {
+        put("pause", true.into());
+    }
+    MemberData::new(map)
+}
+
+fn put_positions(status: &ServerStatus, put: &mut impl FnMut(&str, Value)) {
+    put("xlog_location", status.main_position().bytes().into());
+    if status.in_recovery() {
+        for (key, position) in [
+            ("replay_lsn", status.replayed),
+            ("receive_lsn", status.received),
+        ] {
+            if let Some(position) = position.filter(|position| position.bytes() > 0) {
+                put(key, position.bytes().into());
+            }
+        }
+        if let Some(state) = status.replication_state() {
+            put("replication_state", state.into());
+        }
+    }
+    let timeline = status
+        .primary_timeline
+        .or(status.receiver_timeline)
+        .or(status.control_timeline);
+    if let Some(timeline) = timeline {
+        put("timeline", timeline.number().into());
+    }
+}
+
+fn pending_reasons(server: &LocalServer) -> Value {
+    let reason = |values: &patroni_core::server::PendingParameter| {
+        let mut map = Map::new();
+        map.insert("old_value".to_owned(), values.old_value.as_str().into());
+        map.insert("new_value".to_owned(), values.new_value.as_str().into());
+        Value::Object(map)
+    };
+    let reasons: Map<String, Value> = server
+        .pending_restart
+        .iter()
+        .map(|(name, values)| (name.clone(), reason(values)))
+        .collect();
+    reasons.into()
+}

@@ -1,0 +1,38 @@
+//! What REST asks of the loop: only what occupies the executor slot or the loop's own state.
+
+use patroni_ha::intent::Refuse;
+use patroni_ha::observation::{RestartConditions, ScheduledRestart};
+use tokio::sync::oneshot;
+
+/// A request with a place for its answer. A dropped receiver means that nobody waits any more.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Restart PostgreSQL now.
+    Restart {
+        /// The filters, already checked against this node.
+        conditions: RestartConditions,
+        /// The number of the task, or the name of the one that is in the way.
+        reply: oneshot::Sender<Result<u64, String>>,
+    },
+    /// Make a new copy.
+    Reinitialize {
+        /// End whatever runs.
+        force: bool,
+        /// Copy from the leader with pg_basebackup only.
+        from_leader: bool,
+        /// The number of the task, or why not.
+        reply: oneshot::Sender<Result<u64, Refuse>>,
+    },
+    /// Note a restart for later; false when one is noted already.
+    ScheduleRestart {
+        /// When and how.
+        restart: ScheduledRestart,
+        /// Whether it was noted.
+        reply: oneshot::Sender<bool>,
+    },
+    /// Forget the noted restart; false when there is none.
+    CancelRestart {
+        /// Whether there was one.
+        reply: oneshot::Sender<bool>,
+    },
+}
