@@ -8,10 +8,8 @@ use patroni_api::client::{Client, ClientSettings, Verification};
 use patroni_api::tls::IdentityFiles;
 use patroni_config::ControlSettings;
 use patroni_config::file::Dcs;
-use patroni_config::file::dcs::etcd::{Etcd, Protocol, Servers};
 use patroni_core::Scope;
-use patroni_dcs::etcd3::{self, Etcd3};
-use patroni_dcs::{Identity, Store, StoreError, StoreErrorKind, Timings};
+use patroni_dcs::{Identity, Store, StoreError, Timings, connect};
 use serde_json::Value;
 
 use crate::exit::{Failure, chain};
@@ -51,28 +49,12 @@ impl World for Outside {
             loop_wait: settings.dynamic.loop_wait,
             retry_timeout: settings.dynamic.retry_timeout,
         };
-        match dcs {
-            Dcs::Etcd3(etcd) => {
-                let options = etcd3_options(etcd)?;
-                let endpoint = options.urls().join(", ");
-                let store = connect(options, identity, timings).await;
-                let store = store.map_err(|source| Failure::Store {
-                    kind: dcs.name().to_owned(),
-                    endpoint,
-                    source,
-                })?;
-                Ok(Arc::new(store))
-            }
-            Dcs::Consul(_)
-            | Dcs::Etcd(_)
-            | Dcs::Exhibitor(_)
-            | Dcs::Kubernetes(_)
-            | Dcs::Raft(_)
-            | Dcs::ZooKeeper(_) => Err(Failure::refused(format!(
-                "The store {} is not supported by this program",
-                dcs.name()
-            ))),
-        }
+        let store = open(dcs, identity, timings).await;
+        store.map_err(|source| Failure::Store {
+            kind: dcs.name().to_owned(),
+            endpoint: connect::endpoint(dcs),
+            source,
+        })
     }
 
     async fn groups(
@@ -86,12 +68,11 @@ impl World for Outside {
     }
 
     fn endpoint(&self, settings: &ControlSettings) -> String {
-        match &settings.dcs {
-            Some(Dcs::Etcd3(etcd)) => etcd3_options(etcd)
-                .map(|options| options.urls().join(", "))
-                .unwrap_or_default(),
-            _ => String::new(),
-        }
+        settings
+            .dcs
+            .as_ref()
+            .map(connect::endpoint)
+            .unwrap_or_default()
     }
 
     fn rest(&self, settings: &ControlSettings) -> Result<Arc<dyn Rest>, Failure> {
@@ -120,18 +101,16 @@ impl World for Outside {
 
 /// Connects, again and again while nobody answers, for as long as one operation may take: a
 /// store that is being restarted is no reason to give up. A refusal ends it at once.
-async fn connect(
-    options: etcd3::Options,
+async fn open(
+    dcs: &Dcs,
     identity: Identity,
     timings: Timings,
-) -> Result<Etcd3, StoreError> {
+) -> Result<Arc<dyn Store>, StoreError> {
     const PAUSE: Duration = Duration::from_secs(1);
     let end = tokio::time::Instant::now() + timings.retry_timeout;
     loop {
-        let tried = Box::pin(Etcd3::connect(options.clone(), identity.clone(), timings)).await;
-        let again = tried
-            .as_ref()
-            .is_err_and(|error| matches!(error.kind, StoreErrorKind::Unreachable(_)));
+        let tried = Box::pin(connect::connect(dcs, identity.clone(), timings)).await;
+        let again = tried.as_ref().is_err_and(|error| !error.is_final());
         if !again || tokio::time::Instant::now() + PAUSE >= end {
             return tried;
         }
@@ -141,32 +120,6 @@ async fn connect(
 
 fn none_configured() -> Failure {
     Failure::NoStore(KINDS.map(str::to_owned).to_vec())
-}
-
-fn etcd3_options(etcd: &Etcd) -> Result<etcd3::Options, Failure> {
-    let servers = match &etcd.servers {
-        Some(Servers::Proxy(one) | Servers::Url(one) | Servers::Host(one)) => {
-            vec![one.to_string()]
-        }
-        Some(Servers::Hosts(many)) => many.iter().map(ToString::to_string).collect(),
-        None => {
-            return Err(Failure::refused(
-                "etcd servers can not be found by SRV records yet; name them with hosts",
-            ));
-        }
-    };
-    let mut options = etcd3::Options::new(servers);
-    options.protocol = match etcd.protocol {
-        Protocol::Http => etcd3::Protocol::Http,
-        Protocol::Https => etcd3::Protocol::Https,
-    };
-    options.username.clone_from(&etcd.username);
-    options.password.clone_from(&etcd.password);
-    options.cacert.clone_from(&etcd.cacert);
-    options.cert.clone_from(&etcd.cert);
-    options.key.clone_from(&etcd.key);
-    options.use_proxies = etcd.use_proxies;
-    Ok(options)
 }
 
 /// Members over their REST interface.

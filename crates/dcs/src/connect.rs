@@ -46,6 +46,27 @@ pub async fn connect(
     }
 }
 
+/// Where the store of these settings is, for messages.
+pub fn endpoint(dcs: &Dcs) -> String {
+    match dcs {
+        #[cfg(feature = "etcd3")]
+        Dcs::Etcd3(section) => etcd3_options(section)
+            .map(|options| options.urls().join(", "))
+            .unwrap_or_default(),
+        #[cfg(feature = "raft")]
+        Dcs::Raft(section) => {
+            let options = raft_options(section);
+            let all: Vec<String> = options
+                .self_addr
+                .into_iter()
+                .chain(options.partner_addrs)
+                .collect();
+            all.join(", ")
+        }
+        other => other.name().to_owned(),
+    }
+}
+
 fn not_here(name: &str) -> StoreError {
     let why = format!("this build has no store of the kind {name}; use etcd3 or raft");
     StoreError::new("connect to the store", StoreErrorKind::Denied(why))

@@ -124,17 +124,16 @@ fn no_acknowledged_write_is_lost_in_synchronous_mode(store: StoreKind) -> Result
 }
 
 fn a_diverged_primary_rejoins_by_rewind(store: StoreKind) -> Result<()> {
-    let mut cluster = Cluster::start(store, 2)?;
+    let mut cluster = Cluster::start(store, 3)?;
     let old = cluster.leader()?;
-    let standby = 1 - old;
     cluster.nodes[old].sql("create table t (n int); checkpoint")?;
-    // The standby stops receiving, the primary goes on writing alone, and dies.
-    let walreceiver = cluster.nodes[standby].sql("select pid from pg_stat_wal_receiver")?;
-    let pid = nix::unistd::Pid::from_raw(walreceiver[0].parse()?);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP)?;
+    // The primary stops sending, goes on writing alone, and dies.
+    for sender in cluster.nodes[old].sql("select pid from pg_stat_replication")? {
+        let pid = nix::unistd::Pid::from_raw(sender.parse()?);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP)?;
+    }
     cluster.nodes[old].sql("insert into t select generate_series(1, 10)")?;
     cluster.nodes[old].kill_all();
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT)?;
     let new = cluster.wait_other_leader(old, SOON)?;
     wait::until("writes on the new leader", SOON, || {
         cluster.nodes[new].sql("insert into t values (77)")
