@@ -125,7 +125,7 @@ pub enum Command {
     LocalPosition,
     /// Read the history file of the running primary's timeline. `Outcome::TimelineHistory`
     ReadTimelineHistory,
-    /// Run pg_rewind against this leader. `Outcome::Rewound`
+    /// Run `pg_rewind` against this leader. `Outcome::Rewound`
     PgRewind(LeaderAddress),
     /// Run the server in single-user mode to finish crash recovery. `Outcome::Success`
     SingleUserRecovery,
@@ -265,7 +265,7 @@ pub enum CloneSource {
     Member {
         /// The member.
         from: LeaderAddress,
-        /// Only pg_basebackup, whatever methods are configured.
+        /// Only `pg_basebackup`, whatever methods are configured.
         basebackup_only: bool,
     },
     /// The remote of a standby cluster.
@@ -279,7 +279,7 @@ pub enum CloneSource {
 pub enum WipeReason {
     /// Somebody asked for a new copy.
     Reinitialize,
-    /// pg_rewind failed and `remove_data_directory_on_rewind_failure` is on.
+    /// `pg_rewind` failed and `remove_data_directory_on_rewind_failure` is on.
     RewindFailed,
     /// The timelines diverged and `remove_data_directory_on_diverged_timelines` is on.
     Diverged,

@@ -21,8 +21,8 @@ use crate::job::{Effect, Job};
 use crate::memory::{Lease, Memory, RewindState};
 use crate::observation::{NodeFacts, PeerAnswer};
 use crate::outcome::{
-    HookOutcome, InspectFailure, LeaderInspection, LocalPosition, LockOutcome, Outcome,
-    RecoveryChange, RewindOutcome, StartOutcome, StopOutcome, Written,
+    FailsafeAnswer, HookOutcome, InspectFailure, LeaderInspection, LocalPosition, LockOutcome,
+    Outcome, RecoveryChange, RewindOutcome, StartOutcome, StopOutcome, Written,
 };
 use crate::replay::{Asked, Halt, Replay};
 use crate::sentence::{OrNone, Text};
@@ -285,7 +285,7 @@ impl Cx<'_> {
 
     pub(crate) fn acquire_leader(&mut self) -> Asked<bool> {
         let outcome = expect!(self.ask(Command::AcquireLeader)?, Lock);
-        let held = self.note_lock(outcome)?;
+        let held = self.note_lock(&outcome)?;
         if held {
             crate::slots::restart_retention(self);
         }
@@ -308,7 +308,7 @@ impl Cx<'_> {
             failsafe,
         };
         let outcome = expect!(self.ask(command)?, Lock);
-        let held = self.note_lock(outcome)?;
+        let held = self.note_lock(&outcome)?;
         if held && self.watchdog_active {
             self.done(Command::WatchdogKeepAlive)?;
         }
@@ -317,13 +317,13 @@ impl Cx<'_> {
 
     pub(crate) fn take_leader(&mut self) -> Asked<bool> {
         let outcome = expect!(self.ask(Command::TakeLeader)?, Lock);
-        self.note_lock(outcome)
+        self.note_lock(&outcome)
     }
 
-    fn note_lock(&mut self, outcome: LockOutcome) -> Asked<bool> {
+    fn note_lock(&mut self, outcome: &LockOutcome) -> Asked<bool> {
         match outcome {
             LockOutcome::Held { sent_at } => {
-                self.memory.lease = Lease::Until(sent_at + self.settings.ttl);
+                self.memory.lease = Lease::Until(*sent_at + self.settings.ttl);
                 self.lock_confirmed = true;
                 Ok(true)
             }
@@ -477,10 +477,7 @@ impl Cx<'_> {
         Ok(answers)
     }
 
-    pub(crate) fn announce_failsafe(
-        &mut self,
-        peers: Vec<Peer>,
-    ) -> Asked<Vec<(MemberName, Result<Option<Lsn>, String>)>> {
+    pub(crate) fn announce_failsafe(&mut self, peers: Vec<Peer>) -> Asked<Vec<FailsafeAnswer>> {
         if peers.is_empty() {
             return Ok(Vec::new());
         }

@@ -26,6 +26,7 @@ pub struct Cycle {
 }
 
 /// What a cycle needs next.
+#[expect(clippy::large_enum_variant, reason = "one at a time, consumed at once")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// One thing to do, and what to say before.

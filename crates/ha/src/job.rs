@@ -33,7 +33,7 @@ pub enum Job {
     PostBootstrap,
     /// Finish a crash in single-user mode.
     CrashRecovery,
-    /// pg_rewind.
+    /// `pg_rewind`.
     Rewind(LeaderAddress),
     /// Wipe and copy again, because somebody asked or the timelines diverged.
     Reinitialize {

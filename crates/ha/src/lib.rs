@@ -12,6 +12,65 @@
 //! A cycle runs its rules from the beginning at every step, fed with the outcomes so far, until
 //! it asks for one that is not there yet. So the rules are straight-line code, and a cycle is a
 //! plain value that can be stored and replayed.
+//!
+//! ```
+//! use patroni_ha::{Cycle, Memory, Observation, Outcome, Step, Verdict};
+//! use patroni_core::Moment;
+//!
+//! /// A body: carries out what the cycle asks for, until it ends.
+//! fn run(
+//!     observation: Observation,
+//!     memory: Memory,
+//!     mut carry_out: impl FnMut(patroni_ha::Command) -> (Outcome, Moment),
+//! ) -> (Verdict, Memory) {
+//!     let mut cycle = Cycle::begin(observation, memory);
+//!     loop {
+//!         match cycle.step() {
+//!             Step::Do { say, command } => {
+//!                 for sentence in say {
+//!                     println!("{:?}: {sentence}", sentence.level);
+//!                 }
+//!                 let (outcome, now) = carry_out(command);
+//!                 cycle.resume(outcome, now);
+//!             }
+//!             Step::Done { verdict, memory, .. } => return (verdict, memory),
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! # Where it does the safe thing instead of the reference's
+//!
+//! Each of these was seen in the reference (4.1.5). A cluster in which nodes of both kinds live
+//! works with either behaviour.
+//!
+//! - *The judged snapshot.* Every conditional write carries the revision of the snapshot that
+//!   the rule looked at, never that of a view refreshed by another reader in between.
+//! - *An unreadable `scheduled_at`* is a stale request that the leader clears; the reference
+//!   takes it for a dead store, and every primary demotes.
+//! - *A thawed primary* (its lease ran out while the process did not run) reads the store anew
+//!   before it extends the lock, and takes a free lock back only when nobody can have led
+//!   meanwhile: no later timeline in the history or at a peer, no published position beyond its
+//!   own, no other living primary.
+//! - *Two demotions.* While a task that stops the server runs, no second one is begun.
+//! - *The lock given back is not extended again* by the cycle that runs beside the demotion.
+//! - *The watchdog* stays armed until the control file says that everything is shut down, or the
+//!   process is gone; a failed stop keeps it armed.
+//! - *A query that timed out* says nothing about the role: the last known role counts, and the
+//!   status is left unwritten.
+//! - *The `sync` key and `synchronous_standby_names`*: before a promotion the key is narrowed to
+//!   this node first; a standby enters the key only after PostgreSQL was seen to wait for it.
+//! - *An adopted standby with an empty store* ends the daemon and leaves PostgreSQL running; the
+//!   reference promotes it.
+//! - *A lock that a newer view contradicts* is not acted on: nothing is promoted until a view
+//!   shows it ours.
+//! - *A restart, promotion or start that runs when the store fails* is ended before the offline
+//!   demotion begins.
+//!
+//! # What is not here yet
+//!
+//! Quorum commit (its votes in the race are; otherwise it works as the priority mode and says
+//! so once), the rewind source of a standby cluster, logical slots, Citus.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 #[cfg(test)]

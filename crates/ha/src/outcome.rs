@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::observation::PeerAnswer;
 
 /// The result of one command. The body gives exactly the kind that the command names.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, and snapshots are the common case"
+)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It was done, and there is nothing to tell.
@@ -24,7 +28,7 @@ pub enum Outcome {
     /// Answers of peers.
     Peers(Vec<PeerAnswer>),
     /// Who accepted the announcement, with its position.
-    Failsafe(Vec<(MemberName, Result<Option<Lsn>, String>)>),
+    Failsafe(Vec<FailsafeAnswer>),
     /// The local server, looked at again.
     Server(Box<LocalServer>),
     /// A hook ran.
@@ -41,13 +45,16 @@ pub enum Outcome {
     LocalPosition(Option<LocalPosition>),
     /// Lines of the local history file.
     TimelineHistory(Result<Vec<HistoryLine>, String>),
-    /// pg_rewind ended.
+    /// `pg_rewind` ended.
     Rewound(RewindOutcome),
     /// The long task was taken, or the slot is occupied by the named one.
     Scheduled(Result<(), String>),
     /// A wait ended: whether what was waited for happened.
     Waited(bool),
 }
+
+/// A member and its position when it accepted, or why it did not.
+pub type FailsafeAnswer = (MemberName, Result<Option<Lsn>, String>);
 
 /// What became of a write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,7 +166,7 @@ pub struct LocalPosition {
     pub checkpoint_end: Option<Lsn>,
 }
 
-/// What became of pg_rewind.
+/// What became of `pg_rewind`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RewindOutcome {
     /// The data now follow the leader's history.

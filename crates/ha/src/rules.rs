@@ -150,18 +150,15 @@ fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
 
 /// Rows A1 and A2: the snapshot to judge.
 fn load(cx: &mut Cx<'_>, obs: &Observation) -> Asked<()> {
-    match &obs.store {
-        Ok(view) => {
-            cx.see(view.clone());
-            crate::failsafe::inject(cx, obs);
-            crate::slots::note_present(cx);
-            Ok(())
-        }
-        Err(_) => {
-            cx.view = cx.memory.old_view.clone().unwrap_or_default();
-            cx.say(Text::StoreUnreachable);
-            Err(Halt::StoreFailed)
-        }
+    if let Ok(view) = &obs.store {
+        cx.see(view.clone());
+        crate::failsafe::inject(cx, obs);
+        crate::slots::note_present(cx);
+        Ok(())
+    } else {
+        cx.view = cx.memory.old_view.clone().unwrap_or_default();
+        cx.say(Text::StoreUnreachable);
+        Err(Halt::StoreFailed)
     }
 }
 

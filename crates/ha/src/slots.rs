@@ -68,7 +68,11 @@ pub(crate) fn retained(cx: &Cx<'_>) -> Vec<SlotName> {
 
 /// Makes the slots as they should be.
 pub(crate) fn sync_slots(cx: &mut Cx<'_>) -> Asked<()> {
-    let configured = cx.view.config.as_ref().is_some_and(|doc| doc.is_valid());
+    let configured = cx
+        .view
+        .config
+        .as_ref()
+        .is_some_and(patroni_core::ConfigDoc::is_valid);
     let able = cx.server.major_version.is_some_and(|v| v >= 90_400);
     if !cx.settings.use_slots || !configured || !able || cx.status().is_none() {
         return Ok(());
@@ -269,8 +273,8 @@ fn ignored(cx: &Cx<'_>) -> BTreeSet<SlotName> {
         .flatten()
         .filter(|row| {
             let logical = row.kind != SlotKind::Physical;
-            let matchers = &cx.settings.ignore_slots;
-            (logical && configured(row)) || matchers.iter().any(|matcher| matches(row, matcher))
+            let patterns = &cx.settings.ignore_slots;
+            (logical && configured(row)) || patterns.iter().any(|matcher| matches(row, matcher))
         })
         .map(|row| row.name.clone())
         .collect()

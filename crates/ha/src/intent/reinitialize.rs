@@ -11,7 +11,7 @@ use crate::job::Job;
 pub struct ReinitializeBody {
     /// End a running task first.
     pub force: bool,
-    /// Copy the leader with pg_basebackup, whatever is configured.
+    /// Copy the leader with `pg_basebackup`, whatever is configured.
     pub from_leader: bool,
 }
 

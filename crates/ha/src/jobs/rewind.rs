@@ -18,7 +18,7 @@ pub(super) fn crash_recovery(cx: &mut Cx<'_>) -> Asked<JobEnd> {
     Ok(ended(good))
 }
 
-/// pg_rewind, when the leader is ready to be rewound to.
+/// `pg_rewind`, when the leader is ready to be rewound to.
 pub(super) fn rewind(cx: &mut Cx<'_>, leader: &LeaderAddress) -> Asked<JobEnd> {
     if cx.is_running() {
         let outcome = cx.stop(StopRequest {

@@ -100,7 +100,10 @@ pub(crate) fn post_bootstrap(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decide
 }
 
 fn bring_to_life(cx: &mut Cx<'_>) -> Asked<Decided> {
-    if cx.status().is_none_or(|status| status.in_recovery()) {
+    if cx
+        .status()
+        .is_none_or(patroni_core::server::ServerStatus::in_recovery)
+    {
         return Ok((CycleResult::WaitingForRecovery, None));
     }
     cx.set_role(Role::Primary)?;

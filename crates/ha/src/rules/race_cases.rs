@@ -15,7 +15,7 @@ use crate::context::Cx;
 use crate::eligibility::{self, Search};
 use crate::memory::Memory;
 use crate::observation::{Observation, PeerAnswer, PeerStatus};
-use crate::outcome::{LocalPosition, Outcome};
+use crate::outcome::Outcome;
 use crate::replay::{Asked, Halt, Replay};
 use crate::rules::race;
 use crate::support;
@@ -190,12 +190,11 @@ fn decide<T>(case: &Value, question: impl Fn(&mut Cx<'_>, &Observation) -> Asked
             Err(Halt::Suspended(command)) => *command,
             Err(other) => panic!("{other:?}"),
         };
-        let outcome = match command {
-            Command::AskPeers(asked) => {
-                Outcome::Peers(asked.iter().map(|peer| peers[&peer.name].clone()).collect())
-            }
-            Command::LocalPosition => Outcome::LocalPosition(None::<LocalPosition>),
-            other => support::fine(&other, &observation.server, &cx.view, observation.now),
+        let outcome = if let Command::AskPeers(asked) = &command {
+            Outcome::Peers(asked.iter().map(|peer| peers[&peer.name].clone()).collect())
+        } else {
+            // `LocalPosition` is answered with "unknown", as recorded.
+            support::fine(&command, &observation.server, &cx.view, observation.now)
         };
         received.push((outcome, observation.now));
     }

@@ -46,7 +46,7 @@ pub(crate) fn starting(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Option<Cycle
         if let Some(result) = failover::on_leader(cx, obs)? {
             return Ok(Some(result));
         }
-        let seconds = (limit - elapsed).as_secs();
+        let seconds = limit.saturating_sub(elapsed).as_secs();
         return Ok(Some(CycleResult::StillStarting { seconds }));
     }
     if !eligibility::failover_possible(cx, &Search::default())? {

@@ -2,6 +2,11 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(unreachable_pub, reason = "shared with the unit tests of the crate")]
 #![allow(missing_docs, reason = "test support")]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_wraps,
+    reason = "reads better at the call"
+)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
