@@ -227,9 +227,7 @@ impl Cx<'_> {
         if view.system_id().is_some() {
             self.memory.seen_identity = true;
         }
-        if view.failsafe.is_some() {
-            self.memory.failsafe_members.clone_from(&view.failsafe);
-        }
+        self.memory.failsafe_members.clone_from(&view.failsafe);
         if view.leader_name().is_some() {
             self.memory.old_view = Some(view.clone());
         }

@@ -81,8 +81,8 @@ impl Cycle {
             effects: Vec::new(),
         };
         let run = rules::cycle(&mut cx, obs).and_then(|decided| {
-            invariants::hold(&mut cx, obs)?;
-            Ok(decided)
+            let broken = invariants::hold(&mut cx)?;
+            Ok(broken.map_or(decided, |fenced| (fenced, None)))
         });
         let (result, exit) = match run {
             Ok(decided) => decided,

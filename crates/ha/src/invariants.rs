@@ -1,37 +1,70 @@
 //! What must be true at the end of every cycle, whatever the rules did.
 
-use patroni_core::server::Process;
-
 use crate::context::Cx;
 use crate::job::Job;
-use crate::observation::Observation;
-use crate::replay::{Asked, Halt};
+use crate::replay::Asked;
+use crate::sentence::Text;
+use crate::verdict::CycleResult;
 
-/// Checks the end of a cycle. A violation is a bug of the rules: the cycle ends as one, and a
-/// promotion that should not have been ordered is cancelled.
-pub(crate) fn hold(cx: &mut Cx<'_>, obs: &Observation) -> Asked<()> {
-    let broken = if matches!(cx.scheduled, Some(Job::Promote)) && !cx.lock_confirmed {
-        Some("a promotion was ordered without the lock of this cycle")
-    } else if cx.server.process == Process::Absent
-        && obs.server.process == Process::Absent
-        && cx
-            .memory
-            .failsafe_until
-            .is_some_and(|until| until > cx.now())
-        && cx.memory.is_leader(cx.now())
-        && obs.executor.is_none()
-        && cx.scheduled.is_none()
-        && !cx.lock_confirmed
-    {
-        Some("failsafe leadership without a server")
-    } else {
-        None
+/// Checks the end of a cycle. A violation is a bug of the rules: what was ordered against them
+/// is ended, and the result says so.
+pub(crate) fn hold(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
+    let Some(what) = broken(cx) else {
+        return Ok(None);
     };
-    let Some(what) = broken else {
-        return Ok(());
-    };
+    let what = what.to_owned();
+    cx.say(Text::Invariant { what: what.clone() });
     if let Some(job) = cx.scheduled.clone() {
         cx.cancel_job(job.to_string())?;
     }
-    Err(Halt::Bug(what.to_owned()))
+    Ok(Some(CycleResult::Fenced { what }))
+}
+
+/// The first rule that does not hold.
+fn broken(cx: &Cx<'_>) -> Option<&'static str> {
+    let with_lock = cx.lock_confirmed;
+    match &cx.scheduled {
+        Some(Job::Promote) if !with_lock => Some("a promotion without the lock of this cycle"),
+        Some(Job::StartPrimary { .. }) if !with_lock => {
+            Some("the start of a primary without the lock of this cycle")
+        }
+        Some(Job::PostBootstrap | Job::Bootstrap) if cx.view.leader_name().is_some() => {
+            Some("a new cluster beside one that has a leader")
+        }
+        Some(_) | None if cx.watchdog_active && cx.paused() => Some("an armed watchdog in a pause"),
+        Some(_) | None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Memory;
+    use crate::replay::Replay;
+    use crate::support;
+
+    fn cx(observation: &crate::Observation) -> Cx<'_> {
+        Cx {
+            replay: Replay::new(observation.now, &[]),
+            node: &observation.node,
+            settings: &observation.settings,
+            view: support::cluster(None),
+            server: observation.server.clone(),
+            memory: Memory::default(),
+            refused: Vec::new(),
+            watchdog_active: false,
+            lock_confirmed: false,
+            scheduled: Some(Job::Promote),
+            effects: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_promotion_needs_the_lock_of_the_cycle() {
+        let observation = support::observation(support::replica(), support::cluster(None));
+        let mut cx = cx(&observation);
+        assert!(broken(&cx).is_some());
+        cx.lock_confirmed = true;
+        assert_eq!(broken(&cx), None);
+    }
 }

@@ -202,6 +202,4 @@ pub enum Effect {
         /// The limit of this start, when it has one of its own.
         start_timeout: Option<Duration>,
     },
-    /// The time of asking to be released as synchronous standby is over.
-    LeftSync,
 }

@@ -158,7 +158,6 @@ impl Memory {
                 self.recovering = true;
                 self.start_timeout = *start_timeout;
             }
-            Effect::LeftSync => self.leaving_sync = false,
         }
     }
 

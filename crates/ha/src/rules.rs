@@ -106,6 +106,7 @@ fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
     if cx.has_lock() {
         identity::restore_keys(cx, obs)?;
     }
+    cx.memory.leaving_sync = restarts_out_of_sync(cx, obs);
     if let Some(running) = &obs.executor {
         return Ok((busy::busy(cx, running)?, None));
     }
@@ -119,9 +120,6 @@ fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
         && let Some(result) = recovery::after_start(cx)?
     {
         return Ok((result, None));
-    }
-    if cx.node.store_is_raft && cx.memory.recovering && cx.view.is_unlocked() {
-        return Ok((CycleResult::StartedAsSecondary, None));
     }
     match cx.server.data_dir.clone() {
         DataDir::Present => {}
@@ -160,6 +158,16 @@ fn load(cx: &mut Cx<'_>, obs: &Observation) -> Asked<()> {
         cx.say(Text::StoreUnreachable);
         Err(Halt::StoreFailed)
     }
+}
+
+/// While a standby restarts on request it asks the primary to wait for others instead.
+fn restarts_out_of_sync(cx: &Cx<'_>, obs: &Observation) -> bool {
+    let restarts = obs
+        .executor
+        .as_ref()
+        .is_some_and(|running| matches!(running.job, Job::Restart(_)));
+    let leads = cx.view.leader_name().is_some_and(|name| cx.is_me(name));
+    restarts && !leads && cx.settings.is_synchronous() && !cx.node.tags.nosync()
 }
 
 /// Rows A17 and A18.

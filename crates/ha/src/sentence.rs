@@ -136,7 +136,6 @@ wording! { levels
         Warning PostgresqlNotRunning => "Postgresql is not running.";
         Warning FallingBackToRole => "Failed to determine PostgreSQL state from the connection, falling back to cached role";
         Error NoStatus => "Exception when called state_handler.last_operation()";
-        Warning Unpublished { what: String } => "Could not publish the member object: {what}";
         Error NoInitializeKey => "No initialize key in DCS and PostgreSQL is running as replica, aborting start";
         Error StartPrimaryFirst => "Please first start Patroni on the node running as primary";
         Warning SystemIdChanged { cluster: String, mine: String } => "system ID has changed while in paused mode. Patroni will exit when resuming unless system ID is reset: {cluster} != {mine}";

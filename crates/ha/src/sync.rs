@@ -38,9 +38,11 @@ fn switch_off(cx: &mut Cx<'_>) -> Asked<()> {
     if cx.view.sync.is_empty() {
         return Ok(());
     }
-    if cx.delete_sync()? {
-        cx.say(Text::SyncDisabled);
+    if !cx.delete_sync()? {
+        // Not while somebody may still be elected by the key.
+        return Ok(());
     }
+    cx.say(Text::SyncDisabled);
     cx.set_sync_names(SyncNames::off())?;
     Ok(())
 }

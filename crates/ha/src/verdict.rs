@@ -53,10 +53,8 @@ wording! {
     pub enum CycleResult {
         // ---- in general
         Unexpected => "Unexpected exception raised, please report it as a BUG";
-        PostgresUnreachable => "Error communicating with PostgreSQL. Will try again later";
         InProgress { action: String } => "{action} in progress";
-        Busy { new: String, old: String } => "Failed to run {new}, {old} is already in progress";
-        Fenced { what: String } => "demoted self because a safety rule would be broken: {what}";
+        Fenced { what: String } => "stopped before breaking a safety rule: {what}";
 
         // ---- bootstrap
         NoInitializeLock => "failed to acquire initialize lock";
@@ -132,7 +130,6 @@ wording! {
         ContinueWithoutLock => "continue to run as primary without lock";
         NoAction { me: MemberName } => "no action. I am ({me})";
         FollowingOldStandbyLeader => "continue following the old known standby leader";
-        DemotingToStandbyCluster => "demoting to a standby cluster";
 
         // ---- promotion
         WatchdogDemotes => "Demoting self because watchdog could not be activated";

@@ -8,7 +8,7 @@ use patroni_core::sync::SyncState;
 use patroni_core::{Lsn, Revision, Role, State};
 use patroni_ha::job::{DemotePlan, DemoteReason, Job, JobEnd, JobReport, RunningJob};
 use patroni_ha::memory::{BootstrapPhase, Lease, RewindState};
-use patroni_ha::observation::WatchdogFacts;
+use patroni_ha::observation::{RestartConditions, WatchdogFacts};
 use patroni_ha::outcome::{LockOutcome, Written};
 use patroni_ha::{Command, JobContext, JobRun, Memory, Outcome};
 use serde_json::json;
@@ -407,7 +407,7 @@ fn a_thawed_primary_looks_before_it_acts() {
 fn a_primary_that_lost_the_lock_ends_its_long_task() {
     let mut observed = observation(primary(), cluster(Some("b")));
     observed.executor = Some(RunningJob {
-        job: Job::Restart(Default::default()),
+        job: Job::Restart(RestartConditions::default()),
         since: at(990),
         committed: false,
     });

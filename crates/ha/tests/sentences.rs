@@ -20,7 +20,7 @@ fn verdict(result: CycleResult) -> Verdict {
 }
 
 fn tl(number: u32) -> Timeline {
-    Timeline::new(number).unwrap()
+    Timeline::new(number).expect("not zero")
 }
 
 /// Each line of the recording beside the value that says it.

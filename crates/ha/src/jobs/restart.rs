@@ -26,7 +26,6 @@ pub(super) fn run(cx: &mut Cx<'_>, conditions: &RestartConditions) -> Asked<JobE
         return Ok(JobEnd::Cancelled);
     }
     sync::leave(cx)?;
-    let left = cx.memory.leaving_sync;
     let timeout = conditions
         .timeout
         .or(Some(cx.settings.primary_start_timeout));
@@ -38,11 +37,7 @@ pub(super) fn run(cx: &mut Cx<'_>, conditions: &RestartConditions) -> Asked<JobE
     } else {
         crate::rules::follow::upstream(cx).unwrap_or(Upstream::None)
     };
-    let end = stop_and_start(cx, role, upstream, timeout, false)?;
-    if left {
-        cx.effects.push(Effect::LeftSync);
-    }
-    Ok(end)
+    stop_and_start(cx, role, upstream, timeout, false)
 }
 
 /// New recovery settings that only a restart brings into effect.

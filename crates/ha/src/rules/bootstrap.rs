@@ -87,6 +87,9 @@ pub(crate) fn post_bootstrap(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decide
     if failed || !cx.is_running() || cx.server.state == State::CustomBootstrapFailed {
         return give_up(cx);
     }
+    if cx.status().is_none() {
+        return Ok((CycleResult::WaitingForRecovery, None));
+    }
     if cx.in_standby_cluster() {
         return announce(cx, obs);
     }

@@ -1,5 +1,7 @@
 //! A long task runs (HA contract 9): keep the lock for it, or end it when the lock is lost.
 
+use patroni_core::Role;
+
 use crate::context::Cx;
 use crate::eligibility::{self, Search};
 use crate::job::{Job, RunningJob};
@@ -24,7 +26,9 @@ pub(crate) fn busy(cx: &mut Cx<'_>, running: &RunningJob) -> Asked<CycleResult> 
             cx.cancel_job(action)?;
             return Ok(CycleResult::LostBeforePromote);
         }
-        if cx.is_primary() && !steps_down_already(&running.job) {
+        // A restarting primary is one, too, although its server may be down at the moment.
+        let primary = matches!(cx.server.role, Role::Primary | Role::Promoted) || cx.is_primary();
+        if primary && !steps_down_already(&running.job) {
             return lost(cx, running, action);
         }
     }

@@ -39,7 +39,10 @@ pub(crate) fn follow(cx: &mut Cx<'_>, texts: Texts, reload: bool) -> Asked<Cycle
         demote::demote(cx, Mode::ImmediateNoLock)?;
         return Ok(texts.demoted);
     }
-    if let Some(result) = rewind::rewind_or_reinit(cx)? {
+    // While paused nothing new is judged, but a rewind that is known to be needed goes on.
+    if (!cx.paused() || cx.rewind_due())
+        && let Some(result) = rewind::rewind_or_reinit(cx)?
+    {
         return Ok(result);
     }
     if !cx.paused() && cx.status().is_some_and(|status| status.replay_paused) {
@@ -59,9 +62,6 @@ pub(crate) fn follow_as_standby_leader(
     cx: &mut Cx<'_>,
     promoted: CycleResult,
 ) -> Asked<CycleResult> {
-    if cx.is_primary() && !cx.paused() {
-        return demote_cluster(cx, CycleResult::DemotingToStandbyCluster);
-    }
     let me = cx.me().clone();
     let text = if cx.server.role == Role::StandbyLeader {
         CycleResult::StandbyLeader { me }
@@ -114,7 +114,7 @@ fn follow_upstream(
     match cx.compare_recovery(upstream.clone())? {
         RecoveryChange::Same => {
             take_role(cx, &upstream)?;
-            if behind_the_leader(cx) {
+            if behind_the_leader(cx) && !cx.paused() {
                 cx.mark_check();
                 if let Some(result) = rewind::rewind_or_reinit(cx)? {
                     return Ok(result);

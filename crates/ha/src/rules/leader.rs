@@ -27,6 +27,9 @@ pub(crate) fn leader_exists(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleRe
         return Ok(result);
     }
     let status = publish::status(cx);
+    if status.is_none() && cx.is_running() {
+        cx.say(Text::NoStatus);
+    }
     if cx.update_leader(status)? {
         return lead(cx, obs);
     }

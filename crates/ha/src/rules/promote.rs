@@ -32,6 +32,10 @@ pub(crate) fn promote(
         sync::process(cx)?;
         return Ok(heartbeat);
     }
+    if !cx.is_leader() {
+        // The answer took longer than the lease lasts.
+        return Ok(CycleResult::NotPromotingWithoutLock);
+    }
     if !sync::before_promote(cx)? {
         return Ok(CycleResult::PostponingPromotion);
     }

@@ -43,7 +43,7 @@ pub(crate) fn recover(cx: &mut Cx<'_>) -> Asked<CycleResult> {
     let mut timeout = None;
     if cx.has_lock() && cx.update_leader(None)? {
         let limit = cx.settings.primary_start_timeout;
-        timeout = Some(limit);
+        timeout = Some(limit).filter(|limit| !limit.is_zero());
         if limit.is_zero() && eligibility::failover_possible(cx, &Search::default())? {
             cx.watchdog_disable()?;
             cx.say(Text::PrimaryCrashed);

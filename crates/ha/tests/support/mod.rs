@@ -5,6 +5,7 @@
 #![allow(
     clippy::needless_pass_by_value,
     clippy::unnecessary_wraps,
+    clippy::unwrap_used,
     reason = "reads better at the call"
 )]
 
