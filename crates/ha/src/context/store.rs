@@ -1,0 +1,274 @@
+//! Questions to the store and to peers.
+
+use super::{Cx, only};
+use crate::command::{Command, MemberNotes, Peer};
+use crate::memory::Lease;
+use crate::observation::PeerAnswer;
+use crate::outcome::{FailsafeAnswer, LockOutcome, Outcome, Written};
+use crate::replay::{Asked, Halt};
+use crate::sentence::Text;
+use patroni_core::{
+    Cluster, FailoverRequest, History, Leader, Lsn, MemberName, Revision, Status, SyncState,
+    SystemId,
+};
+use std::collections::BTreeMap;
+
+impl Cx<'_> {
+    /// Takes a new snapshot as the one to judge.
+    pub(crate) fn see(&mut self, view: Cluster) {
+        if view.system_id().is_some() {
+            self.memory.seen_identity = true;
+        }
+        self.memory.failsafe_members.clone_from(&view.failsafe);
+        if view.leader_name().is_some() {
+            self.memory.old_view = Some(view.clone());
+        }
+        match view.leader_name() {
+            Some(owner) if self.is_me(owner) => {}
+            Some(_) => {
+                self.memory.lease = Lease::None;
+                self.lock_confirmed = false;
+            }
+            // A read may be older than the lock that this program has just got.
+            None if self.lock_confirmed => {}
+            None => self.lapse(),
+        }
+        self.view = view;
+    }
+
+    /// The lock is free, and this node did not give it back.
+    fn lapse(&mut self) {
+        if let Lease::Until(end) = self.memory.lease {
+            self.memory.lease = Lease::Lapsed(end.min(self.now()));
+        }
+    }
+
+    /// Reads the store anew; a failure hands over to the rules for a dead store.
+    pub(crate) fn reload(&mut self) -> Asked<()> {
+        if self.try_reload()? {
+            Ok(())
+        } else {
+            Err(Halt::StoreFailed)
+        }
+    }
+
+    /// Reads the store anew, and goes on with the old view when that fails.
+    pub(crate) fn try_reload(&mut self) -> Asked<bool> {
+        let loaded = only!(self.ask(Command::LoadCluster)?, Cluster);
+        match loaded {
+            Ok(view) => {
+                self.see(view);
+                Ok(true)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    pub(crate) fn touch_member(&mut self) -> Asked<Written> {
+        let notes = MemberNotes {
+            awaits_checkpoint: crate::publish::awaits_checkpoint(self),
+            leaving_sync: self.memory.leaving_sync,
+            paused: self.paused(),
+        };
+        self.write(Command::TouchMember(notes))
+    }
+
+    pub(crate) fn acquire_leader(&mut self) -> Asked<bool> {
+        let outcome = only!(self.ask(Command::AcquireLeader)?, Lock);
+        let held = self.note_lock(&outcome)?;
+        if held {
+            crate::slots::restart_retention(self);
+        }
+        Ok(held)
+    }
+
+    /// Extends the lock. `status` is `None` when it could not be measured or shall not be
+    /// written.
+    pub(crate) fn update_leader(&mut self, status: Option<Status>) -> Asked<bool> {
+        let Some(judged) = self.view.leader.clone() else {
+            return Err(Halt::Bug("extending a lock that nobody holds".to_owned()));
+        };
+        let failsafe = self
+            .settings
+            .failsafe_mode
+            .then(|| crate::publish::failsafe_members(self));
+        let command = Command::UpdateLeader {
+            judged,
+            status,
+            failsafe,
+        };
+        let outcome = only!(self.ask(command)?, Lock);
+        let held = self.note_lock(&outcome)?;
+        if held && self.watchdog_active {
+            self.done(Command::WatchdogKeepAlive)?;
+        }
+        Ok(held)
+    }
+
+    pub(crate) fn take_leader(&mut self) -> Asked<bool> {
+        let outcome = only!(self.ask(Command::TakeLeader)?, Lock);
+        self.note_lock(&outcome)
+    }
+
+    fn note_lock(&mut self, outcome: &LockOutcome) -> Asked<bool> {
+        match outcome {
+            LockOutcome::Held { sent_at } => {
+                self.memory.lease = Lease::Until(*sent_at + self.settings.ttl);
+                self.lock_confirmed = true;
+                Ok(true)
+            }
+            LockOutcome::Refused => {
+                self.memory.lease = Lease::None;
+                self.lock_confirmed = false;
+                Ok(false)
+            }
+            LockOutcome::Unreachable(_) => {
+                self.memory.lease = Lease::None;
+                self.lock_confirmed = false;
+                Err(Halt::StoreFailed)
+            }
+        }
+    }
+
+    /// Gives the lock back, writes the last position if it is known, and publishes the change.
+    pub(crate) fn release_leader(&mut self, at: Option<Lsn>) -> Asked<bool> {
+        let judged = self.view.leader.clone();
+        self.release_judged(judged, at)
+    }
+
+    pub(crate) fn release_judged(
+        &mut self,
+        judged: Option<Leader>,
+        at: Option<Lsn>,
+    ) -> Asked<bool> {
+        let status = at.map(|optime| Status {
+            optime,
+            ..self.view.status.clone()
+        });
+        self.memory.lease = Lease::None;
+        self.lock_confirmed = false;
+        let written = self.write(Command::ReleaseLeader { judged, status })?;
+        self.touch_member()?;
+        let released = written == Written::Yes;
+        if released {
+            self.say(Text::LeaderKeyReleased);
+            self.view.leader = None;
+        }
+        Ok(released)
+    }
+
+    pub(crate) fn begin_initialize(&mut self) -> Asked<bool> {
+        Ok(self.write(Command::BeginInitialize)? == Written::Yes)
+    }
+
+    pub(crate) fn set_system_id(&mut self, id: SystemId) -> Asked<bool> {
+        Ok(self.write(Command::SetSystemId(id))? == Written::Yes)
+    }
+
+    pub(crate) fn cancel_initialize(&mut self) -> Asked<()> {
+        self.write(Command::CancelInitialize).map(drop)
+    }
+
+    pub(crate) fn write_config(
+        &mut self,
+        data: serde_json::Map<String, serde_json::Value>,
+        judged: Option<Revision>,
+    ) -> Asked<()> {
+        self.write(Command::WriteConfig { data, judged }).map(drop)
+    }
+
+    /// Writes the failover key, compared with the judged revision where one is given.
+    pub(crate) fn write_failover(
+        &mut self,
+        request: FailoverRequest,
+        judged: Option<Revision>,
+    ) -> Asked<bool> {
+        let written = self.write(Command::WriteFailover { request, judged })?;
+        Ok(written == Written::Yes)
+    }
+
+    /// Clears the failover key if it is still as judged.
+    pub(crate) fn clear_failover(&mut self) -> Asked<()> {
+        self.say(Text::CleaningFailoverKey);
+        let judged = self.view.failover.as_ref().map(|key| key.revision.clone());
+        if self.write_failover(FailoverRequest::default(), judged)? {
+            self.view.failover = None;
+        }
+        Ok(())
+    }
+
+    /// Writes the synchronous state, compared with the revision in view, and keeps the new one.
+    pub(crate) fn write_sync(&mut self, state: SyncState) -> Asked<bool> {
+        let judged = self.view.sync.revision.clone();
+        let command = Command::WriteSync {
+            state: state.clone(),
+            judged,
+        };
+        match only!(self.ask(command)?, SyncWritten) {
+            Ok(revision) => {
+                self.view.sync = SyncState {
+                    revision: Some(revision),
+                    ..state
+                };
+                Ok(true)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    pub(crate) fn delete_sync(&mut self) -> Asked<bool> {
+        let judged = self.view.sync.revision.clone();
+        let written = self.write(Command::DeleteSync { judged })?;
+        if written == Written::Yes {
+            self.view.sync = SyncState::default();
+        }
+        Ok(written == Written::Yes)
+    }
+
+    pub(crate) fn write_history(&mut self, history: History) -> Asked<()> {
+        self.write(Command::WriteHistory(history)).map(drop)
+    }
+}
+
+impl Cx<'_> {
+    /// Asks peers for their status without a word, for questions that are repeated.
+    pub(crate) fn ask_peers_quietly(&mut self, peers: Vec<Peer>) -> Asked<Vec<PeerAnswer>> {
+        Ok(only!(self.ask(Command::AskPeers(peers))?, Peers))
+    }
+
+    /// Asks peers for their status and logs the answers.
+    pub(crate) fn ask_peers(&mut self, peers: Vec<Peer>) -> Asked<Vec<PeerAnswer>> {
+        if peers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let urls: BTreeMap<MemberName, String> = peers
+            .iter()
+            .map(|peer| (peer.name.clone(), peer.api_url.clone()))
+            .collect();
+        let answers = self.ask_peers_quietly(peers)?;
+        for answer in &answers {
+            let name = answer.name.clone();
+            let url = urls.get(&name).cloned().unwrap_or_default();
+            self.say(match &answer.reply {
+                Ok(status) => Text::GotResponse {
+                    name,
+                    url,
+                    body: status.body.clone(),
+                },
+                Err(error) => Text::RequestFailed {
+                    name,
+                    url,
+                    error: error.clone(),
+                },
+            });
+        }
+        Ok(answers)
+    }
+
+    pub(crate) fn announce_failsafe(&mut self, peers: Vec<Peer>) -> Asked<Vec<FailsafeAnswer>> {
+        if peers.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(only!(self.ask(Command::AnnounceFailsafe(peers))?, Failsafe))
+    }
+}
