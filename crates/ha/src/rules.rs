@@ -105,6 +105,9 @@ fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
     }
     if cx.has_lock() {
         identity::restore_keys(cx, obs)?;
+    } else {
+        // The refusal of the hook was about a lock that is gone.
+        cx.memory.pre_promote_failed = false;
     }
     cx.memory.leaving_sync = restarts_out_of_sync(cx, obs);
     if let Some(running) = &obs.executor {
@@ -206,7 +209,12 @@ fn look_again_after_a_freeze(cx: &mut Cx<'_>) -> Asked<()> {
 fn no_data(cx: &mut Cx<'_>, error: Option<String>) -> Asked<CycleResult> {
     cx.set_role(Role::Uninitialized)?;
     if cx.is_running() {
-        cx.stop_immediately(Some(cx.settings.retry_timeout))?;
+        let limit = cx.settings.retry_timeout;
+        if !cx.stop_immediately(Some(limit))?.stopped {
+            // Neither the lock nor the directory is anybody else's before the end of the server.
+            let error = "PostgreSQL still runs on it".to_owned();
+            return Ok(CycleResult::DataInaccessible { error });
+        }
     }
     cx.watchdog_disable()?;
     if cx.has_lock() {

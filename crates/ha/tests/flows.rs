@@ -457,3 +457,59 @@ fn a_slow_answer_is_not_a_change_of_role() {
     assert!(!played.asked(|c| matches!(c, Command::Schedule(_) | Command::Stop(_))));
     insta::assert_snapshot!(played.transcript());
 }
+
+#[test]
+fn a_release_that_was_judged_on_an_old_revision_is_tried_again() {
+    let run = JobRun::begin(Job::Shutdown, context(primary(), "a"), at(1000));
+    let mut releases = 0;
+    let transcript =
+        play_job(
+            run,
+            &primary(),
+            &cluster(Some("a")),
+            at(1000),
+            |command| match command {
+                Command::ReleaseLeader { .. } => {
+                    releases += 1;
+                    (releases == 1).then_some(Outcome::Write(Written::LostRace))
+                }
+                _ => None,
+            },
+        );
+    assert_eq!(releases, 2);
+    assert!(transcript.contains("Leader key released"), "{transcript}");
+}
+
+#[test]
+fn a_refused_promotion_gives_the_lock_back_and_backs_off() {
+    let memory = Memory {
+        pre_promote_failed: true,
+        ..leading()
+    };
+    let played = play(observation(replica(), cluster(Some("a"))), memory, nothing);
+    assert_eq!(
+        played.verdict.to_string(),
+        "Promotion cancelled because the pre-promote script failed"
+    );
+    let again = play(
+        observation(replica(), cluster(None)),
+        played.memory,
+        nothing,
+    );
+    assert!(!again.asked(|c| matches!(c, Command::AcquireLeader)));
+    insta::assert_snapshot!(again.transcript());
+}
+
+#[test]
+fn a_primary_that_cannot_be_guarded_does_not_lead() {
+    let played = play(
+        observation(primary(), cluster(Some("a"))),
+        leading(),
+        |command| match command {
+            Command::WatchdogActivate => Some(Outcome::Success(false)),
+            Command::LoadCluster => Some(Outcome::Cluster(Ok(cluster(Some("b"))))),
+            _ => None,
+        },
+    );
+    insta::assert_snapshot!(played.transcript());
+}

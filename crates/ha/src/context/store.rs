@@ -147,7 +147,20 @@ impl Cx<'_> {
         });
         self.memory.lease = Lease::None;
         self.lock_confirmed = false;
-        let written = self.write(Command::ReleaseLeader { judged, status })?;
+        let mut written = self.write(Command::ReleaseLeader {
+            judged,
+            status: status.clone(),
+        })?;
+        // On some stores every renewal changes the revision, so the lock may be ours still.
+        if written == Written::LostRace && self.try_reload()? {
+            let judged = self.view.leader.clone();
+            if judged
+                .as_ref()
+                .is_some_and(|leader| self.is_me(&leader.name))
+            {
+                written = self.write(Command::ReleaseLeader { judged, status })?;
+            }
+        }
         self.touch_member()?;
         let released = written == Written::Yes;
         if released {

@@ -68,7 +68,9 @@ pub(crate) fn scheduled(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Option<Cycl
     if cx.paused() {
         return Ok(None);
     }
-    let (action, at) = ("restart".to_owned(), restart.at.to_string());
+    let sent = restart.published.get("schedule").and_then(|at| at.as_str());
+    let at = sent.map_or_else(|| restart.at.to_string(), str::to_owned);
+    let action = "restart".to_owned();
     match schedule::due(restart.at, wall(cx, obs), cx.settings.loop_wait) {
         Due::Later(seconds) => {
             cx.say(Text::Awaiting {
