@@ -318,6 +318,7 @@ postgresql:
   listen: 127.0.0.1:{postgres}
   connect_address: 127.0.0.1:{postgres}
   data_dir: {dir}/data
+  bin_dir: {bin_dir}
   pgpass: {dir}/pgpass
   pg_hba:
     - local all all trust
@@ -340,6 +341,7 @@ postgresql:
     logging_collector: 'off'
 {extra}
 ",
+            bin_dir = proc::postgres_bin_dir().unwrap_or_default().display(),
             rest = ports.rest,
             postgres = ports.postgres,
         )

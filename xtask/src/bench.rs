@@ -204,7 +204,7 @@ fn floor(rounds: usize) -> Result<Vec<Duration>> {
 }
 
 fn pg_ctl(node: &Node, args: &[&str]) -> Result<()> {
-    let program = needs::postgres_bin_dir()
+    let program = proc::postgres_bin_dir()
         .context("no PostgreSQL")?
         .join("pg_ctl");
     let mut command: Command = proc::command(program);

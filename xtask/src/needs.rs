@@ -1,10 +1,11 @@
 //! What must be on the machine, found or installed.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail};
 use nix::unistd::Uid;
+
+use patroni_tests::proc::postgres_bin_dir;
 
 use crate::cargo::run;
 
@@ -102,32 +103,4 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
 fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
-}
-
-/// The folder of PostgreSQL's server programs: on PATH, or the newest of Debian's.
-pub(crate) fn postgres_bin_dir() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let debian = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut versions: Vec<(u32, PathBuf)> = debian
-        .filter_map(|entry| {
-            Some((
-                entry.file_name().to_str()?.parse().ok()?,
-                entry.path().join("bin"),
-            ))
-        })
-        .filter(|(version, _)| *version >= 15)
-        .collect();
-    versions.sort();
-    let newest = versions.pop().map(|(_, dir)| dir);
-    newest
-        .into_iter()
-        .chain(std::env::split_paths(&path))
-        .find(|dir| {
-            ["initdb", "postgres", "pg_basebackup", "pg_rewind"]
-                .iter()
-                .all(|program| dir.join(program).is_file())
-        })
 }

@@ -203,7 +203,7 @@ async fn carry_on(
                 command,
             } => {
                 say::all(&sentences);
-                if matches!(command, Command::Promote) {
+                if matches!(command, Command::Promote | Command::ReleaseLeader { .. }) {
                     shared.slot.send_modify(|slot| {
                         if let Some(slot) = slot {
                             slot.running.committed = true;

@@ -28,6 +28,7 @@ pub mod daemon;
 mod executor;
 mod ha_loop;
 mod lease_guard;
+mod lock_turn;
 mod member;
 mod observe;
 mod peers;

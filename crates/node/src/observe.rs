@@ -30,6 +30,7 @@ pub(crate) async fn observe(body: &Arc<Body>, of_the_loop: OfTheLoop) -> Observa
         sync: dynamic.is_synchronous() && matches!(role, Role::Primary | Role::Promoted),
         standby_leader: role == Role::StandbyLeader,
     };
+    body.lock_turn.observed().await;
     let (store, server) = tokio::join!(body.load_view(), body.supervisor.observe(ask, LOOK));
     let OfTheLoop {
         executor,

@@ -31,11 +31,26 @@ async fn ask_one(client: &Client, peer: &Peer) -> PeerAnswer {
             }),
             Wire::Unreachable => Err(format!("no position in its answer: {}", response.text())),
         },
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(causes(&error)),
     };
     PeerAnswer {
         name: peer.name.clone(),
         reply,
+    }
+}
+
+/// Why a call failed, without the address, which the reader knows.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut parts = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        parts.push(error.to_string());
+        cause = error.source();
+    }
+    if parts.is_empty() {
+        error.to_string()
+    } else {
+        parts.join(": ")
     }
 }
 
@@ -49,7 +64,7 @@ pub(crate) async fn announce(
         let answer = match client.failsafe(&peer.api_url, announcement, PATIENCE).await {
             Ok(Some(FailsafeAccepted { position })) => Ok(position),
             Ok(None) => Err("not accepted".to_owned()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(causes(&error)),
         };
         (peer.name.clone(), answer)
     };

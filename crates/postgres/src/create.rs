@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use patroni_core::server::DataDir;
 use patroni_core::{ConnUrl, State};
-use tracing::{error, info};
+use tracing::error;
 
 use crate::binaries::Binaries;
 use crate::bootstrap::clone::{CloneRequest, CloneSource, DataDirectory};
@@ -158,8 +158,7 @@ impl Supervisor {
         self.forget_data();
         self.set_state(State::Stopped);
         match copied {
-            Ok(method) => {
-                info!("replica has been created using {method}");
+            Ok(_) => {
                 self.restore_configuration_files().await;
                 true
             }

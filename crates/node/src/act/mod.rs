@@ -25,6 +25,7 @@ pub(crate) use store::explain;
 use crate::background::Background;
 use crate::callbacks::Callbacks;
 use crate::lease_guard::Lease;
+use crate::lock_turn::LockTurn;
 use crate::peers;
 use crate::publish::Addresses;
 use crate::wake::Wakes;
@@ -39,6 +40,9 @@ pub(crate) struct Body {
     pub(crate) rest: Client,
     pub(crate) watchdog: Mutex<Watchdog>,
     pub(crate) lease: Lease,
+    /// Lock operations go out one after the other, and none that was judged before a release
+    /// goes out after it.
+    pub(crate) lock_turn: LockTurn,
     pub(crate) wakes: Arc<Wakes>,
     /// Short work that nobody waits for.
     pub(crate) background: Background,
@@ -116,6 +120,7 @@ impl Body {
             rest,
             watchdog: Mutex::new(watchdog),
             lease: Lease::default(),
+            lock_turn: LockTurn::default(),
             wakes: Arc::default(),
             background: Background::default(),
             settings: watch::Sender::new(settings),

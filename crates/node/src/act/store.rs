@@ -34,10 +34,12 @@ impl Body {
     }
 
     pub(super) async fn acquire_leader(&self) -> Outcome {
+        let _turn = self.lock_turn.take().await;
         Outcome::Lock(self.lock(self.store.acquire_leader()).await)
     }
 
     pub(super) async fn take_leader(&self) -> Outcome {
+        let _turn = self.lock_turn.take().await;
         Outcome::Lock(self.lock(self.store.take_leader()).await)
     }
 
@@ -49,7 +51,12 @@ impl Body {
         status: Option<&Status>,
         failsafe: Option<&BTreeMap<MemberName, String>>,
     ) -> Outcome {
+        let turn = self.lock_turn.take().await;
+        if turn.released_since_observed() {
+            return Outcome::Lock(LockOutcome::Refused);
+        }
         let lock = self.lock(self.store.update_leader(judged)).await;
+        drop(turn);
         if matches!(lock, LockOutcome::Held { .. }) {
             if let Some(status) = status {
                 self.written("write status", self.store.write_status(status).await);
@@ -69,6 +76,8 @@ impl Body {
         judged: Option<&Leader>,
         status: Option<&Status>,
     ) -> Outcome {
+        let mut turn = self.lock_turn.take().await;
+        turn.note_release();
         if let Some(status) = status {
             self.written("write status", self.store.write_status(status).await);
         }
