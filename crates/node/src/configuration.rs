@@ -89,7 +89,9 @@ impl Configuration {
         }
         match compute(&doc.data, &self.local) {
             Ok((settings, warnings)) => {
-                warnings.iter().for_each(|warning| warn!("{warning}"));
+                for warning in &warnings {
+                    warn!("{warning}");
+                }
                 self.settings = Arc::new(settings);
                 self.dynamic.clone_from(&doc.data);
                 true
@@ -131,7 +133,9 @@ impl Configuration {
             return Ok(false);
         }
         let (settings, warnings) = compute(&self.dynamic, &local)?;
-        warnings.iter().for_each(|warning| warn!("{warning}"));
+        for warning in &warnings {
+            warn!("{warning}");
+        }
         for path in reload::waiting_for_restart(&self.local.settings, &local.settings) {
             warn!("{path} takes effect only when the daemon is started again");
         }

@@ -116,7 +116,7 @@ pub async fn run(start: Start) -> Result<u8, StartError> {
         server,
     };
     let body = Arc::new(Body::new(parts));
-    Ok(live(body, configuration, bound, log, signals).await)
+    Ok(Box::pin(live(body, configuration, bound, log, signals)).await)
 }
 
 /// Everything that runs beside the loop ends with this function.
@@ -151,9 +151,9 @@ async fn live(
     if let Err(failure) = log.start_writer() {
         warn!("the log is written without a queue: {failure}");
     }
-    let end = ha_loop.run().await;
+    let end = Box::pin(ha_loop.run()).await;
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    let code = shutdown::run(ha_loop, &end).await;
+    let code = Box::pin(shutdown::run(ha_loop, &end)).await;
     beside.abort_all();
     // A full queue that cannot be written out is the one thing that spoils a good end.
     if log.flush(LAST_LINES) { code } else { 5 }

@@ -21,7 +21,7 @@ use crate::act::{Body, LOOK};
 use crate::configuration::Configuration;
 use crate::executor::{Executor, JobEnds};
 use crate::observe::{self, OfTheLoop};
-use crate::reload::Reloader;
+use crate::reload::{self, Reloader};
 use crate::request::Request;
 use crate::say;
 use crate::wake::Wake;
@@ -91,7 +91,7 @@ impl HaLoop {
             if self.stopping.is_cancelled() {
                 return End::Asked;
             }
-            match self.cycle().await {
+            match Box::pin(self.cycle()).await {
                 Some(verdict) => {
                     info!("{verdict}");
                     if let Some(exit) = &verdict.exit {
@@ -283,12 +283,12 @@ impl HaLoop {
     }
 
     async fn reload(&mut self) {
-        self.reloader.announce();
+        reload::announce();
         self.configuration.reload_local();
         self.reloader
             .apply(&self.body, &self.configuration, true)
             .await;
-        self.reloader.done();
+        reload::done();
     }
 
     async fn serve_requests(&mut self) {

@@ -83,7 +83,7 @@ pub(crate) async fn guard(
         };
         let limit = end - margin(*ttl.borrow());
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
+            noticed = changes.changed() => if noticed.is_err() { return },
             () = sleep_until(clock, limit) => {
                 if lease.end() == Some(end) {
                     expire(&lease, &supervisor).await;
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn the_margin_follows_the_ttl_within_bounds() {
         assert_eq!(margin(Duration::from_secs(30)), Duration::from_secs(2));
-        assert_eq!(margin(Duration::from_secs(300)), Duration::from_secs(3));
+        assert_eq!(margin(Duration::from_mins(5)), Duration::from_secs(3));
         assert_eq!(margin(Duration::from_secs(5)), Duration::from_secs(1));
     }
 }

@@ -11,6 +11,7 @@ use patroni_api::wire::failover::FailoverWrite;
 use patroni_api::wire::failsafe::FailsafeVote;
 use patroni_api::wire::reinitialize::ReinitOutcome;
 use patroni_api::wire::restart::RestartOutcome;
+use patroni_api::wire::schedule::Scheduled;
 use patroni_api::wire::{
     Answer, FailoverBody, FailoverPoll, FailsafeBody, LogQueue, MppEvent, PeerStatus,
     ReinitRequest, RestartRequest, ServerFacts, Snapshot,
@@ -30,7 +31,7 @@ use crate::request::Request;
 use crate::wake::Wake;
 
 /// How long a request waits for the loop to take it up.
-const LOOP_PATIENCE: Duration = Duration::from_secs(60);
+const LOOP_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Handles of everything that REST may look at or ask for.
 pub(crate) struct NodeMember {
@@ -146,7 +147,7 @@ impl Member for NodeMember {
             let Some(doc) = cluster.config.as_ref().filter(|doc| doc.is_valid()) else {
                 return Err(Answer::error_page(StatusCode::SERVICE_UNAVAILABLE));
             };
-            result = doc.data.clone();
+            result.clone_from(&doc.data);
             Ok(config_doc::patch(&mut result, &patch).then(|| result.clone()))
         };
         let revision = |cluster: &Cluster| cluster.config.as_ref().map(|doc| doc.revision.clone());
@@ -252,7 +253,7 @@ impl Member for NodeMember {
             body.action,
             or_none(body.leader.as_ref()),
             or_none(body.candidate.as_ref()),
-            or_none(body.scheduled_at.map(|at| at.to_iso()).as_ref()),
+            or_none(body.scheduled_at.map(Scheduled::to_iso).as_ref()),
         );
         let cluster = match self.load_cluster().await {
             Ok(cluster) => cluster,

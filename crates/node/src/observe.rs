@@ -45,7 +45,7 @@ pub(crate) async fn observe(body: &Arc<Body>, of_the_loop: OfTheLoop) -> Observa
         facts.positions_are_stable = executor
             .as_ref()
             .is_none_or(|running| running.job == Job::Promote);
-        facts.scheduled_restart = scheduled_restart.as_ref().map(|restart| published(restart));
+        facts.scheduled_restart = scheduled_restart.as_ref().map(published);
         facts.failsafe_leader.take_if(|(_, until)| *until <= now);
         facts
             .failsafe_leader

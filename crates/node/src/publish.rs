@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 /// The part of the object that comes from the node's own configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "the names of the store's fields")]
 pub(crate) struct Addresses {
     /// `postgres://host:port/database`
     pub(crate) conn_url: String,

@@ -20,18 +20,6 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    /// Tells the service manager that a reload begins.
-    pub(crate) fn announce(&self) {
-        let mut states = vec![NotifyState::Reloading];
-        states.extend(NotifyState::monotonic_usec_now());
-        let _ = sd_notify::notify(&states);
-    }
-
-    /// Tells it that the reload is over.
-    pub(crate) fn done(&self) {
-        let _ = sd_notify::notify(&[NotifyState::Ready]);
-    }
-
     /// Applies the settings in effect. A part that fails keeps its old settings, and so do the
     /// parts behind it.
     pub(crate) async fn apply(
@@ -88,4 +76,16 @@ impl Reloader {
         body.store.set_timings(timings(&settings.dynamic));
         Ok(())
     }
+}
+
+/// Tells the service manager that a reload begins.
+pub(crate) fn announce() {
+    let mut states = vec![NotifyState::Reloading];
+    states.extend(NotifyState::monotonic_usec_now());
+    let _ = sd_notify::notify(&states);
+}
+
+/// Tells it that the reload is over.
+pub(crate) fn done() {
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
 }

@@ -18,7 +18,7 @@ pub(crate) enum Request {
     Reinitialize {
         /// End whatever runs.
         force: bool,
-        /// Copy from the leader with pg_basebackup only.
+        /// Copy from the leader with `pg_basebackup` only.
         from_leader: bool,
         /// The number of the task, or why not.
         reply: oneshot::Sender<Result<u64, Refuse>>,

@@ -123,7 +123,7 @@ impl Supervisor {
             .map_err(|reason| chain(&reason))
     }
 
-    /// Makes a copy by the configured methods (`only_basebackup`: by pg_basebackup alone). The
+    /// Makes a copy by the configured methods (an empty list: by `pg_basebackup` alone). The
     /// directory is empty before and after a failure, unless a method keeps data.
     ///
     /// Must not be dropped half way; raise `cancel` instead.
@@ -132,7 +132,7 @@ impl Supervisor {
         self.forget_data();
         self.set_state(State::CreatingReplica);
         let version = self.program_version().await.unwrap_or_default();
-        let source = match self.source(&settings, from, version) {
+        let source = match source_of(&settings, from, version) {
             Ok(source) => source,
             Err(reason) => {
                 error!("cannot prepare the copy: {reason}");
@@ -168,50 +168,49 @@ impl Supervisor {
             }
         }
     }
+}
 
-    fn source(
-        &self,
-        settings: &patroni_config::file::Postgresql,
-        from: &CopyFrom,
-        version: u32,
-    ) -> io::Result<Option<CloneSource>> {
-        let (name, elsewhere) = match from {
-            CopyFrom::Nobody => return Ok(None),
-            CopyFrom::Member { name, conn_url } => {
-                let bad = || {
-                    io::Error::other(format!("the address of {name} cannot be read: {conn_url}"))
-                };
-                (
-                    name.clone(),
-                    Elsewhere::member(settings, conn_url, version).ok_or_else(bad)?,
-                )
-            }
-            CopyFrom::Remote { host, port } => {
-                let url = ConnUrl {
-                    host: String::new(),
-                    port: 0,
-                    database: String::new(),
-                };
-                let remote = Elsewhere {
-                    settings,
-                    hosts: host.clone(),
-                    ports: port.clone(),
-                    database: url.database,
-                    user: &settings.replication,
-                    version,
-                    read_write: false,
-                };
-                ("remote".to_owned(), remote)
-            }
-        };
-        let pgpass = elsewhere.write_pgpass()?;
-        Ok(Some(CloneSource {
-            name,
-            conninfo: elsewhere.conninfo(),
-            pgpass,
-            size: None,
-        }))
-    }
+/// What a tool must be told of the source; `None` when there is none.
+fn source_of(
+    settings: &patroni_config::file::Postgresql,
+    from: &CopyFrom,
+    version: u32,
+) -> io::Result<Option<CloneSource>> {
+    let (name, elsewhere) = match from {
+        CopyFrom::Nobody => return Ok(None),
+        CopyFrom::Member { name, conn_url } => {
+            let bad =
+                || io::Error::other(format!("the address of {name} cannot be read: {conn_url}"));
+            (
+                name.clone(),
+                Elsewhere::member(settings, conn_url, version).ok_or_else(bad)?,
+            )
+        }
+        CopyFrom::Remote { host, port } => {
+            let url = ConnUrl {
+                host: String::new(),
+                port: 0,
+                database: String::new(),
+            };
+            let remote = Elsewhere {
+                settings,
+                hosts: host.clone(),
+                ports: port.clone(),
+                database: url.database,
+                user: &settings.replication,
+                version,
+                read_write: false,
+            };
+            ("remote".to_owned(), remote)
+        }
+    };
+    let pgpass = elsewhere.write_pgpass()?;
+    Ok(Some(CloneSource {
+        name,
+        conninfo: elsewhere.conninfo(),
+        pgpass,
+        size: None,
+    }))
 }
 
 /// The data directory as a copy treats it.

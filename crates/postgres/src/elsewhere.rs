@@ -42,7 +42,7 @@ impl<'a> Elsewhere<'a> {
         })
     }
 
-    /// The same server as the user that pg_rewind works as.
+    /// The same server as the user that `pg_rewind` works as.
     pub(crate) fn for_rewind(self) -> Self {
         let user = match &self.settings.rewind {
             Some(rewind) if self.version >= 110_000 => rewind,

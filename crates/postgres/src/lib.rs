@@ -25,7 +25,6 @@
 //! # Ok(())
 //! # }
 //! ```
-#![deny(clippy::wildcard_enum_match_arm)]
 
 mod adopt;
 pub mod archive;

@@ -21,6 +21,7 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 pub(crate) use store::explain;
+use store::written;
 
 use crate::background::Background;
 use crate::callbacks::Callbacks;
@@ -235,29 +236,29 @@ impl Body {
                 self.release_leader(judged.as_ref(), status.as_ref()).await
             }
             C::BeginInitialize => {
-                self.written_outcome("create initialize key", self.store.begin_initialize().await)
+                written_outcome("create initialize key", self.store.begin_initialize().await)
             }
             C::SetSystemId(id) => {
-                self.written_outcome("write initialize key", self.store.set_system_id(&id).await)
+                written_outcome("write initialize key", self.store.set_system_id(&id).await)
             }
-            C::CancelInitialize => self.written_outcome(
+            C::CancelInitialize => written_outcome(
                 "remove initialize key",
                 self.store.cancel_initialize().await,
             ),
             C::WriteFailover { request, judged } => {
                 let result = self.store.write_failover(&request, judged.as_ref()).await;
-                self.written_outcome("write failover key", result)
+                written_outcome("write failover key", result)
             }
             C::WriteConfig { data, judged } => {
                 let result = self.store.write_config(&data, judged.as_ref()).await;
-                self.written_outcome("write config key", result)
+                written_outcome("write config key", result)
             }
             C::WriteSync { state, judged } => self.write_sync(&state, judged.as_ref()).await,
-            C::DeleteSync { judged } => self.written_outcome(
+            C::DeleteSync { judged } => written_outcome(
                 "delete sync key",
                 self.store.delete_sync(judged.as_ref()).await,
             ),
-            C::WriteHistory(history) => self.written_outcome(
+            C::WriteHistory(history) => written_outcome(
                 "write history key",
                 self.store.write_history(&history).await,
             ),
@@ -322,6 +323,11 @@ impl Body {
             () = cancel.cancelled() => false,
         }
     }
+}
+
+/// The outcome of a soft write.
+fn written_outcome(what: &str, result: Result<(), patroni_dcs::StoreError>) -> Outcome {
+    Outcome::Write(written(what, result))
 }
 
 /// How long a look at the local server may take: the statement's own limit and a little more.

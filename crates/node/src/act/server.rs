@@ -25,22 +25,23 @@ use crate::wake::Wake;
 const FRESH: Duration = Duration::from_millis(100);
 
 impl Body {
-    pub(super) fn written_outcome(
-        &self,
-        what: &str,
-        result: Result<(), patroni_dcs::StoreError>,
-    ) -> Outcome {
-        Outcome::Write(self.written(what, result))
-    }
-
     pub(super) async fn carry_out_on_server(&self, command: Command, cancel: &Cancel) -> Outcome {
         use Command as C;
         let server = &self.supervisor;
         match command {
             C::Requery => self.requery().await,
-            C::SetState(state) => done(server.set_state(state)),
-            C::SetRole(role) => done(server.set_role(role)),
-            C::RunCallback(event, role) => done(self.callbacks.run(event, role)),
+            C::SetState(state) => {
+                server.set_state(state);
+                Outcome::Done
+            }
+            C::SetRole(role) => {
+                server.set_role(role);
+                Outcome::Done
+            }
+            C::RunCallback(event, role) => {
+                self.callbacks.run(event, role);
+                Outcome::Done
+            }
             C::PrePromote => self.pre_promote(cancel).await,
             C::Stop(request) => Outcome::Stopped(self.stop(request, cancel).await),
             C::Start(request) => Outcome::Started(self.start(request, cancel).await),
@@ -48,7 +49,10 @@ impl Body {
             C::WaitProduction { at_most } => {
                 Outcome::Success(server.wait_production(at_most).await)
             }
-            C::StartCheckpoint => done(self.start_checkpoint()),
+            C::StartCheckpoint => {
+                self.start_checkpoint();
+                Outcome::Done
+            }
             C::CompareRecovery(upstream) => {
                 Outcome::Recovery(match server.compare_recovery(&upstream).await {
                     pg::RecoveryChange::Same => RecoveryChange::Same,
@@ -70,7 +74,10 @@ impl Body {
                 logged("resume the replay", server.resume_replay().await);
                 Outcome::Done
             }
-            C::SyncSlots(plan) => done(self.sync_slots(plan).await),
+            C::SyncSlots(plan) => {
+                self.sync_slots(plan).await;
+                Outcome::Done
+            }
             C::InspectLeader(leader) => {
                 Outcome::LeaderInspected(self.inspect_leader(&leader).await)
             }
@@ -78,16 +85,25 @@ impl Body {
             C::ReadTimelineHistory => Outcome::TimelineHistory(self.timeline_history()),
             C::PgRewind(leader) => Outcome::Rewound(self.rewind(&leader, cancel).await),
             C::SingleUserRecovery => Outcome::Success(server.single_user_recovery(cancel).await),
-            C::ArchiveReadyWal => done(server.archive_ready_wal(cancel).await),
+            C::ArchiveReadyWal => {
+                server.archive_ready_wal(cancel).await;
+                Outcome::Done
+            }
             C::RemoveDataDir(_) => {
                 server.remove_data_dir().await;
                 Outcome::Success(server.data_dir_state() != patroni_core::server::DataDir::Present)
             }
-            C::MoveDataDirAside => done(server.move_data_dir_aside().await),
+            C::MoveDataDirAside => {
+                server.move_data_dir_aside().await;
+                Outcome::Done
+            }
             C::CreateCluster => Outcome::Success(server.create_cluster(cancel).await),
             C::PostInit => Outcome::Success(server.post_init(cancel).await),
             C::CloneFrom(source) => Outcome::Success(self.copy(source, cancel).await),
-            C::ResyncAfterPause => done(server.forget_data()),
+            C::ResyncAfterPause => {
+                server.forget_data();
+                Outcome::Done
+            }
             other => unreachable!("not a command to the server: {other:?}"),
         }
     }
@@ -416,10 +432,6 @@ fn sender_row(row: pg::ReplicationRow) -> SenderRow {
         sync_state: row.sync_state.unwrap_or_default(),
         sync_priority: row.sync_priority.unwrap_or_default(),
     }
-}
-
-fn done((): ()) -> Outcome {
-    Outcome::Done
 }
 
 /// Whether it worked; the log tells why not.

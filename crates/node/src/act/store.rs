@@ -59,10 +59,10 @@ impl Body {
         drop(turn);
         if matches!(lock, LockOutcome::Held { .. }) {
             if let Some(status) = status {
-                self.written("write status", self.store.write_status(status).await);
+                written("write status", self.store.write_status(status).await);
             }
             if let Some(members) = failsafe {
-                self.written(
+                written(
                     "write failsafe members",
                     self.store.write_failsafe(members).await,
                 );
@@ -79,11 +79,11 @@ impl Body {
         let mut turn = self.lock_turn.take().await;
         turn.note_release();
         if let Some(status) = status {
-            self.written("write status", self.store.write_status(status).await);
+            written("write status", self.store.write_status(status).await);
         }
         self.lease.ended();
         let result = self.store.delete_leader(judged).await;
-        Outcome::Write(self.written("delete leader key", result))
+        Outcome::Write(written("delete leader key", result))
     }
 
     pub(super) async fn touch_member(&self, notes: MemberNotes) -> Outcome {
@@ -101,29 +101,29 @@ impl Body {
         let view = self.view();
         let judged = view.as_ref().and_then(|view| view.member(&self.name));
         let result = self.store.touch_member(&data, judged).await;
-        Outcome::Write(self.written("touch member", result))
+        Outcome::Write(written("touch member", result))
     }
 
     pub(super) async fn write_sync(&self, state: &SyncState, judged: Option<&Revision>) -> Outcome {
         Outcome::SyncWritten(match self.store.write_sync(state, judged).await {
             Ok(revision) => Ok(revision),
-            Err(error) => Err(self.written("write sync state", Err(error))),
+            Err(error) => Err(written("write sync state", Err(error))),
         })
     }
+}
 
-    /// What a soft write came to; a failure is logged here, because the core goes on without it.
-    pub(super) fn written(&self, what: &str, result: Result<(), StoreError>) -> Written {
-        match result {
-            Ok(()) => Written::Yes,
-            Err(error) if error.is_lost_race() => {
-                debug!("{what}: somebody else was first");
-                Written::LostRace
-            }
-            Err(error) => {
-                let why = explain(&error);
-                warn!("failed to {what}: {why}");
-                Written::Failed(why)
-            }
+/// What a soft write came to; a failure is logged here, because the core goes on without it.
+pub(super) fn written(what: &str, result: Result<(), StoreError>) -> Written {
+    match result {
+        Ok(()) => Written::Yes,
+        Err(error) if error.is_lost_race() => {
+            debug!("{what}: somebody else was first");
+            Written::LostRace
+        }
+        Err(error) => {
+            let why = explain(&error);
+            warn!("failed to {what}: {why}");
+            Written::Failed(why)
         }
     }
 }
