@@ -13,6 +13,7 @@ mod bench;
 mod cargo;
 mod demo;
 mod needs;
+mod sim;
 mod story;
 mod tidy;
 mod verify;
@@ -37,6 +38,8 @@ enum Command {
     Fix,
     /// Check the arrows between crates and the manifests.
     Tidy,
+    /// Run the decision core through many simulated lives with faults.
+    Sim(sim::Options),
     /// Measure write gaps, start times, footprints and request rates (release build).
     Bench(bench::Options),
 }
@@ -58,6 +61,7 @@ fn run() -> Result<()> {
         Command::Verify => verify::verify(),
         Command::Fix => verify::fix(),
         Command::Tidy => tidy::run(),
+        Command::Sim(options) => sim::run(&options),
         Command::Bench(options) => bench::run(&options),
     }
 }

@@ -1,0 +1,97 @@
+//! What stops a primary when its leadership is over, whatever the loop does: the lease guard of
+//! the daemon, and the watchdog of the machine.
+
+use std::time::Duration;
+
+use patroni_core::Moment;
+use patroni_ha::command::StopMode;
+use patroni_ha::memory::Lease;
+
+use crate::event::Event;
+use crate::options::Mutant;
+use crate::postgres::server::Process;
+use crate::world::World;
+
+/// So long before the end of the lease PostgreSQL is stopped.
+pub(crate) const MARGIN: Duration = Duration::from_secs(5);
+
+impl World {
+    /// The lock was extended by a request sent at this moment of the node's clock.
+    pub(crate) fn extend_lease(&mut self, node: usize, sent_at: Moment) {
+        let ttl = self.nodes[node].daemon.settings.ttl;
+        let deadline = sent_at + ttl.saturating_sub(MARGIN);
+        self.nodes[node].daemon.leased_until = deadline;
+        self.guard_until(node, deadline);
+    }
+
+    /// After a cycle: the lease that the core found for itself (failsafe mode).
+    pub(crate) fn follow_lease(&mut self, node: usize) {
+        if let Lease::Until(end) = self.nodes[node].daemon.memory.lease {
+            self.guard_until(node, end - MARGIN);
+        }
+    }
+
+    pub(crate) fn guard_until(&mut self, node: usize, deadline: Moment) {
+        let here = &mut self.nodes[node];
+        if deadline <= here.daemon.guard {
+            return;
+        }
+        here.daemon.guard = deadline;
+        let at = here.clock.when(deadline).max(self.now) + Duration::from_millis(1);
+        let life = here.daemon.life;
+        self.queue.push(at, Event::Guard { node, life });
+    }
+
+    /// Looks at the lease, and stops a primary without one.
+    pub(crate) fn guard(&mut self, node: usize) {
+        let here = &self.nodes[node];
+        let now = here.clock.read(self.now);
+        let leads = match here.server.process {
+            Process::Primary | Process::Promoting => true,
+            Process::Starting => here.server.data.as_ref().is_some_and(|data| !data.signal),
+            Process::Absent
+            | Process::Standby
+            | Process::Draining
+            | Process::Drained
+            | Process::Dying => false,
+        };
+        let off = here.daemon.settings.pause || self.mutant == Some(Mutant::GuardOff);
+        if !leads || off || now < here.daemon.guard {
+            return;
+        }
+        self.coverage.count("guard", "stopped a primary");
+        self.note(node, "guard", || "the lease is over".to_owned());
+        self.stop_server(node, StopMode::Immediate, false);
+        self.wake(node);
+    }
+
+    /// Arms the watchdog where there is one. False when it is required and missing.
+    pub(crate) fn arm_watchdog(&mut self, node: usize) -> bool {
+        if self.nodes[node].traits.has_watchdog {
+            self.feed_watchdog(node);
+            return true;
+        }
+        !self.nodes[node].traits.watchdog_required
+    }
+
+    pub(crate) fn feed_watchdog(&mut self, node: usize) {
+        if !self.nodes[node].traits.has_watchdog {
+            return;
+        }
+        let ttl = self.nodes[node].daemon.settings.ttl;
+        let fires = self.now + ttl.saturating_sub(MARGIN);
+        self.nodes[node].watchdog = Some(fires);
+        self.queue.push(fires, Event::Watchdog { node });
+    }
+
+    /// The device fires when nobody fed it for too long: the machine starts anew.
+    pub(crate) fn watchdog(&mut self, node: usize) {
+        let due = self.nodes[node].watchdog.is_some_and(|at| self.now >= at);
+        if !due {
+            return;
+        }
+        self.coverage.count("watchdog", "fired");
+        self.note(node, "watchdog", || "fires".to_owned());
+        self.power_off(node);
+    }
+}

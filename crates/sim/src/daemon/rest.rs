@@ -1,0 +1,133 @@
+//! What members tell each other.
+
+use patroni_core::{Lsn, MemberData, MemberName, Role};
+use patroni_ha::Command;
+use patroni_ha::command::Peer;
+use patroni_ha::observation::{FailsafeLeader, PeerAnswer, PeerStatus};
+use serde_json::{Map, Value};
+
+use super::observe::{api_url, conn_url};
+use crate::network::Traffic;
+use crate::world::World;
+
+impl World {
+    /// Whether a member's REST interface answers `node`.
+    pub(crate) fn answers(&self, node: usize, name: &MemberName) -> bool {
+        self.node_named(name).is_some_and(|there| {
+            let peer = &self.nodes[there];
+            self.network.reaches(Traffic::Rest, node, there)
+                && peer.daemon.alive
+                && !peer.daemon_stands_still()
+        })
+    }
+
+    /// The status of each peer.
+    pub(crate) fn ask(&mut self, node: usize, peers: &[Peer]) -> Vec<PeerAnswer> {
+        let one = |peer: &Peer| PeerAnswer {
+            name: peer.name.clone(),
+            reply: self.status_of(node, &peer.name),
+        };
+        peers.iter().map(one).collect()
+    }
+
+    fn status_of(&self, node: usize, name: &MemberName) -> Result<PeerStatus, String> {
+        if !self.answers(node, name) {
+            return Err("timeout".to_owned());
+        }
+        let there = self.node_named(name).unwrap_or(node);
+        let Some(position) = self.position(there) else {
+            return Err("no position in the answer".to_owned());
+        };
+        let watchdog = &self.nodes[there].traits;
+        let role = self.nodes[there].daemon.supervised.role;
+        let primary = matches!(role, Role::Primary) || self.nodes[there].server.is_primary();
+        Ok(PeerStatus {
+            in_recovery: !primary,
+            position,
+            timeline: self.timeline(there),
+            tags: self.tags(there),
+            watchdog_failed: watchdog.watchdog_required && !watchdog.has_watchdog,
+            body: String::new(),
+        })
+    }
+
+    /// A primary without a store announces itself; who accepts will not race for a ttl.
+    pub(crate) fn announce(
+        &mut self,
+        node: usize,
+        peers: &[Peer],
+    ) -> Vec<(MemberName, Result<Option<Lsn>, String>)> {
+        let name = self.nodes_name(node);
+        let leader = FailsafeLeader {
+            conn_url: conn_url(name.as_str()),
+            api_url: api_url(name.as_str()),
+            slots: std::collections::BTreeMap::new(),
+            name,
+        };
+        let mut answers = Vec::new();
+        for peer in peers {
+            let answer = self.accept(node, &peer.name, leader.clone());
+            answers.push((peer.name.clone(), answer));
+        }
+        answers
+    }
+
+    fn accept(
+        &mut self,
+        node: usize,
+        name: &MemberName,
+        leader: FailsafeLeader,
+    ) -> Result<Option<Lsn>, String> {
+        if !self.answers(node, name) {
+            return Err("timeout".to_owned());
+        }
+        let there = self.node_named(name).unwrap_or(node);
+        let position = self.position(there);
+        let peer = &mut self.nodes[there];
+        if !peer.daemon.settings.failsafe_mode {
+            return Err("502".to_owned());
+        }
+        if peer.server.is_primary() {
+            return Err("Running as a leader".to_owned());
+        }
+        let until = peer.clock.read(self.now) + peer.daemon.settings.ttl;
+        peer.daemon.failsafe = Some((leader, until));
+        Ok(position)
+    }
+
+    /// The member object, from the newest facts.
+    pub(crate) fn member_data(&self, node: usize, command: &Command) -> MemberData {
+        let Command::TouchMember(notes) = command else {
+            return MemberData::default();
+        };
+        let here = &self.nodes[node];
+        let supervised = &here.daemon.supervised;
+        let mut map = Map::new();
+        let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
+        put("conn_url", conn_url(here.name.as_str()).into());
+        put("api_url", api_url(here.name.as_str()).into());
+        put("state", supervised.state.as_str().into());
+        put("role", supervised.role.as_str().into());
+        put("version", "4.1.5".into());
+        let mut tags = self.tags(node).as_map().clone();
+        if notes.leaving_sync {
+            tags.insert("nosync".to_owned(), Value::Bool(true));
+        }
+        if !tags.is_empty() {
+            put("tags", Value::Object(tags));
+        }
+        if let Some(position) = self.position(node) {
+            put("xlog_location", position.bytes().into());
+        }
+        if let Some(timeline) = self.timeline(node) {
+            put("timeline", timeline.number().into());
+        }
+        if notes.awaits_checkpoint {
+            put("checkpoint_after_promote", Value::Bool(false));
+        }
+        if notes.paused {
+            put("pause", Value::Bool(true));
+        }
+        MemberData::new(map)
+    }
+}

@@ -1,0 +1,246 @@
+//! Commands for the store: sent, carried out when they arrive, answered later or never.
+
+use std::time::Duration;
+
+use patroni_core::Moment;
+use patroni_dcs::{StoreError, StoreErrorKind};
+use patroni_ha::outcome::{LockOutcome, Written};
+use patroni_ha::{Command, Outcome};
+
+use super::{Lane, Pending, Round};
+use crate::event::Event;
+use crate::invariants::one_holder;
+use crate::options::Mutant;
+use crate::world::World;
+
+/// Whether the store carries this command out.
+pub(crate) fn is_for_the_store(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::LoadCluster
+            | Command::TouchMember(_)
+            | Command::AcquireLeader
+            | Command::UpdateLeader { .. }
+            | Command::TakeLeader
+            | Command::ReleaseLeader { .. }
+            | Command::BeginInitialize
+            | Command::SetSystemId(_)
+            | Command::CancelInitialize
+            | Command::WriteFailover { .. }
+            | Command::WriteConfig { .. }
+            | Command::WriteSync { .. }
+            | Command::DeleteSync { .. }
+            | Command::WriteHistory(_)
+    )
+}
+
+/// Reads, renewals and member keys are tried again until the budget is spent. A conditional
+/// write whose answer was lost must not be: the second try would read its own success as a defeat.
+fn is_repeated(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::LoadCluster | Command::TouchMember(_) | Command::UpdateLeader { .. }
+    )
+}
+
+impl World {
+    /// Sends a request.
+    pub(crate) fn send(&mut self, node: usize, lane: Lane, command: Command) {
+        let known = self.mutant == Some(Mutant::PromoteBeforeLock)
+            && matches!(command, Command::AcquireLeader);
+        let way = self.chance.skewed((1, 8), (50, 700), 2);
+        let op = self.pend(node, lane, command, Duration::ZERO);
+        if known {
+            let sent_at = self.nodes[node].clock.read(self.now);
+            let outcome = Outcome::Lock(LockOutcome::Held { sent_at });
+            self.deliver(node, lane, op, way, outcome);
+            return;
+        }
+        let life = self.nodes[node].daemon.life;
+        self.schedule(way, Event::Arrive { node, life, op });
+    }
+
+    /// The request arrives at the store, or would.
+    pub(crate) fn arrive(&mut self, node: usize, op: u64) {
+        let Some(lane) = self.nodes[node].daemon.lane_of(op) else {
+            return;
+        };
+        let Some(pending) = self.nodes[node].daemon.pending(lane).cloned() else {
+            return;
+        };
+        let back = self.way_back(node);
+        match self.ask_store(node, &pending) {
+            Ok(outcome) => {
+                if let Outcome::Lock(LockOutcome::Held { .. }) = outcome {
+                    one_holder::taken(self, node, &pending.command);
+                }
+                self.deliver(node, lane, op, back, outcome);
+            }
+            Err(error) => self.silence(node, lane, &pending, &error),
+        }
+    }
+
+    /// How long an answer is under way.
+    fn way_back(&mut self, node: usize) -> Duration {
+        let slow = self.nodes[node].slow_store;
+        let budget = self.nodes[node].daemon.settings.retry_timeout;
+        let most = u64::try_from(budget.as_millis()).unwrap_or(3000);
+        self.chance
+            .skewed((1, 8), (50, most), if slow { 50 } else { 1 })
+    }
+
+    /// No answer: again, or the end of patience.
+    fn silence(&mut self, node: usize, lane: Lane, pending: &Pending, error: &StoreError) {
+        let budget = self.nodes[node].daemon.settings.retry_timeout;
+        let spent = self.now.since(pending.since);
+        let life = self.nodes[node].daemon.life;
+        let pause = self.chance.millis(300, 1500);
+        if is_repeated(&pending.command) && spent + pause < budget {
+            let (now, op) = (self.now + pause, pending.op);
+            let sent_at = self.nodes[node].clock.read(now);
+            if let Some(Some(pending)) = self.nodes[node].daemon.pending_mut(lane) {
+                pending.sent_at = sent_at;
+            }
+            self.schedule(pause, Event::Arrive { node, life, op });
+            return;
+        }
+        let why = error.to_string();
+        let outcome = match &pending.command {
+            Command::LoadCluster => Outcome::Cluster(Err(why)),
+            Command::AcquireLeader | Command::UpdateLeader { .. } | Command::TakeLeader => {
+                Outcome::Lock(LockOutcome::Unreachable(why))
+            }
+            Command::WriteSync { .. } => Outcome::SyncWritten(Err(Written::Failed(why))),
+            _ => Outcome::Write(Written::Failed(why)),
+        };
+        let rest = budget.saturating_sub(spent).max(Duration::from_millis(1));
+        self.deliver(node, lane, pending.op, rest, outcome);
+    }
+
+    /// The store carries a request out. An error is silence.
+    fn ask_store(&mut self, node: usize, pending: &Pending) -> Result<Outcome, StoreError> {
+        let now = self.now;
+        let member = self.member_data(node, &pending.command);
+        let late = self.mutant == Some(Mutant::SyncKeyLate) && self.chance.percent(50);
+        let me = self.nodes_name(node);
+        let (model, daemon) = (&mut self.model, &mut self.nodes[node].daemon);
+        let session = &mut daemon.session;
+        let written = match &pending.command {
+            Command::LoadCluster => {
+                let cluster = session.load(model, now)?;
+                return Ok(Outcome::Cluster(Ok(cluster)));
+            }
+            Command::AcquireLeader => {
+                return lock(session.acquire_leader(model, now), pending.sent_at);
+            }
+            Command::TakeLeader => {
+                return lock(session.take_leader(model, now), pending.sent_at);
+            }
+            Command::UpdateLeader {
+                judged,
+                status,
+                failsafe,
+            } => {
+                let held = lock(session.update_leader(model, now, judged), pending.sent_at)?;
+                if let Outcome::Lock(LockOutcome::Held { .. }) = held {
+                    // The lock is extended whatever becomes of these.
+                    let _status = status.as_ref().map(|s| session.write_status(model, now, s));
+                    let _topology = failsafe
+                        .as_ref()
+                        .map(|f| session.write_failsafe(model, now, f));
+                }
+                return Ok(held);
+            }
+            Command::WriteSync { state, judged } => {
+                if late {
+                    return Ok(self.write_sync_later(node, state.clone()));
+                }
+                let result = session.write_sync(model, now, state, judged.as_ref());
+                return match result {
+                    Ok(revision) => Ok(Outcome::SyncWritten(Ok(revision))),
+                    Err(error) if error.is_lost_race() => {
+                        Ok(Outcome::SyncWritten(Err(Written::LostRace)))
+                    }
+                    Err(error) => Err(error),
+                };
+            }
+            Command::TouchMember(_) => {
+                let judged = daemon.view.as_ref().and_then(|view| view.member(&me));
+                session.touch_member(model, now, &member, judged)
+            }
+            Command::ReleaseLeader { judged, status } => {
+                if let Some(status) = status {
+                    session.write_status(model, now, status)?;
+                }
+                session.delete_leader(model, now, judged.as_ref())
+            }
+            Command::BeginInitialize => session.begin_initialize(model, now),
+            Command::SetSystemId(id) => session.set_system_id(model, now, id),
+            Command::CancelInitialize => session.cancel_initialize(model, now),
+            Command::WriteFailover { request, judged } => {
+                session.write_failover(model, now, request, judged.as_ref())
+            }
+            Command::WriteConfig { data, judged } => {
+                session.write_config(model, now, data, judged.as_ref())
+            }
+            Command::DeleteSync { judged } => session.delete_sync(model, now, judged.as_ref()),
+            Command::WriteHistory(history) => session.write_history(model, now, history),
+            _ => Ok(()),
+        };
+        match written {
+            Ok(()) => Ok(Outcome::Write(Written::Yes)),
+            Err(error) if error.is_lost_race() => Ok(Outcome::Write(Written::LostRace)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the body itself learns from an outcome before its program does.
+    pub(crate) fn learn(&mut self, node: usize, lane: Lane, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Cluster(Ok(view)) => {
+                let loading = matches!(
+                    self.nodes[node]
+                        .daemon
+                        .cycle
+                        .as_ref()
+                        .map(|program| &program.run),
+                    Some(Round::Loading)
+                );
+                let daemon = &mut self.nodes[node].daemon;
+                if lane == Lane::Cycle || !loading {
+                    daemon.view = Some(view.clone());
+                }
+                if let Some(shown) = daemon.shown(lane) {
+                    shown.snapshot(&view);
+                }
+                Outcome::Cluster(Ok(view))
+            }
+            Outcome::Lock(LockOutcome::Held { sent_at }) => {
+                let late = self.mutant == Some(Mutant::LeaseFromAnswer);
+                let now = self.nodes[node].clock.read(self.now);
+                let sent_at = if late { now } else { sent_at };
+                self.extend_lease(node, sent_at);
+                Outcome::Lock(LockOutcome::Held { sent_at })
+            }
+            Outcome::SyncWritten(Ok(revision)) => {
+                if let Some(shown) = self.nodes[node].daemon.shown(lane) {
+                    shown.wrote("sync", Some(revision.clone()));
+                }
+                Outcome::SyncWritten(Ok(revision))
+            }
+            other => other,
+        }
+    }
+}
+
+fn lock(result: Result<(), StoreError>, sent_at: Moment) -> Result<Outcome, StoreError> {
+    match result {
+        Ok(()) => Ok(Outcome::Lock(LockOutcome::Held { sent_at })),
+        Err(error) => match error.kind {
+            StoreErrorKind::LostRace => Ok(Outcome::Lock(LockOutcome::Refused)),
+            StoreErrorKind::Unreachable(_)
+            | StoreErrorKind::Denied(_)
+            | StoreErrorKind::Nonsense(_) => Err(error),
+        },
+    }
+}

@@ -1,0 +1,63 @@
+//! Everything that can happen.
+
+use patroni_core::SyncState;
+use patroni_ha::Outcome;
+
+use crate::daemon::Lane;
+use crate::faults::Fault;
+use crate::postgres::life::Transition;
+
+/// One event. Those of a daemon carry the number of its life, so that nothing reaches the next.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// The loop of a daemon may have to run.
+    Loop { node: usize, life: u64 },
+    /// A request arrives at the store.
+    Arrive { node: usize, life: u64, op: u64 },
+    /// A waiting command looks whether its wait is over.
+    Check { node: usize, life: u64, op: u64 },
+    /// The outcome of a command is known to the daemon.
+    Outcome {
+        node: usize,
+        life: u64,
+        lane: Lane,
+        op: u64,
+        outcome: Box<Outcome>,
+    },
+    /// The cycle that ordered a long task is over.
+    StartJob { node: usize, life: u64 },
+    /// The lease may be over.
+    Guard { node: usize, life: u64 },
+    /// The checkpoint after a promotion may be finished.
+    Checkpointed {
+        node: usize,
+        life: u64,
+        generation: u64,
+    },
+    /// The watchdog device may fire.
+    Watchdog { node: usize },
+    /// A server goes on.
+    Server {
+        node: usize,
+        generation: u64,
+        transition: Transition,
+    },
+    /// One step of streaming replication.
+    Stream { node: usize },
+    /// A client sends its next write.
+    Client { client: usize },
+    /// A client gives up waiting.
+    ClientTimeout { client: usize, request: u64 },
+    /// A daemon is started by the service manager.
+    Boot { node: usize },
+    /// Something breaks.
+    Break,
+    /// Something broken gets mended.
+    Mend { fault: Fault },
+    /// Somebody asks for something.
+    Operator,
+    /// A mutant writes at last what it said was written.
+    LateSync { node: usize, state: SyncState },
+    /// A look at the whole world.
+    Survey,
+}

@@ -1,0 +1,61 @@
+//! "A data directory is removed only by a named reason that the verdict carries, never while
+//! PostgreSQL may run on it" (architecture, rule 5).
+
+use patroni_ha::command::WipeReason;
+use patroni_ha::{Command, Job};
+
+use crate::daemon::Lane;
+use crate::world::World;
+
+/// What is done to the files beside PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touch {
+    /// initdb
+    Create,
+    /// A copy is written.
+    Copy,
+    /// `pg_rewind`
+    Rewind,
+    /// Recovery in single-user mode.
+    SingleUser,
+}
+
+/// Files change: no server may run on them.
+pub(crate) fn touched(world: &mut World, node: usize, touch: Touch) {
+    if world.nodes[node].server.runs() {
+        let message = format!("{touch:?} on {} while its server runs", world.names[node]);
+        world.broken(super::Invariant::DataDirectory, message);
+    }
+}
+
+/// A removal is ordered: for a reason that is true.
+pub(crate) fn commanded(world: &mut World, node: usize, lane: Lane, command: &Command) {
+    let Command::RemoveDataDir(why) = command else {
+        if matches!(command, Command::MoveDataDirAside) {
+            removal_under_a_server(world, node);
+        }
+        return;
+    };
+    removal_under_a_server(world, node);
+    let here = &world.nodes[node];
+    let job = here.daemon.job.as_ref().map(|program| program.run.job());
+    let copies = matches!(job, Some(Job::Clone { .. } | Job::Reinitialize { .. }));
+    let true_reason = match why {
+        WipeReason::Reinitialize => world.witness.asked_for_copy.contains(&node),
+        WipeReason::RewindFailed => here.traits.wipe_on_rewind_failure,
+        WipeReason::Diverged => here.traits.wipe_on_divergence,
+        WipeReason::CloneFailed => lane == Lane::Job && copies,
+    };
+    world.coverage.count("wipe", &format!("{why:?}"));
+    if !true_reason {
+        let message = format!("{} removes its data for {why:?}", world.names[node]);
+        world.broken(super::Invariant::DataDirectory, message);
+    }
+}
+
+fn removal_under_a_server(world: &mut World, node: usize) {
+    if world.nodes[node].server.runs() {
+        let message = format!("{} removes its data under its server", world.names[node]);
+        world.broken(super::Invariant::DataDirectory, message);
+    }
+}

@@ -1,0 +1,92 @@
+//! What must hold in every run, one file each.
+
+pub(crate) mod data_dir;
+pub(crate) mod healing;
+pub(crate) mod judged_revision;
+pub(crate) mod no_lost_write;
+pub(crate) mod one_holder;
+pub(crate) mod one_primary;
+pub(crate) mod timelines;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use patroni_core::Moment;
+use serde::{Deserialize, Serialize};
+
+use crate::postgres::wal::BranchId;
+use crate::survey::Phase;
+use crate::world::{PREFIX, World};
+
+/// The names of the invariants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Invariant {
+    /// No write is acknowledged by a primary that another one has replaced.
+    OnePrimary,
+    /// No write that synchronous mode acknowledged is lost.
+    NoLostWrite,
+    /// Timelines grow, and no number is used by two histories.
+    Timelines,
+    /// Nobody gets the lock while another one may still rely on it.
+    OneHolder,
+    /// Conditional writes carry a revision of the judged snapshot.
+    JudgedRevision,
+    /// A data directory is removed for a reason, and never under a running server.
+    DataDirectory,
+    /// When faults end, everything heals.
+    Healing,
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OnePrimary => "one primary",
+            Self::NoLostWrite => "no lost write",
+            Self::Timelines => "timelines",
+            Self::OneHolder => "one holder",
+            Self::JudgedRevision => "judged revision",
+            Self::DataDirectory => "data directory",
+            Self::Healing => "healing",
+        })
+    }
+}
+
+/// What the invariants remember. It knows everything, and no program can see it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Witness {
+    pub(crate) phase: Phase,
+    pub(crate) healthy_since: Option<Moment>,
+    pub(crate) last_acknowledged: Moment,
+    /// The branch of the last promotion.
+    pub(crate) newest: Option<BranchId>,
+    /// Who got the lock because somebody asked for a failover to it, whatever is lost.
+    pub(crate) by_request: BTreeSet<usize>,
+    /// The last promotion was such a one.
+    pub(crate) newest_by_request: bool,
+    /// Who was asked to make a new copy.
+    pub(crate) asked_for_copy: BTreeSet<usize>,
+    /// Until when the effects of a pause may be seen.
+    pub(crate) paused_until: Moment,
+}
+
+impl World {
+    /// Whether the stored configuration says pause.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.stored_flag("pause")
+    }
+
+    /// A switch of the stored configuration.
+    pub(crate) fn stored_flag(&self, key: &str) -> bool {
+        let entry = self.model.entry(&format!("{PREFIX}/config"));
+        let doc = entry.and_then(|entry| patroni_core::json::object(&entry.value));
+        doc.is_some_and(|doc| doc.get(key) == Some(&serde_json::Value::Bool(true)))
+    }
+
+    /// While paused, nobody is demoted; afterwards each node first has to notice.
+    pub(crate) fn note_pause(&mut self) {
+        if self.is_paused() {
+            let daemon = &self.nodes[0].daemon;
+            self.witness.paused_until = self.now + daemon.settings.ttl * 2;
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! "Synchronous mode: the store's `sync` key and `synchronous_standby_names` change in the order
+//! that never lets an acknowledged commit be on no electable node" (architecture, rule 7).
+//!
+//! A commit counts when it was acknowledged after waiting for a standby, while the `sync` key
+//! named its primary and at least one standby. A failover that somebody asked for by hand may
+//! lose it: it takes any candidate, whatever that lacks.
+
+use patroni_core::{Lsn, SyncState};
+
+use crate::postgres::wal::BranchId;
+use crate::world::{PREFIX, World};
+
+pub(crate) fn acknowledged(world: &mut World, node: usize, branch: BranchId, lsn: Lsn) {
+    if !is_promised(world, node) {
+        return;
+    }
+    world.coverage.count("commit", "promised");
+    let promised = &mut world.wal.get_mut(branch).promised;
+    *promised = (*promised).max(lsn);
+    let Some(newest) = world.witness.newest else {
+        return;
+    };
+    if !world.witness.newest_by_request && !world.wal.contains(newest, branch, lsn) {
+        let name = &world.names[node];
+        let message = format!("{name} promised {lsn} although another node was promoted");
+        world.broken(super::Invariant::NoLostWrite, message);
+    }
+}
+
+fn is_promised(world: &World, node: usize) -> bool {
+    let Some(entry) = world.model.entry(&format!("{PREFIX}/sync")) else {
+        return false;
+    };
+    let sync = SyncState::parse(&entry.value, None);
+    let on = world.stored_flag("synchronous_mode");
+    on && sync.is_leader(&world.nodes[node].name) && !sync.standbys.is_empty()
+}
+
+/// Every promise is kept by the new history.
+pub(crate) fn promoted(world: &mut World, node: usize, branch: BranchId) {
+    let lost: Vec<(BranchId, Lsn)> = world
+        .wal
+        .iter()
+        .filter(|(id, old)| {
+            old.promised > Lsn::ZERO && !world.wal.contains(branch, *id, old.promised)
+        })
+        .map(|(id, old)| (id, old.promised))
+        .collect();
+    for (id, lsn) in lost {
+        world.wal.get_mut(id).promised = Lsn::ZERO;
+        if world.witness.newest_by_request {
+            world
+                .coverage
+                .count("excused", "write lost by a requested failover");
+            continue;
+        }
+        let name = &world.names[node];
+        let number = world.wal.get(id).number;
+        let message = format!("{name} was promoted without {lsn} of timeline {number}");
+        world.broken(super::Invariant::NoLostWrite, message);
+    }
+}
+
+impl World {
+    /// A promotion ended.
+    pub(crate) fn promotion(&mut self, node: usize, branch: BranchId) {
+        self.coverage.count("promotion", "done");
+        self.witness.newest = Some(branch);
+        self.witness.newest_by_request = self.witness.by_request.remove(&node);
+        promoted(self, node, branch);
+    }
+}

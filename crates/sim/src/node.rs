@@ -1,0 +1,53 @@
+//! One machine of the world.
+
+use patroni_core::{MemberName, Moment};
+
+use crate::clock::Clock;
+use crate::daemon::Daemon;
+use crate::postgres::server::Server;
+
+/// A machine with its server and its daemon.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) name: MemberName,
+    pub(crate) clock: Clock,
+    pub(crate) server: Server,
+    pub(crate) daemon: Daemon,
+    pub(crate) traits: Traits,
+    /// When the watchdog fires; `None` while it is not armed.
+    pub(crate) watchdog: Option<Moment>,
+    /// The daemon does not run although it lives.
+    pub(crate) daemon_frozen: bool,
+    /// Nothing runs.
+    pub(crate) frozen: bool,
+    /// Until when the consequences of a daemon that did not run may be seen.
+    pub(crate) excused_until: Moment,
+    /// Without power.
+    pub(crate) down: bool,
+    /// Answers of the store are often late.
+    pub(crate) slow_store: bool,
+}
+
+/// What does not change in a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traits {
+    pub(crate) has_watchdog: bool,
+    pub(crate) watchdog_required: bool,
+    pub(crate) can_rewind: bool,
+    pub(crate) wipe_on_divergence: bool,
+    pub(crate) wipe_on_rewind_failure: bool,
+    pub(crate) has_hook: bool,
+    pub(crate) nofailover: bool,
+}
+
+impl Node {
+    /// Nothing on this machine moves.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.frozen || self.down
+    }
+
+    /// Its daemon does not move.
+    pub(crate) fn daemon_stands_still(&self) -> bool {
+        self.daemon_frozen || self.stands_still()
+    }
+}

@@ -1,0 +1,117 @@
+//! The phases of a run: a cluster forms, faults happen, everything heals.
+
+use std::time::Duration;
+
+use patroni_core::{MemberName, Moment};
+use serde_json::Value;
+
+use crate::event::Event;
+use crate::invariants::healing;
+use crate::postgres::server::Process;
+use crate::world::{PREFIX, World};
+
+/// Where a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// From empty machines to a working cluster; nothing breaks.
+    #[default]
+    Forming,
+    /// Faults happen until this time.
+    Troubled(Moment),
+    /// They are over since then.
+    Healing(Moment),
+}
+
+const PAUSE: Duration = Duration::from_secs(1);
+/// A healthy cluster must stay so for a while.
+const STABLE: Duration = Duration::from_secs(12);
+
+impl World {
+    /// Looks at the whole world once a second.
+    pub(crate) fn survey(&mut self) {
+        self.schedule(PAUSE, Event::Survey);
+        self.note_pause();
+        let complaint = self.complaint();
+        if complaint.is_some() {
+            self.witness.healthy_since = None;
+        } else if self.witness.healthy_since.is_none() {
+            self.witness.healthy_since = Some(self.now);
+        }
+        let since = self.witness.healthy_since;
+        let stable = since.is_some_and(|since| self.now.since(since) >= STABLE);
+        match self.witness.phase {
+            Phase::Forming if stable => self.begin_troubles(),
+            Phase::Forming => healing::overdue(self, Moment::ZERO, complaint),
+            Phase::Troubled(until) if self.now >= until => {
+                self.end_troubles();
+                self.change_config("pause", Value::Bool(false));
+                self.witness.healthy_since = None;
+                self.witness.phase = Phase::Healing(self.now);
+            }
+            Phase::Troubled(_) => {}
+            Phase::Healing(_) if stable => self.over = true,
+            Phase::Healing(since) => {
+                self.help(since);
+                healing::overdue(self, since, complaint);
+            }
+        }
+    }
+
+    fn begin_troubles(&mut self) {
+        self.trace("-", "faults", || "begin".to_owned());
+        self.witness.phase = Phase::Troubled(self.now + self.options.time);
+        self.schedule(PAUSE, Event::Break);
+        if self.options.faults.operators {
+            self.schedule(PAUSE, Event::Operator);
+        }
+    }
+
+    /// What a person does when the log says that only a person can help: data that are no
+    /// database cluster are copied anew.
+    fn help(&mut self, since: Moment) {
+        if self.now.since(since) < Duration::from_secs(40) {
+            return;
+        }
+        for node in 0..self.nodes.len() {
+            let data = self.nodes[node].server.data.as_ref();
+            if data.is_some_and(|data| data.system.is_none()) {
+                self.ask_for_reinit(node);
+            }
+        }
+    }
+
+    /// The holder of the lock, seen from outside.
+    pub(crate) fn holder(&self) -> Option<usize> {
+        let entry = self.model.entry(&format!("{PREFIX}/leader"))?;
+        self.node_named(&MemberName::new(entry.value.clone()))
+    }
+
+    /// What keeps the cluster from being healthy.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let Some(leader) = self.holder() else {
+            return Some("nobody holds the lock".to_owned());
+        };
+        let there = &self.nodes[leader].server;
+        let branch = there.data.as_ref().map(|data| data.branch);
+        let (Some(branch), true) = (branch, there.is_primary()) else {
+            return Some(format!(
+                "{} holds the lock and is no primary",
+                self.names[leader]
+            ));
+        };
+        for (index, node) in self.nodes.iter().enumerate() {
+            if !node.daemon.alive {
+                return Some(format!("the daemon of {} does not run", node.name));
+            }
+            let on = node.server.data.as_ref().map(|data| data.branch);
+            let follows = node.server.process == Process::Standby
+                && node.server.receiving
+                && on == Some(branch);
+            if index != leader && !follows {
+                return Some(format!("{} does not stream", node.name));
+            }
+        }
+        let silent = self.now.since(self.witness.last_acknowledged);
+        (silent > Duration::from_secs(5)).then(|| "writes do not succeed".to_owned())
+    }
+}

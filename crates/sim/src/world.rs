@@ -1,0 +1,380 @@
+//! The whole world and the turning of its clock.
+
+use std::time::Duration;
+
+use patroni_config::Dynamic;
+use patroni_core::server::CheckpointTask;
+use patroni_core::{MemberName, Moment, Role, Scope, State};
+use patroni_dcs::Identity;
+use patroni_dcs::memory::{Model, Session};
+use patroni_ha::Memory;
+use serde_json::{Map, Value, json};
+
+use crate::chance::Chance;
+use crate::clients::Client;
+use crate::clock::Clock;
+use crate::daemon::{Daemon, Supervised};
+use crate::event::Event;
+use crate::faults::Troubles;
+use crate::invariants::{Invariant, Witness};
+use crate::network::Network;
+use crate::node::{Node, Traits};
+use crate::operators::Operator;
+use crate::options::{Mutant, Options};
+use crate::postgres::server::Server;
+use crate::postgres::wal::Wal;
+use crate::queue::Queue;
+use crate::report::{Coverage, Report, Violation};
+
+/// The key prefix of the simulated cluster.
+pub(crate) const PREFIX: &str = "/service/sim";
+
+/// Everything.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) options: Options,
+    pub(crate) mutant: Option<Mutant>,
+    pub(crate) now: Moment,
+    pub(crate) queue: Queue<Event>,
+    pub(crate) chance: Chance,
+    pub(crate) model: Model,
+    pub(crate) network: Network,
+    pub(crate) wal: Wal,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) names: Vec<String>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) operator: Operator,
+    pub(crate) troubles: Troubles,
+    pub(crate) witness: Witness,
+    pub(crate) coverage: Coverage,
+    pub(crate) violation: Option<Violation>,
+    pub(crate) trace: Vec<String>,
+    pub(crate) ops: u64,
+    /// Percent of the local queries that time out.
+    pub(crate) slow_queries: u64,
+    pub(crate) over: bool,
+    held_back: Vec<(usize, Event)>,
+    config: Map<String, Value>,
+}
+
+impl World {
+    /// A world of empty machines.
+    pub(crate) fn new(seed: u64, options: &Options) -> Self {
+        let mut chance = Chance::new(seed);
+        let count = options.members.unwrap_or_else(|| match chance.below(10) {
+            0..2 => 2,
+            2..8 => 3,
+            _ => 5,
+        });
+        let config = random_config(&mut chance);
+        let names: Vec<String> = (0..count).map(|index| format!("n{}", index + 1)).collect();
+        let mut world = Self {
+            seed,
+            options: options.clone(),
+            mutant: options.mutant,
+            now: Moment::ZERO,
+            queue: Queue::new(),
+            chance,
+            model: Model::default(),
+            network: Network::default(),
+            wal: Wal::default(),
+            nodes: Vec::new(),
+            names,
+            clients: (0..3).map(|_| Client::default()).collect(),
+            operator: Operator::new(),
+            troubles: Troubles::default(),
+            witness: Witness::default(),
+            coverage: Coverage::default(),
+            violation: None,
+            trace: Vec::new(),
+            ops: 0,
+            slow_queries: 0,
+            over: false,
+            held_back: Vec::new(),
+            config,
+        };
+        world.people();
+        world
+    }
+
+    fn people(&mut self) {
+        let watchdogs = self.chance.percent(30);
+        let required = watchdogs && self.chance.percent(50);
+        let can_rewind = self.chance.percent(80);
+        let wipe = self.chance.percent(40);
+        let hook = self.chance.percent(15);
+        let lazy = self.names.len() > 2 && self.chance.percent(15);
+        if self.chance.percent(30) {
+            self.slow_queries = 3;
+        }
+        for index in 0..self.names.len() {
+            let name = MemberName::new(self.names[index].clone());
+            let drift = self.drift();
+            let offset = self.chance.millis(0, 1_000_000);
+            let daemon = self.new_daemon(&name, Role::Uninitialized, State::Stopped);
+            self.nodes.push(Node {
+                clock: Clock::new(offset, drift),
+                server: Server::empty(),
+                daemon: Daemon {
+                    alive: false,
+                    ..daemon
+                },
+                traits: Traits {
+                    has_watchdog: watchdogs,
+                    watchdog_required: required,
+                    can_rewind,
+                    wipe_on_divergence: wipe || !can_rewind,
+                    wipe_on_rewind_failure: wipe,
+                    has_hook: hook,
+                    nofailover: lazy && index + 1 == self.names.len(),
+                },
+                watchdog: None,
+                daemon_frozen: false,
+                frozen: false,
+                excused_until: Moment::ZERO,
+                down: false,
+                slow_store: false,
+                name,
+            });
+            let after = self.chance.millis(0, 3000);
+            self.schedule(after, Event::Boot { node: index });
+            self.schedule(after, Event::Stream { node: index });
+        }
+        for client in 0..self.clients.len() {
+            self.schedule(Duration::from_secs(1), Event::Client { client });
+        }
+        self.schedule(Duration::from_secs(1), Event::Survey);
+    }
+
+    /// Half a percent is far more than honest clocks drift.
+    pub(crate) fn drift(&mut self) -> i64 {
+        if !self.options.faults.drift {
+            return 0;
+        }
+        let ppm = i64::try_from(self.chance.below(10_000)).unwrap_or(0);
+        ppm - 5000
+    }
+
+    pub(crate) fn new_daemon(&self, name: &MemberName, role: Role, state: State) -> Daemon {
+        let settings = Dynamic::read(&self.config).map(|(settings, _)| settings);
+        let settings = settings.unwrap_or_else(|_| unreachable!("our own document is readable"));
+        let identity = Identity::new("service", &Scope::new("sim"), Some(name.clone()));
+        Daemon {
+            alive: true,
+            life: 0,
+            session: Session::new(&identity, settings.ttl),
+            memory: Memory::default(),
+            settings,
+            config: self.config.clone(),
+            supervised: Supervised {
+                state,
+                since: Moment::ZERO,
+                role,
+                callback_ran: false,
+                checkpoint: CheckpointTask::Idle,
+            },
+            cycle: None,
+            job: None,
+            job_since: Moment::ZERO,
+            committed: false,
+            ordered: None,
+            finished: Vec::new(),
+            view: None,
+            next_run: Moment::ZERO,
+            woken: false,
+            seen_revision: 0,
+            guard: Moment::ZERO,
+            leased_until: Moment::ZERO,
+            failsafe: None,
+            leaving: false,
+        }
+    }
+
+    /// Turns the clock until the run is over or something is broken.
+    pub(crate) fn run(mut self) -> Report {
+        while let Some((at, event)) = self.queue.pop() {
+            self.now = at;
+            self.model.advance(at);
+            self.happen(event);
+            if self.over || self.violation.is_some() {
+                break;
+            }
+        }
+        Report {
+            seed: self.seed,
+            violation: self.violation,
+            coverage: self.coverage,
+            trace: self.trace,
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Loop { node, life } if self.acts(node, life, &event) => self.loop_event(node),
+            Event::Check { node, life, op } if self.acts(node, life, &event) => {
+                self.check(node, op);
+            }
+            Event::StartJob { node, life } if self.acts(node, life, &event) => self.start_job(node),
+            Event::Guard { node, life } if self.acts(node, life, &event) => self.guard(node),
+            Event::Outcome {
+                node,
+                life,
+                lane,
+                op,
+                ref outcome,
+            } if self.acts(node, life, &event) => {
+                if self.nodes[node]
+                    .daemon
+                    .pending(lane)
+                    .is_some_and(|p| p.op == op)
+                {
+                    let outcome = outcome.as_ref().clone();
+                    self.resume(node, lane, outcome);
+                }
+            }
+            Event::Checkpointed {
+                node,
+                life,
+                generation,
+            } if self.acts(node, life, &event) => self.checkpointed(node, generation),
+            Event::Loop { .. }
+            | Event::Check { .. }
+            | Event::StartJob { .. }
+            | Event::Guard { .. }
+            | Event::Outcome { .. }
+            | Event::Checkpointed { .. } => {}
+            Event::Arrive { node, life, op } => {
+                if self.nodes[node].daemon.life == life {
+                    self.arrive(node, op);
+                }
+            }
+            Event::Watchdog { node } => self.watchdog_event(node),
+            Event::Server {
+                node,
+                generation,
+                transition,
+            } => {
+                if self.nodes[node].server.generation != generation {
+                } else if self.nodes[node].stands_still() {
+                    self.held_back.push((node, event));
+                } else {
+                    self.server_event(node, transition);
+                }
+            }
+            Event::Stream { node } => self.stream(node),
+            Event::Client { client } => self.client(client),
+            Event::ClientTimeout { client, request } => self.client_timeout(client, request),
+            Event::Boot { node } => self.boot(node),
+            Event::Break => self.break_something(),
+            Event::Mend { fault } => self.mend(&fault),
+            Event::Operator => self.operate(),
+            Event::LateSync { state, .. } => self.late_sync(&state),
+            Event::Survey => self.survey(),
+        }
+    }
+
+    /// Whether a daemon can take an event now. One that stands still takes it later.
+    fn acts(&mut self, node: usize, life: u64, event: &Event) -> bool {
+        let here = &self.nodes[node];
+        if !here.daemon.alive || here.daemon.life != life {
+            return false;
+        }
+        if here.daemon_stands_still() {
+            self.held_back.push((node, event.clone()));
+            return false;
+        }
+        true
+    }
+
+    /// What waited for a machine or its daemon happens now. The lease comes first.
+    pub(crate) fn release_held_back(&mut self, node: usize) {
+        self.guard(node);
+        let waiting = std::mem::take(&mut self.held_back);
+        let (mine, others) = waiting.into_iter().partition(|(held, _)| *held == node);
+        self.held_back = others;
+        let mine: Vec<(usize, Event)> = mine;
+        for (_, event) in mine {
+            let after = self.chance.millis(0, 30);
+            self.schedule(after, event);
+        }
+    }
+
+    fn checkpointed(&mut self, node: usize, generation: u64) {
+        let here = &mut self.nodes[node];
+        let same = here.server.generation == generation && here.server.is_primary();
+        if same && let Some(data) = here.server.data.as_mut() {
+            crate::postgres::life::checkpoint(data);
+            let (branch, flushed) = (data.branch, data.flushed);
+            self.wal.flushed(branch, flushed);
+        }
+        let task = if same {
+            CheckpointTask::Done
+        } else {
+            CheckpointTask::Failed
+        };
+        self.nodes[node].daemon.supervised.checkpoint = task;
+        self.wake(node);
+    }
+
+    fn watchdog_event(&mut self, node: usize) {
+        // The virtual device of a machine that stands still stands still with it.
+        if self.nodes[node].stands_still() {
+            self.held_back.push((node, Event::Watchdog { node }));
+        } else {
+            self.watchdog(node);
+        }
+    }
+
+    pub(crate) fn schedule(&mut self, after: Duration, event: Event) {
+        self.queue.push(self.now + after, event);
+    }
+
+    pub(crate) fn node_named(&self, name: &MemberName) -> Option<usize> {
+        self.nodes.iter().position(|node| node.name == *name)
+    }
+
+    pub(crate) fn nodes_name(&self, node: usize) -> MemberName {
+        self.nodes[node].name.clone()
+    }
+
+    /// The first broken invariant ends the run.
+    pub(crate) fn broken(&mut self, invariant: Invariant, message: String) {
+        if self.violation.is_some() {
+            return;
+        }
+        self.trace("-", "BROKEN", || format!("{invariant}: {message}"));
+        let at_millis = u64::try_from(self.now.since_origin().as_millis()).unwrap_or(u64::MAX);
+        self.violation = Some(Violation {
+            invariant,
+            at_millis,
+            message,
+        });
+    }
+}
+
+fn random_config(chance: &mut Chance) -> Map<String, Value> {
+    let (ttl, loop_wait, retry_timeout) = match chance.below(4) {
+        0 => (30, 10, 10),
+        1 => (20, 5, 5),
+        2 => (20, 10, 5),
+        _ => (30, 5, 10),
+    };
+    let synchronous = chance.percent(50);
+    let config = json!({
+        "ttl": ttl,
+        "loop_wait": loop_wait,
+        "retry_timeout": retry_timeout,
+        "maximum_lag_on_failover": 1_048_576,
+        "primary_start_timeout": if chance.percent(15) { 0 } else { 60 },
+        "check_timeline": chance.percent(30),
+        "failsafe_mode": chance.percent(30),
+        "synchronous_mode": synchronous,
+        "synchronous_mode_strict": synchronous && chance.percent(30),
+        "synchronous_node_count": chance.between(1, 2),
+    });
+    match config {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
