@@ -30,6 +30,9 @@ use crate::executor::JobEnds;
 use crate::request::Request;
 use crate::wake::Wake;
 
+/// How often the store is asked for the end of a failover when no view came by itself.
+const POLL: Duration = Duration::from_secs(1);
+
 /// How long a request waits for the loop to take it up.
 const LOOP_PATIENCE: Duration = Duration::from_mins(1);
 
@@ -96,15 +99,26 @@ impl NodeMember {
             .any(|peer| !peer.tags.nofailover() && !peer.watchdog_failed)
     }
 
-    /// Follows the request until the store shows its end.
+    /// Follows the request until a view shows its end: the loop's views as they come, and a
+    /// read of our own each second while none does.
     async fn follow_failover(&self, poll: &FailoverPoll) -> Answer {
         let patience = 2 * self.body.timings().loop_wait.max(Duration::from_secs(10));
         let deadline = Instant::now() + patience;
+        let mut snapshots = self.body.snapshots();
         while Instant::now() < deadline {
-            self.body.store.watch(None, Duration::from_secs(1)).await;
-            if let Ok(cluster) = self.load_cluster().await
-                && let Some(answer) = poll.judge(&cluster)
+            if tokio::time::timeout(POLL, snapshots.changed())
+                .await
+                .is_err()
             {
+                // The view is published and seen below; a store that is away is asked again.
+                let _ = self.load_cluster().await;
+            }
+            let end = snapshots
+                .borrow_and_update()
+                .view
+                .as_ref()
+                .and_then(|view| poll.judge(&view.cluster));
+            if let Some(answer) = end {
                 return answer;
             }
         }

@@ -307,21 +307,43 @@ impl Body {
     }
 
     async fn wait(&self, wait: Wait, cancel: &Cancel) -> bool {
-        let view = self.view();
-        let leader = view.as_ref().and_then(|view| view.leader.as_ref());
         let wait = async {
             match wait {
                 Wait::For(time) => {
                     tokio::time::sleep(time).await;
                     true
                 }
-                Wait::StoreChange { at_most } => self.store.watch(leader, at_most).await,
+                Wait::StoreChange { at_most } => tokio::time::timeout(at_most, self.other_leader())
+                    .await
+                    .is_ok(),
             }
         };
         tokio::select! {
             ended = wait => ended,
             () = cancel.cancelled() => false,
         }
+    }
+
+    /// Waits until a view shows another leader than now. The loop alone waits at the store, so
+    /// that nobody takes a wake-up away from it; what it reads is published.
+    async fn other_leader(&self) {
+        let leader = |snapshot: &Snapshot| {
+            snapshot
+                .view
+                .as_ref()
+                .and_then(|view| view.cluster.leader_name().cloned())
+        };
+        let mut snapshots = self.snapshot.subscribe();
+        let before = leader(&snapshots.borrow_and_update());
+        // The sender lives in this value, so the wait cannot fail.
+        let _ = snapshots
+            .wait_for(|snapshot| leader(snapshot) != before)
+            .await;
+    }
+
+    /// What REST shows, as it changes.
+    pub(crate) fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.subscribe()
     }
 }
 
