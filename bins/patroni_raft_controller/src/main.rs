@@ -1,46 +1,100 @@
-//! `patroni_raft_controller [--version] [CONFIGFILE]`: a voting Raft member without PostgreSQL.
+//! A voting Raft member without PostgreSQL: the third vote of two nodes.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
+use patroni_config::{ConfigError, Environment, Local, WitnessSettings};
+use patroni_core::version;
+use patroni_dcs::connect::raft_options;
 use patroni_dcs::raft::witness;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use patroni_telemetry::{Handle, LogSettings, Telemetry};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
 
-mod settings;
+/// How long the last lines of the log may take.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
-/// A voting member of the embedded Raft store without PostgreSQL.
-#[derive(Debug, Parser)]
-#[command(version)]
+/// A voting member of the embedded Raft store, without PostgreSQL.
+#[derive(Parser)]
+#[command(name = "patroni_raft_controller", version = version::COMPATIBLE_TEXT)]
 struct Cli {
-    /// The configuration file; without it the settings come from the environment.
+    /// The configuration: a YAML file or a folder of them. Without one, the environment.
     configfile: Option<PathBuf>,
 }
 
-fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
-    let options = settings::read(cli.configfile.as_deref(), |name| std::env::var(name).ok())?;
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refusal) => {
+            eprintln!("{refusal:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let log = Telemetry::init(&LogSettings::before_configuration())?;
+    let environment = Environment::read(std::env::vars());
+    let local = Local::load(cli.configfile.as_deref(), &environment).and_then(Local::require);
+    let local = local.inspect_err(explain)?;
+    let settings = WitnessSettings::read(&local)?;
+    log.reload(&LogSettings::from(&settings.log))?;
+    for warning in &settings.warnings {
+        warn!("{warning}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        let stop = stop_signal()?;
-        Ok(witness::run(&options, stop).await?)
-    })
+    let ended = runtime.block_on(vote(&settings, &local, &environment, &log));
+    log.flush(LAST_LINES);
+    ended
 }
 
-/// The first SIGTERM or SIGINT. SIGHUP is for the log settings and never ends the process.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+/// Votes until a signal ends it.
+async fn vote(
+    settings: &WitnessSettings,
+    local: &Local,
+    environment: &Environment,
+    log: &Handle,
+) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut reload: Signal = signal(SignalKind::hangup())?;
-    Ok(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
-                _ = reload.recv() => tracing::info!("nothing to reload"),
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    log.start_writer()?;
+    let options = raft_options(&settings.raft);
+    let voting = witness::run(&options, stop);
+    tokio::pin!(voting);
+    loop {
+        tokio::select! {
+            ended = &mut voting => return Ok(ended?),
+            _ = hangup.recv() => {
+                if let Err(failure) = reload_log(local, environment, log) {
+                    error!("the log settings stay as they were: {failure:#}");
+                }
             }
         }
-    })
+    }
+}
+
+/// Membership needs a restart; the log does not.
+fn reload_log(local: &Local, environment: &Environment, log: &Handle) -> anyhow::Result<()> {
+    let local = local.reload(environment).inspect_err(explain)?;
+    log.reload(&LogSettings::from(&WitnessSettings::read(&local)?.log))?;
+    info!("log settings were read again");
+    Ok(())
+}
+
+fn explain(refusal: &ConfigError) {
+    if let Some(line) = refusal.log_line() {
+        error!("{line}");
+    }
 }

@@ -46,6 +46,7 @@ mod section;
 pub mod settings;
 mod unknown;
 pub mod validate;
+pub mod witness;
 pub mod yaml;
 
 pub use control::ControlSettings;
@@ -55,3 +56,4 @@ pub use env::Environment;
 pub use error::ConfigError;
 pub use load::Local;
 pub use settings::Settings;
+pub use witness::WitnessSettings;

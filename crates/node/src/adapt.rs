@@ -6,13 +6,9 @@ use patroni_api::server::{
 };
 use patroni_api::tls::IdentityFiles;
 use patroni_config::Settings;
-use patroni_config::file::log::LogKind;
+use patroni_config::file::restapi;
 use patroni_config::file::watchdog::{WatchdogDriver, WatchdogMode};
-use patroni_config::file::{self, restapi};
 use patroni_postgres::ClusterFacts;
-use patroni_telemetry::{
-    FileSettings, Format, JsonField, Level, LogSettings, Template, TracebackLevel,
-};
 use patroni_watchdog::{Timing, WatchdogSettings};
 
 use crate::publish::Addresses;
@@ -101,53 +97,6 @@ impl Addresses {
                 .as_ref()
                 .map(|address| postgresql.url(address)),
         }
-    }
-}
-
-/// The log of these settings.
-pub(crate) fn log(section: &file::Log) -> LogSettings {
-    let format = match (section.kind, &section.format) {
-        (LogKind::Json, file::log::LogFormat::Fields(fields)) => Format::Json(
-            fields
-                .iter()
-                .map(|field| JsonField {
-                    field: field.name.clone(),
-                    key: field.key.clone(),
-                })
-                .collect(),
-        ),
-        (LogKind::Json, file::log::LogFormat::Text(text)) => {
-            Format::read(Some("json"), Some(&text.as_str().into())).0
-        }
-        (LogKind::Plain, file::log::LogFormat::Text(text)) => Format::Plain(Template::parse(text)),
-        (LogKind::Plain, file::log::LogFormat::Fields(_)) => {
-            Format::Plain(Template::parse(file::log::DEFAULT_FORMAT))
-        }
-    };
-    let level = |level: file::log::LogLevel| Level::parse(level.as_str()).unwrap_or(Level::Info);
-    LogSettings {
-        level: level(section.level),
-        traceback_level: if section.traceback_level == file::log::LogLevel::Debug {
-            TracebackLevel::Debug
-        } else {
-            TracebackLevel::Error
-        },
-        format,
-        dateformat: section.dateformat.clone(),
-        static_fields: section.static_fields.clone(),
-        max_queue_size: section.max_queue_size,
-        file: section.dir.as_ref().map(|dir| FileSettings {
-            dir: dir.clone(),
-            mode: section.mode,
-            size: section.file_size,
-            keep: u32::try_from(section.file_num).unwrap_or(u32::MAX),
-        }),
-        loggers: section
-            .loggers
-            .iter()
-            .map(|(name, given)| (name.clone(), level(*given)))
-            .collect(),
-        deduplicate_heartbeat_logs: section.deduplicate_heartbeat_logs,
     }
 }
 

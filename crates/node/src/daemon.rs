@@ -10,7 +10,7 @@ use patroni_config::{Environment, Settings};
 use patroni_core::{Cluster, MemberName};
 use patroni_dcs::{Identity, Store, connect};
 use patroni_postgres::{Ask, Cancel, Clock, Supervisor};
-use patroni_telemetry::Handle;
+use patroni_telemetry::{Handle, LogSettings};
 use patroni_watchdog::Watchdog;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -73,7 +73,7 @@ pub async fn run(start: Start) -> Result<u8, StartError> {
             StartError::new(refusal)
         })?;
     let settings = configuration.settings();
-    log.reload(&adapt::log(&settings.log))
+    log.reload(&LogSettings::from(&settings.log))
         .map_err(StartError::new)?;
     info!(
         "Patroni global thread_pool_size = {}",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use patroni_api::server::Server;
 use patroni_core::Role;
 use patroni_ha::command::CallbackEvent;
+use patroni_telemetry::LogSettings;
 use sd_notify::NotifyState;
 use tracing::error;
 
@@ -45,7 +46,7 @@ impl Reloader {
         let settings = configuration.settings();
         let text = |failure: &dyn std::fmt::Display| failure.to_string();
         self.log
-            .reload(&adapt::log(&settings.log))
+            .reload(&LogSettings::from(&settings.log))
             .map_err(|failure| text(&failure))?;
         if let (Some(rest), true) = (&mut self.rest, sighup) {
             rest.reload(adapt::server(&settings))

@@ -29,6 +29,7 @@ mod layer;
 mod names;
 mod queue;
 mod record;
+mod section;
 mod settings;
 mod sink;
 mod template;

@@ -22,3 +22,4 @@ mod pause;
 mod restart;
 mod start_errors;
 mod switchover;
+mod witness;
