@@ -18,7 +18,17 @@ use crate::store::{Identity, Store, Timings};
 ///
 /// # Errors
 /// [`StoreError::is_final`] ones cannot be mended by trying again: wrong credentials, settings
-/// that do not fit, a store that this build does not contain. All others can.
+/// that do not fit, a store that this build does not contain (see [`NotBuiltIn`]).
+/// All others can.
+#[cfg_attr(
+    not(any(feature = "etcd3", feature = "raft")),
+    expect(
+        unused_variables,
+        clippy::unused_async,
+        clippy::match_single_binding,
+        reason = "a build without any store knows only how to say so"
+    )
+)]
 pub async fn connect(
     dcs: &Dcs,
     identity: Identity,
@@ -42,7 +52,7 @@ pub async fn connect(
             };
             Ok(Arc::new(store))
         }
-        other => Err(not_here(other.name())),
+        other => Err(NotBuiltIn { kind: other.name() }.into()),
     }
 }
 
@@ -67,9 +77,30 @@ pub fn endpoint(dcs: &Dcs) -> String {
     }
 }
 
-fn not_here(name: &str) -> StoreError {
-    let why = format!("this build has no store of the kind {name}; use etcd3 or raft");
-    StoreError::new("connect to the store", StoreErrorKind::Denied(why))
+/// The kinds of stores that this build contains.
+pub const BUILT_IN: &[&str] = &[
+    #[cfg(feature = "etcd3")]
+    "etcd3",
+    #[cfg(feature = "raft")]
+    "raft",
+];
+
+/// The configuration names a store that this build does not contain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this build has no store of the kind {kind}, it has: {}", BUILT_IN.join(", "))]
+pub struct NotBuiltIn {
+    /// The name of the section.
+    pub kind: &'static str,
+}
+
+impl From<NotBuiltIn> for StoreError {
+    fn from(missing: NotBuiltIn) -> Self {
+        Self {
+            operation: "connect to the store",
+            kind: StoreErrorKind::Denied(missing.to_string()),
+            source: None,
+        }
+    }
 }
 
 #[cfg(feature = "etcd3")]
@@ -80,11 +111,10 @@ fn etcd3_options(section: &Etcd) -> Result<crate::etcd3::Options, StoreError> {
         Some(Servers::Url(one) | Servers::Host(one)) => (texts(std::slice::from_ref(one)), false),
         Some(Servers::Hosts(all)) => (texts(all), false),
         None => {
-            let why = "etcd3: host, hosts, url or proxy is needed; srv alone is not supported yet"
-                .to_owned();
+            let why = "etcd3.srv is not supported: name servers in host, hosts, url or proxy";
             return Err(StoreError::new(
                 "connect to the store",
-                StoreErrorKind::Denied(why),
+                StoreErrorKind::Denied(why.to_owned()),
             ));
         }
     };
@@ -112,5 +142,32 @@ pub fn raft_options(section: &Raft) -> crate::raft::Options {
         partner_addrs: section.partner_addrs.iter().map(text).collect(),
         data_dir: section.data_dir.clone(),
         password: section.password.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use patroni_config::file::dcs::Consul;
+    use patroni_core::Scope;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_store_that_is_not_built_in_is_named() {
+        let timings = Timings {
+            ttl: Duration::from_secs(30),
+            loop_wait: Duration::from_secs(10),
+            retry_timeout: Duration::from_secs(10),
+        };
+        let identity = Identity::new("service", &Scope::new("demo"), None);
+        let dcs = Dcs::Consul(Consul::default());
+        let Err(error) = connect(&dcs, identity, timings).await else {
+            panic!("there is no consul");
+        };
+        assert!(error.is_final());
+        let text = error.to_string();
+        assert!(text.contains("no store of the kind consul"), "{text}");
     }
 }

@@ -25,8 +25,8 @@ pub enum StoreErrorKind {
     /// The store answered: the condition does not hold, somebody else was first.
     #[error("somebody else was first")]
     LostRace,
-    /// The store answered: we may not do this.
-    #[error("permission denied ({0})")]
+    /// The store, or our own settings, say that we may not or cannot do this.
+    #[error("refused ({0})")]
     Denied(String),
     /// The store answered something that makes no sense.
     #[error("nonsense answer ({0})")]

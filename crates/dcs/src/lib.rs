@@ -54,8 +54,5 @@ pub mod retry;
 pub mod store;
 pub mod wake;
 
-// The factory that chooses a backend by the configuration belongs here, as `connect`: one arm per
-// feature, each turning its configuration section into the backend's own options.
-
 pub use error::{StoreError, StoreErrorKind};
 pub use store::{Identity, Store, Timings};

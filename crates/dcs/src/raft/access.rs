@@ -4,18 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use patroni_core::{MemberName, Revision};
 use tokio::time::timeout;
 
 use super::command::{Origin, Outcome, Write};
+use super::ident::Address;
 use super::input::{Handle, NoAnswer};
 use super::machine::{Item, Machine};
 use super::marks::Marks;
 use super::remote::Remote;
+use super::transport::Key;
+use crate::codec::{Objects, Stored};
+use crate::key::KeySpace;
 
 /// A way to the keys.
 pub(crate) enum Access {
-    /// Our own member.
-    Local(Handle),
+    /// Our own member, and the key to the others.
+    Local(Handle, Option<Key>),
     /// Other processes.
     Remote(Box<Remote>),
 }
@@ -36,13 +41,29 @@ impl Keys {
             Self::Owned(items) => items,
         }
     }
+
+    /// The objects of one cluster; keys that nobody knows are left alone.
+    pub(crate) fn objects(&self, keys: &KeySpace) -> Objects {
+        let below = self.items().range(keys.prefix().to_owned()..);
+        below
+            .take_while(|(key, _)| key.starts_with(keys.prefix()))
+            .filter_map(|(key, item)| {
+                let stored = Stored {
+                    value: item.value.clone(),
+                    revision: Revision::new(item.index),
+                    session: None,
+                };
+                Some((keys.leaf(key)?, stored))
+            })
+            .collect()
+    }
 }
 
 impl Access {
     /// The keys below `base`, not older than this call. Cancel safe.
     pub(crate) async fn read(&self, base: &str, budget: Duration) -> Result<Keys, NoAnswer> {
         match self {
-            Self::Local(handle) => handle.read(budget).await.map(Keys::Shared),
+            Self::Local(handle, _) => handle.read(budget).await.map(Keys::Shared),
             Self::Remote(remote) => remote.read(base, budget).await.map(Keys::Owned),
         }
     }
@@ -55,8 +76,22 @@ impl Access {
         budget: Duration,
     ) -> Result<Outcome, NoAnswer> {
         match self {
-            Self::Local(handle) => handle.write(origin, write, budget).await,
+            Self::Local(handle, _) => handle.write(origin, write, budget).await,
             Self::Remote(remote) => remote.write(origin, write, budget).await,
+        }
+    }
+
+    /// The addresses of all members, as far as we know them, and the key to them.
+    pub(crate) fn members(&self) -> (Vec<Address>, Option<&Key>) {
+        match self {
+            Self::Local(handle, key) => {
+                let members = handle.view().borrow().machine.members.clone();
+                (members.into_values().collect(), key.as_ref())
+            }
+            Self::Remote(remote) => {
+                let (members, key) = remote.members();
+                (members.to_vec(), key)
+            }
         }
     }
 
@@ -65,11 +100,11 @@ impl Access {
         &self,
         base: &str,
         seen: &Marks,
-        me: Option<&str>,
+        me: Option<&MemberName>,
         budget: Duration,
     ) -> bool {
         match self {
-            Self::Local(handle) => {
+            Self::Local(handle, _) => {
                 let mut view = handle.view();
                 let wakes =
                     view.wait_for(|view| seen.wakes(&Marks::of(&view.machine.items, base), me));
@@ -83,7 +118,45 @@ impl Access {
                 tokio::time::sleep(budget).await;
                 false
             }
-            Self::Remote(remote) => remote.changed(base, seen, budget).await.unwrap_or(false),
+            Self::Remote(remote) => remote
+                .changed(base, seen, me, budget)
+                .await
+                .unwrap_or(false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    #[test]
+    fn only_the_objects_of_one_cluster_are_read() {
+        let items = [
+            ("/s/c/else", "x"),
+            ("/s/c/leader", "a"),
+            ("/s/c/members/a", "{}"),
+            ("/s/c/members/a/b", "{}"),
+            ("/s/cc/leader", "wrong"),
+        ]
+        .into_iter()
+        .zip(2..)
+        .map(|((key, value), index)| {
+            let (value, ttl_ms) = (value.to_owned(), None);
+            let item = Item {
+                value,
+                index,
+                ttl_ms,
+            };
+            (key.to_owned(), item)
+        });
+        let objects = Keys::Owned(items.collect()).objects(&KeySpace::new("/s/c"));
+        assert_eq!(objects.len(), 2);
+        let leader = codec::cluster(&objects).leader.unwrap();
+        assert_eq!(
+            (leader.name.as_str(), leader.revision),
+            ("a", Revision::new(3))
+        );
     }
 }

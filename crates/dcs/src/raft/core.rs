@@ -318,8 +318,10 @@ impl Core {
         if leader == 0 {
             return;
         }
-        let address = self.machine.members.get(&leader).map(Address::as_str);
-        tracing::info!(address, leader, term, "raft leader");
+        match self.machine.members.get(&leader) {
+            Some(address) => tracing::info!("raft leader is {address} in term {term}"),
+            None => tracing::info!("raft leader is member {leader:016x} in term {term}"),
+        }
         self.reads.leader_changed();
         self.repropose = true;
     }
@@ -349,7 +351,7 @@ impl Core {
     fn install(&mut self, snapshot: raft::eraftpb::Snapshot) -> Result<(), RaftError> {
         let index = snapshot.get_metadata().index;
         let machine = state_of(index, &snapshot.data)?;
-        tracing::info!(index, "took the state of the raft leader");
+        tracing::info!("took the state of the raft leader at entry {index}");
         self.conf = snapshot.get_metadata().get_conf_state().clone();
         self.raw.mut_store().install(snapshot)?;
         self.machine = Arc::new(machine);
@@ -414,15 +416,21 @@ impl Core {
         machine.apply_nothing(entry.index);
         let id = change.node_id;
         match change.get_change_type() {
-            ConfChangeType::AddNode | ConfChangeType::AddLearnerNode => {
+            kind @ (ConfChangeType::AddNode | ConfChangeType::AddLearnerNode) => {
                 let address = std::str::from_utf8(&change.context).map_err(|_| unknown())?;
                 let address = Address::parse(address).map_err(|_| unknown())?;
-                tracing::info!(%address, change = ?change.get_change_type(), "raft membership");
+                let does = if kind == ConfChangeType::AddNode {
+                    "votes"
+                } else {
+                    "learns, and votes when it has caught up"
+                };
+                tracing::info!("raft member {address} {does}");
                 machine.add_member(id, address);
             }
             ConfChangeType::RemoveNode => {
-                let address = machine.members.get(&id).map(Address::to_string);
-                tracing::info!(address, change = "removed", "raft membership");
+                if let Some(address) = machine.members.get(&id) {
+                    tracing::info!("raft member {address} was removed");
+                }
                 machine.remove_member(id);
                 if id == self.id() {
                     tracing::error!(

@@ -23,7 +23,8 @@
 //! one in again: add a third voter (`patroni_raft_controller` needs no PostgreSQL).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use raft::eraftpb::Snapshot;
@@ -32,15 +33,12 @@ use tokio::time::sleep;
 use super::ident::Address;
 use super::input::{Handle, Membership};
 use super::machine::Machine;
-use super::transport::wire::{self, Reply, Request, Stage, Who};
-use super::transport::{Caller, Key};
+use super::membership;
+use super::transport::wire::{Request, Stage, Who};
+use super::transport::{Caller, Key, REMINDER};
 
 /// Between rounds of questions.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Between steps of joining.
-const STEP: Duration = Duration::from_millis(150);
-const REQUEST: Duration = Duration::from_secs(3);
-const MAX_REPLY: usize = 64 << 10;
 
 /// How to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +51,7 @@ pub(crate) enum Beginning {
 
 /// Asks until it is clear how to begin.
 pub(crate) async fn decide(me: &Who, founders: &BTreeSet<Address>, key: Option<&Key>) -> Beginning {
-    let mut told = BTreeSet::new();
+    let mut told = Told::default();
     loop {
         let partners = founders.iter().filter(|address| **address != me.address);
         let asked = partners.map(|address| async move {
@@ -64,17 +62,12 @@ pub(crate) async fn decide(me: &Who, founders: &BTreeSet<Address>, key: Option<&
         for (address, answer) in join_all(asked).await {
             match answer {
                 Ok(who) => answers.push((address, who)),
-                Err(error) if told.insert((address.clone(), error.to_string())) => {
-                    tracing::info!(%address, %error, "raft partner gives no answer yet");
-                }
-                Err(_) => {}
+                Err(error) => told.no_answer(address, &error),
             }
         }
         for (address, who) in &answers {
-            if let Some(why) = mismatch(me, address, who)
-                && told.insert(((*address).clone(), why.to_owned()))
-            {
-                tracing::warn!(%address, "{why}");
+            if let Some(why) = mismatch(me, address, who) {
+                told.warn(address, &why);
             }
         }
         if let Some(beginning) = judge(me, founders.len(), &answers) {
@@ -84,13 +77,42 @@ pub(crate) async fn decide(me: &Who, founders: &BTreeSet<Address>, key: Option<&
     }
 }
 
-fn mismatch(me: &Who, address: &Address, who: &Who) -> Option<&'static str> {
+/// What the log was told of the partners; what hinders the start is said again and again.
+#[derive(Default)]
+struct Told {
+    silent: BTreeSet<Address>,
+    warned: BTreeMap<Address, (String, Instant)>,
+}
+
+impl Told {
+    fn no_answer(&mut self, address: &Address, error: &io::Error) {
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            self.warn(address, &error.to_string());
+        } else if self.silent.insert(address.clone()) {
+            tracing::info!(%error, "raft partner {address} gives no answer yet");
+        }
+    }
+
+    fn warn(&mut self, address: &Address, why: &str) {
+        let last = self.warned.get(address);
+        if last.is_none_or(|(text, at)| text != why || at.elapsed() >= REMINDER) {
+            tracing::warn!("raft partner {address}: {why}");
+            let said = (why.to_owned(), Instant::now());
+            self.warned.insert(address.clone(), said);
+        }
+    }
+}
+
+fn mismatch(me: &Who, address: &Address, who: &Who) -> Option<String> {
     if who.address != *address {
-        return Some("a raft partner has another self_addr than our partner_addrs says");
+        return Some(format!(
+            "it calls itself {}, unlike our partner_addrs",
+            who.address
+        ));
     }
     let early = matches!(who.stage, Stage::Blank | Stage::Founding);
     (early && who.founders != me.founders)
-        .then_some("a raft partner has another set of addresses in its configuration")
+        .then(|| "it has another set of addresses in its configuration".to_owned())
 }
 
 fn judge(me: &Who, founders: usize, answers: &[(&Address, Who)]) -> Option<Beginning> {
@@ -126,46 +148,28 @@ pub(crate) async fn join(
     handle: &Handle,
 ) {
     let view = handle.view();
-    let mut told = BTreeSet::new();
+    let mut told = Told::default();
     let mut hint = None;
     loop {
         for partner in hint.take().iter().chain(partners) {
             if view.borrow().voters.contains(&id) {
                 return;
             }
-            match ask(id, address, partner, key).await {
+            let address = address.clone();
+            match membership::ask(partner, key, &Request::Join { id, address }).await {
                 Some(Membership::Done | Membership::Pending) => break,
                 Some(Membership::NotLeader(Some(leader))) if leader != *partner => {
                     hint = Some(leader);
                     break;
                 }
                 Some(Membership::Refused(why)) => {
-                    if told.insert(why.clone()) {
-                        tracing::warn!(%partner, %why, "not taken into the raft cluster yet");
-                    }
+                    told.warn(partner, &format!("not taken into the cluster yet: {why}"));
                     break;
                 }
                 Some(Membership::NotLeader(_)) | None => {}
             }
         }
-        sleep(STEP).await;
-    }
-}
-
-async fn ask(
-    id: u64,
-    address: &Address,
-    partner: &Address,
-    key: Option<&Key>,
-) -> Option<Membership> {
-    let (mut channel, _) = Caller::client(partner, key).await.ok()?;
-    let address = address.clone();
-    let request = wire::encode(&Request::Join { id, address });
-    channel.send(&request, REQUEST).await.ok()?;
-    let answer = tokio::time::timeout(REQUEST, channel.receive(MAX_REPLY)).await;
-    match serde_json::from_slice(&answer.ok()?.ok()??).ok()? {
-        Reply::Membership(membership) => Some(membership),
-        Reply::Items(_) | Reply::Outcome(_) | Reply::Changed(_) | Reply::Failed(_) => None,
+        sleep(membership::STEP).await;
     }
 }
 

@@ -89,7 +89,7 @@ impl View {
 }
 
 /// Why the core gave no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoAnswer {
     /// Time is over. A write may still be carried out.
     #[error("no answer from a raft leader in time")]
@@ -97,6 +97,9 @@ pub(crate) enum NoAnswer {
     /// The member has stopped or has too much to do.
     #[error("the raft member does not run")]
     Gone,
+    /// The last of the members that were asked could not be reached.
+    #[error("raft member {0}: {1}")]
+    Unreached(Address, String),
 }
 
 /// A cheap handle to a running core.

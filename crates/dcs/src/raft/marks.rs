@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use patroni_core::MemberName;
 use serde::{Deserialize, Serialize};
 
 use super::machine::Item;
+use crate::key::Leaf;
+use crate::wake::Change;
 
 /// The lock's holder, and the revisions of the other keys that wake somebody.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,15 +33,21 @@ impl Marks {
         }
     }
 
-    /// Whether `now` is worth a cycle of the member `me`: the lock has another holder (not us: we
-    /// know), somebody wrote `config` or `failover`, or (when we do not hold the lock, and so did
-    /// not write them) `sync` or `status`.
-    pub(crate) fn wakes(&self, now: &Self, me: Option<&str>) -> bool {
-        let mine = me.is_some() && now.leader.as_deref() == me;
-        (self.leader != now.leader && !mine)
-            || self.config != now.config
+    /// Whether `now` is worth a cycle of the member `me`, by the rules that all stores share, and
+    /// besides for a request or another set of synchronous members that somebody else wrote.
+    pub(crate) fn wakes(&self, now: &Self, me: Option<&MemberName>) -> bool {
+        let leader = now.leader.as_deref();
+        let leads = me.is_some_and(|me| leader == Some(me.as_str()));
+        let change = |leaf, old: Option<String>, new: Option<String>| Change { leaf, old, new };
+        let text = |index: Option<u64>| index.map(|index| index.to_string());
+        let shared = [
+            change(Leaf::Leader, self.leader.clone(), now.leader.clone()),
+            change(Leaf::Config, text(self.config), text(now.config)),
+            change(Leaf::Status, text(self.status), text(now.status)),
+        ];
+        shared.iter().any(|change| change.wakes(me, leader))
             || self.failover != now.failover
-            || (!mine && (self.sync != now.sync || self.status != now.status))
+            || (!leads && self.sync != now.sync)
     }
 }
 
@@ -57,11 +66,12 @@ mod tests {
 
     #[test]
     fn the_holder_is_not_woken_by_its_own_writes() {
-        assert!(!marks("a", 1).wakes(&marks("a", 2), Some("a")));
-        assert!(marks("a", 1).wakes(&marks("a", 2), Some("b")));
-        assert!(!Marks::default().wakes(&marks("a", 2), Some("a")));
-        assert!(marks("a", 1).wakes(&Marks::default(), Some("a")));
-        assert!(marks("a", 1).wakes(&marks("b", 1), Some("a")));
+        let (a, b) = (MemberName::new("a"), MemberName::new("b"));
+        assert!(!marks("a", 1).wakes(&marks("a", 2), Some(&a)));
+        assert!(marks("a", 1).wakes(&marks("a", 2), Some(&b)));
+        assert!(marks("a", 1).wakes(&Marks::default(), Some(&a)));
+        assert!(marks("a", 1).wakes(&marks("b", 1), Some(&a)));
         assert!(marks("a", 1).wakes(&marks("b", 1), None));
+        assert!(!marks("a", 1).wakes(&marks("a", 1), None));
     }
 }

@@ -1,17 +1,70 @@
-//! Who may come and who goes, one step at a time, decided by the leader.
+//! Who may come and who goes, one step at a time, decided by the leader; and how to ask for it.
 //!
 //! A new member repeats its request until it is done, and every request makes the leader take the
 //! next step: remove an older number of the same address, add the new one as a learner, and let
 //! it vote when it has caught up. Nothing is remembered between the steps, so a change of leader
 //! in the middle costs one repetition.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use raft::eraftpb::{ConfChange, ConfChangeType};
+use tokio::time::{sleep, timeout};
 
 use super::core::Core;
 use super::ident::Address;
-use super::input::Membership;
+use super::input::{Membership, NoAnswer};
+use super::transport::wire::{self, Reply, Request};
+use super::transport::{Caller, Key};
+
+/// Between two steps.
+pub(crate) const STEP: Duration = Duration::from_millis(150);
+const REQUEST: Duration = Duration::from_secs(3);
+const MAX_REPLY: usize = 64 << 10;
+
+/// Puts one request to one member; `None` when it does not answer.
+pub(crate) async fn ask(
+    member: &Address,
+    key: Option<&Key>,
+    request: &Request,
+) -> Option<Membership> {
+    let (mut channel, _) = Caller::client(member, key).await.ok()?;
+    channel.send(&wire::encode(request), REQUEST).await.ok()?;
+    let answer = timeout(REQUEST, channel.receive(MAX_REPLY)).await;
+    match serde_json::from_slice(&answer.ok()?.ok()??).ok()? {
+        Reply::Membership(membership) => Some(membership),
+        Reply::Items(_) | Reply::Outcome(_) | Reply::Changed(_) | Reply::Failed(_) => None,
+    }
+}
+
+/// Removes the member at `address` for good, asking `members` and whom they name as leader.
+/// `Some` is why it was refused. Cancel safe: the removal may go on.
+pub(crate) async fn remove(
+    address: &Address,
+    members: &[Address],
+    key: Option<&Key>,
+    budget: Duration,
+) -> Result<Option<String>, NoAnswer> {
+    let steps = async {
+        let mut hint = None;
+        loop {
+            for member in hint.take().iter().chain(members) {
+                let address = address.clone();
+                match ask(member, key, &Request::Remove { address }).await {
+                    Some(Membership::Done) => return None,
+                    Some(Membership::Refused(why)) => return Some(why),
+                    Some(Membership::Pending) => break,
+                    Some(Membership::NotLeader(Some(leader))) if leader != *member => {
+                        hint = Some(leader);
+                        break;
+                    }
+                    Some(Membership::NotLeader(_)) | None => {}
+                }
+            }
+            sleep(STEP).await;
+        }
+    };
+    timeout(budget, steps).await.map_err(|_| NoAnswer::Late)
+}
 
 impl Core {
     /// One step for the member `id` at `address`.
@@ -39,7 +92,7 @@ impl Core {
                 Membership::Refused(format!("a live member uses the address {address}"))
             }
             Some(old) => {
-                tracing::warn!(%address, "raft member came back with an empty disk");
+                tracing::warn!("raft member {address} came back with an empty disk");
                 self.change(ConfChangeType::RemoveNode, old, address);
                 Membership::Pending
             }

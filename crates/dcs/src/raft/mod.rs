@@ -18,7 +18,6 @@
 //! Read [`RaftStore`] first, then [`Node`].
 
 mod access;
-mod cluster_view;
 mod command;
 mod core;
 mod error;

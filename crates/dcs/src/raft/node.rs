@@ -30,6 +30,7 @@ const GOODBYE: Duration = Duration::from_secs(3);
 pub struct Node {
     handle: Handle,
     ended: watch::Receiver<Option<String>>,
+    key: Option<Key>,
     _tasks: JoinSet<()>,
 }
 
@@ -59,9 +60,7 @@ impl Node {
         let key = derive_key(options).await?;
         if key.is_none() && !bind.is_loopback() {
             tracing::warn!(
-                address = %bind,
-                "raft has no password: everybody who reaches the port can read and change the \
-                 cluster"
+                "raft has no password: everybody who reaches {bind} can read and change the cluster"
             );
         }
         let plan = Plan {
@@ -104,6 +103,10 @@ impl Node {
 
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    pub(crate) fn key(&self) -> Option<&Key> {
+        self.key.as_ref()
     }
 }
 
@@ -151,6 +154,7 @@ impl Plan {
             key: self.key.clone(),
             standing: standing_seen,
         };
+        let key = self.key.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(listener.run());
         let life = Life {
@@ -166,6 +170,7 @@ impl Plan {
         Ok(Node {
             handle,
             ended,
+            key,
             _tasks: tasks,
         })
     }
@@ -257,13 +262,13 @@ impl Life {
         match formation::decide(&me, &plan.founders, plan.key.as_ref()).await {
             Beginning::Found => {
                 let members = ident::founders(&plan.founders)?;
-                tracing::info!(%address, members = members.len(), "founding a raft cluster");
+                tracing::info!("founding a raft cluster of {} as {address}", members.len());
                 let id = ident::founder_id(&address);
                 let meta = Meta::new(id, address, me.founders, false);
                 Disk::create(directory, meta, Some(formation::first_snapshot(members)))
             }
             Beginning::Join => {
-                tracing::info!(%address, "joining a raft cluster");
+                tracing::info!("joining a raft cluster as {address}");
                 let id = ident::joiner_id(&address, ident::random_id());
                 let meta = Meta::new(id, address, me.founders, true);
                 Disk::create(directory, meta, None)

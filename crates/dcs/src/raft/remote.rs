@@ -5,6 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use patroni_core::MemberName;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
@@ -40,6 +41,11 @@ impl Remote {
             current: AtomicUsize::new(0),
             idle: Mutex::new(None),
         }
+    }
+
+    /// Whom to ask, and with which key.
+    pub(crate) fn members(&self) -> (&[Address], Option<&Key>) {
+        (&self.addresses, self.key.as_ref())
     }
 
     /// The keys below a prefix, not older than this call. Cancel safe.
@@ -83,14 +89,18 @@ impl Remote {
         &self,
         prefix: &str,
         seen: &Marks,
+        me: Option<&MemberName>,
         budget: Duration,
     ) -> Result<bool, NoAnswer> {
+        // Our deadline lies behind the one of the member, so that a quiet wait ends with an
+        // answer and the connection stays.
         let request = |left: Duration| Request::Watch {
             prefix: prefix.to_owned(),
             seen: seen.clone(),
-            budget_ms: millis(left),
+            member: me.cloned(),
+            budget_ms: millis(left.saturating_sub(PAUSE)),
         };
-        self.ask(request, budget, budget, |reply| match reply {
+        self.ask(request, budget, budget + PAUSE, |reply| match reply {
             Reply::Changed(changed) => Some(changed),
             Reply::Items(_) | Reply::Outcome(_) | Reply::Membership(_) | Reply::Failed(_) => None,
         })
@@ -106,10 +116,11 @@ impl Remote {
         accept: impl Fn(Reply) -> Option<T>,
     ) -> Result<T, NoAnswer> {
         let deadline = Instant::now() + budget;
+        let mut trouble = NoAnswer::Late;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(NoAnswer::Late);
+                return Err(trouble);
             }
             let frame = wire::encode(&request(left));
             let answered = timeout(left.min(attempt + PAUSE), self.exchange(&frame)).await;
@@ -119,7 +130,7 @@ impl Remote {
                     None => self.next(),
                 },
                 Ok(Err(error)) => {
-                    tracing::debug!(%error, "no answer from a raft member");
+                    trouble = self.unreached(&error);
                     self.next();
                 }
                 Err(_) => self.next(),
@@ -142,12 +153,22 @@ impl Remote {
     }
 
     async fn open(&self) -> io::Result<Channel> {
-        let place = self.current.load(Ordering::Relaxed) % self.addresses.len().max(1);
         let address = self
-            .addresses
-            .get(place)
+            .current()
             .ok_or_else(|| io::Error::other("no raft member is configured"))?;
         Ok(Caller::client(address, self.key.as_ref()).await?.0)
+    }
+
+    fn current(&self) -> Option<&Address> {
+        let place = self.current.load(Ordering::Relaxed) % self.addresses.len().max(1);
+        self.addresses.get(place)
+    }
+
+    fn unreached(&self, error: &io::Error) -> NoAnswer {
+        match self.current() {
+            Some(address) => NoAnswer::Unreached(address.clone(), error.to_string()),
+            None => NoAnswer::Late,
+        }
     }
 
     fn next(&self) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use patroni_core::MemberName;
 use tokio::time::timeout;
 
 use super::ident::Address;
@@ -38,8 +39,9 @@ pub(crate) async fn answer(handle: &Handle, request: Request) -> Reply {
         Request::Watch {
             prefix,
             seen,
+            member,
             budget_ms,
-        } => changed(handle, &prefix, &seen, budget(budget_ms))
+        } => changed(handle, &prefix, &seen, member.as_ref(), budget(budget_ms))
             .await
             .map(Reply::Changed),
         Request::Join { id, address } => join(handle, id, address).await,
@@ -53,10 +55,11 @@ async fn changed(
     handle: &Handle,
     prefix: &str,
     seen: &Marks,
+    me: Option<&MemberName>,
     budget: Duration,
 ) -> Result<bool, NoAnswer> {
     let mut view = handle.view();
-    let differs = view.wait_for(|view| seen.wakes(&Marks::of(&view.machine.items, prefix), None));
+    let differs = view.wait_for(|view| seen.wakes(&Marks::of(&view.machine.items, prefix), me));
     match timeout(budget, differs).await {
         Ok(Ok(_)) => Ok(true),
         Ok(Err(_)) => Err(NoAnswer::Gone),
@@ -65,9 +68,10 @@ async fn changed(
 }
 
 async fn join(handle: &Handle, id: u64, address: Address) -> Result<Reply, NoAnswer> {
+    let name = address.to_string();
     let answer = handle.join(id, address, STEP).await?;
     if let Membership::Refused(why) = &answer {
-        tracing::warn!(%why, "refused a raft member");
+        tracing::debug!("refused raft member {name}: {why}"); // the member itself says it aloud
     }
     Ok(Reply::Membership(answer))
 }

@@ -10,18 +10,22 @@ use patroni_core::{
     Cluster, FailoverRequest, History, Leader, Member, MemberData, MemberName, Revision, Status,
     SyncState, SystemId, json,
 };
+use tokio::sync::Notify;
 
 use super::access::Access;
-use super::cluster_view;
 use super::command::{Condition, Origin, Outcome, Write};
 use super::error::RaftError;
-use super::ident;
+use super::ident::{self, Address};
 use super::input::NoAnswer;
 use super::marks::Marks;
+use super::membership;
 use super::node::{self, Node};
 use super::options::{Options, Tuning};
 use super::remote::Remote;
+use crate::codec;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::key::{KeySpace, Leaf};
+use crate::known::{Known, StatusWrite};
 use crate::store::{Identity, Store, Timings};
 
 /// Writes that nobody waits for long (store contract, raft table).
@@ -39,17 +43,18 @@ pub struct RaftStore {
     access: Access,
     node: Mutex<Option<Node>>,
     identity: Identity,
+    keys: KeySpace,
     client: u64,
     sequence: AtomicU64,
     memory: Mutex<Memory>,
+    new_ttl: Notify,
 }
 
 /// What we know of earlier calls.
 struct Memory {
     timings: Timings,
     marks: Marks,
-    status: Option<Status>,
-    failsafe: Option<BTreeMap<MemberName, String>>,
+    known: Known,
 }
 
 impl RaftStore {
@@ -83,34 +88,58 @@ impl RaftStore {
         Ok(Self::over(node, identity, timings))
     }
 
-    /// The store of a member that runs already.
+    /// The store of a member that runs already; [`Store::close`] stops the member.
     pub fn over(node: Node, identity: Identity, timings: Timings) -> Self {
-        let access = Access::Local(node.handle().clone());
-        Self::new(access, Some(node), identity, timings)
+        let store = Self::beside(&node, identity, timings);
+        *store.node.lock().unwrap_or_else(PoisonError::into_inner) = Some(node);
+        store
     }
 
-    fn new(access: Access, node: Option<Node>, identity: Identity, timings: Timings) -> Self {
+    /// One more store of a member that runs already, and that somebody else keeps running.
+    pub fn beside(node: &Node, identity: Identity, timings: Timings) -> Self {
+        let access = Access::Local(node.handle().clone(), node.key().cloned());
+        Self::new(access, identity, timings)
+    }
+
+    fn new(access: Access, identity: Identity, timings: Timings) -> Self {
+        let keys = KeySpace::new(&identity.base_path);
         Self {
             access,
-            node: Mutex::new(node),
+            node: Mutex::default(),
             identity,
+            keys,
             client: ident::random_id(),
             sequence: AtomicU64::new(0),
             memory: Mutex::new(Memory {
                 timings,
                 marks: Marks::default(),
-                status: None,
-                failsafe: None,
+                known: Known::default(),
             }),
+            new_ttl: Notify::new(),
+        }
+    }
+
+    /// Removes the member at `address` (`host:port`, as its partners write it) for good: it does
+    /// not vote any more and comes back only with an empty directory. Asks whichever member
+    /// answers; to remove one that is no member succeeds. When time is over the removal may
+    /// still go on.
+    ///
+    /// # Errors
+    /// `Denied` when the address is none, or the member is the only one that can lead;
+    /// `Unreachable` when no majority of the members, the one to remove included, answers.
+    pub async fn remove_member(&self, address: &str) -> Result<(), StoreError> {
+        let operation = "remove raft member";
+        let address = Address::parse(address)?;
+        let (members, key) = self.access.members();
+        let removal = membership::remove(&address, &members, key, self.retry_timeout());
+        match removal.await.map_err(|error| silent(operation, error))? {
+            None => Ok(()),
+            Some(why) => Err(StoreError::new(operation, StoreErrorKind::Denied(why))),
         }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn key(&self, leaf: &str) -> String {
-        format!("{}/{leaf}", self.identity.base_path)
     }
 
     fn me(&self, operation: &'static str) -> Result<&MemberName, StoreError> {
@@ -170,11 +199,11 @@ impl RaftStore {
     async fn remove(
         &self,
         operation: &'static str,
-        leaf: &str,
+        leaf: &Leaf,
         condition: Condition,
         budget: Duration,
     ) -> Result<(), StoreError> {
-        let key = self.key(leaf);
+        let key = self.keys.key(leaf);
         match self
             .write(operation, Write::Delete { key, condition }, budget)
             .await?
@@ -189,15 +218,15 @@ impl RaftStore {
 
     fn lock(&self, me: &MemberName, condition: Condition) -> Write {
         Write::Set {
-            key: self.key("leader"),
+            key: self.keys.key(&Leaf::Leader),
             value: me.to_string(),
             ttl_ms: Some(self.ttl_ms()),
             condition,
         }
     }
 
-    fn set(&self, leaf: &str, value: String, condition: Condition) -> Write {
-        Write::set(self.key(leaf), value, condition)
+    fn set(&self, leaf: &Leaf, value: String, condition: Condition) -> Write {
+        Write::set(self.keys.key(leaf), value, condition)
     }
 }
 
@@ -210,18 +239,11 @@ impl Store for RaftStore {
     async fn load(&self) -> Result<Cluster, StoreError> {
         let base = &self.identity.base_path;
         let keys = self.access.read(base, self.retry_timeout()).await;
-        let keys = match keys {
-            Ok(keys) => keys,
-            Err(error) => {
-                self.memory().status = None;
-                return Err(silent("load cluster", error));
-            }
-        };
-        let cluster = cluster_view::cluster(keys.items(), base);
+        let keys = keys.map_err(|error| silent("load cluster", error))?;
+        let cluster = codec::cluster(&keys.objects(&self.keys));
         let mut memory = self.memory();
         memory.marks = Marks::of(keys.items(), base);
-        memory.status = Some(cluster.status.clone());
-        memory.failsafe.clone_from(&cluster.failsafe);
+        memory.known.note(&cluster);
         Ok(cluster)
     }
 
@@ -264,7 +286,8 @@ impl Store for RaftStore {
             return Err(StoreError::lost_race(operation));
         }
         let condition = Condition::value(me.as_str());
-        self.remove(operation, "leader", condition, SHORT).await
+        self.remove(operation, &Leaf::Leader, condition, SHORT)
+            .await
     }
 
     async fn touch_member(
@@ -275,7 +298,7 @@ impl Store for RaftStore {
         let operation = "touch member";
         let me = self.me(operation)?;
         let write = Write::Set {
-            key: self.key(&format!("members/{me}")),
+            key: self.keys.key(&Leaf::Member(me.clone())),
             value: data.to_json(),
             ttl_ms: Some(self.ttl_ms()),
             condition: Condition::none(),
@@ -285,14 +308,14 @@ impl Store for RaftStore {
     }
 
     async fn begin_initialize(&self) -> Result<(), StoreError> {
-        let write = self.set("initialize", String::new(), Condition::absent());
+        let write = self.set(&Leaf::Initialize, String::new(), Condition::absent());
         let budget = self.retry_timeout();
         self.change("begin initialize", write, budget).await?;
         Ok(())
     }
 
     async fn set_system_id(&self, id: &SystemId) -> Result<(), StoreError> {
-        let write = self.set("initialize", id.to_string(), Condition::none());
+        let write = self.set(&Leaf::Initialize, id.to_string(), Condition::none());
         let budget = self.retry_timeout();
         self.change("write system identifier", write, budget)
             .await?;
@@ -301,7 +324,8 @@ impl Store for RaftStore {
 
     async fn cancel_initialize(&self) -> Result<(), StoreError> {
         let budget = self.retry_timeout();
-        self.remove("cancel initialize", "initialize", Condition::none(), budget)
+        let leaf = Leaf::Initialize;
+        self.remove("cancel initialize", &leaf, Condition::none(), budget)
             .await
     }
 
@@ -312,7 +336,7 @@ impl Store for RaftStore {
     ) -> Result<(), StoreError> {
         let operation = "write failover";
         let condition = at(operation, judged)?;
-        let write = self.set("failover", request.to_json(), condition);
+        let write = self.set(&Leaf::Failover, request.to_json(), condition);
         self.change(operation, write, self.retry_timeout()).await?;
         Ok(())
     }
@@ -324,7 +348,7 @@ impl Store for RaftStore {
     ) -> Result<(), StoreError> {
         let operation = "write config";
         let condition = at(operation, judged)?;
-        let write = self.set("config", json::compact(data), condition);
+        let write = self.set(&Leaf::Config, json::compact(data), condition);
         self.change(operation, write, self.retry_timeout()).await?;
         Ok(())
     }
@@ -336,30 +360,30 @@ impl Store for RaftStore {
     ) -> Result<Revision, StoreError> {
         let operation = "write sync";
         let condition = at(operation, judged)?;
-        let write = self.set("sync", state.to_json(), condition);
+        let write = self.set(&Leaf::Sync, state.to_json(), condition);
         self.change(operation, write, self.retry_timeout()).await
     }
 
     async fn delete_sync(&self, judged: Option<&Revision>) -> Result<(), StoreError> {
         let operation = "delete sync";
         let condition = at(operation, judged)?;
-        self.remove(operation, "sync", condition, self.retry_timeout())
+        self.remove(operation, &Leaf::Sync, condition, self.retry_timeout())
             .await
     }
 
     /// No version that writes `optime/leader` can be in a cluster on this store.
     async fn write_status(&self, status: &Status) -> Result<(), StoreError> {
-        if self.memory().status.as_ref() == Some(status) {
+        let Some(StatusWrite { status, .. }) = self.memory().known.status_write(status) else {
             return Ok(());
-        }
-        let write = self.set("status", status.to_json(), Condition::none());
+        };
+        let write = self.set(&Leaf::Status, status.to_json(), Condition::none());
         self.change("write status", write, SHORT).await?;
-        self.memory().status = Some(status.clone());
+        self.memory().known.wrote_status(status);
         Ok(())
     }
 
     async fn write_history(&self, history: &History) -> Result<(), StoreError> {
-        let write = self.set("history", history.to_json(), Condition::none());
+        let write = self.set(&Leaf::History, history.to_json(), Condition::none());
         self.change("write history", write, self.retry_timeout())
             .await?;
         Ok(())
@@ -369,12 +393,13 @@ impl Store for RaftStore {
         &self,
         members: &BTreeMap<MemberName, String>,
     ) -> Result<(), StoreError> {
-        if self.memory().failsafe.as_ref() == Some(members) {
+        if !self.memory().known.failsafe_differs(members) {
             return Ok(());
         }
-        let write = self.set("failsafe", json::compact(members), Condition::none());
+        let text = codec::failsafe_text(members);
+        let write = self.set(&Leaf::Failsafe, text, Condition::none());
         self.change("write failsafe", write, SHORT).await?;
-        self.memory().failsafe = Some(members.clone());
+        self.memory().known.wrote_failsafe(members.clone());
         Ok(())
     }
 
@@ -383,19 +408,29 @@ impl Store for RaftStore {
         let budget = self.retry_timeout();
         self.change("delete cluster", Write::DeleteTree { key }, budget)
             .await?;
+        self.memory().known.clear();
         Ok(())
     }
 
     /// What [`Store::load`] gave last is what the caller has seen; whatever differs from it wakes.
     async fn watch(&self, _leader: Option<&Leader>, timeout: Duration) -> bool {
         let seen = self.memory().marks.clone();
-        let me = self.identity.member.as_ref().map(MemberName::as_str);
+        let me = self.identity.member.as_ref();
         let base = &self.identity.base_path;
-        self.access.changed(base, &seen, me, timeout).await
+        tokio::select! {
+            changed = self.access.changed(base, &seen, me, timeout) => changed,
+            () = self.new_ttl.notified() => true,
+        }
     }
 
+    /// Keys carry their ttl, so a new one takes effect with the next write: the lock's holder is
+    /// woken to make it soon.
     fn set_timings(&self, timings: Timings) {
-        self.memory().timings = timings;
+        let mut memory = self.memory();
+        if memory.timings.ttl != timings.ttl {
+            self.new_ttl.notify_one();
+        }
+        memory.timings = timings;
     }
 
     async fn close(&self) {
@@ -434,15 +469,12 @@ impl RaftClient {
         }
         let key = node::derive_key(&options).await?;
         let access = Access::Remote(Box::new(Remote::new(addresses, key)));
-        Ok(RaftStore::new(access, None, identity, timings))
+        Ok(RaftStore::new(access, identity, timings))
     }
 }
 
 fn silent(operation: &'static str, error: NoAnswer) -> StoreError {
-    StoreError {
-        source: Some(Box::new(error)),
-        ..StoreError::unreachable(operation, error)
-    }
+    StoreError::unreachable(operation, error)
 }
 
 fn at(operation: &'static str, judged: Option<&Revision>) -> Result<Condition, StoreError> {

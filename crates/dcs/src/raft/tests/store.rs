@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use patroni_core::{Cluster, MemberName, Scope, SyncState};
+use patroni_core::{Cluster, MemberName, Scope, Secret, SyncState};
 
-use super::world::World;
+use super::world::{LONG, World};
 use crate::raft::store::{RaftClient, RaftStore};
-use crate::raft::{Node, Options};
+use crate::raft::{Node, Options, Tuning};
 use crate::store::{Identity, Store, Timings};
 
 const TIMINGS: Timings = Timings {
@@ -80,8 +80,9 @@ async fn conditional_writes_compare_revisions() {
 async fn a_change_between_two_calls_wakes_the_next_watch() {
     let (_world, stores) = three().await;
     let [a, b, _] = &stores[..] else { panic!() };
-    b.load().await.unwrap();
     let config = serde_json::Map::new();
+    a.write_config(&config, None).await.unwrap();
+    b.load().await.unwrap();
     a.write_config(&config, None).await.unwrap();
     assert!(b.watch(None, Duration::from_secs(5)).await);
     b.load().await.unwrap();
@@ -134,4 +135,99 @@ async fn without_a_majority_a_load_is_unreachable_and_not_old() {
     let error = last.load().await.unwrap_err();
     let unreachable = matches!(error.kind, crate::error::StoreErrorKind::Unreachable(_));
     assert!(unreachable, "{error}");
+}
+
+/// With heartbeats further apart than the whole test takes, nothing may wait for one.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_waits_for_a_heartbeat() {
+    const HEARTBEATS: Duration = Duration::from_secs(5);
+    let mut world = World::new(3);
+    let tick = Duration::from_millis(50);
+    let beats = usize::try_from(HEARTBEATS.as_millis() / tick.as_millis()).unwrap();
+    world.tuning = Tuning {
+        tick,
+        heartbeat_ticks: beats,
+        ..Tuning::default()
+    };
+    // The first election is over before the first heartbeat is due.
+    world.tuning.election_ticks = beats + 1;
+    world.tuning.election_ticks_end = beats + 40;
+    for place in 0..3 {
+        world.start(place).await;
+    }
+    for place in 0..3 {
+        assert!(world.node(place).ready(LONG).await);
+    }
+    let nodes = world.nodes.iter().flatten().zip(["a", "b", "c"]);
+    let stores: Vec<RaftStore> = nodes
+        .map(|(node, name)| RaftStore::beside(node, identity(Some(name)), TIMINGS))
+        .collect();
+    for writer in &stores {
+        for waiter in stores.iter().filter(|store| !std::ptr::eq(*store, writer)) {
+            waiter.load().await.unwrap();
+            let began = Instant::now();
+            let woken = waiter.watch(None, HEARTBEATS);
+            let (woken, written) = tokio::join!(woken, writer.acquire_leader());
+            written.unwrap();
+            assert!(woken);
+            let took = began.elapsed();
+            assert!(took < HEARTBEATS / 5, "woken after {took:?}");
+            writer.delete_leader(None).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_removes_a_member_through_any_other() {
+    let (world, mut stores) = three().await;
+    let gone = stores.pop().unwrap();
+    gone.close().await;
+    let options = Options {
+        partner_addrs: world.addresses.clone(),
+        ..Options::default()
+    };
+    let observer = RaftClient::connect(options, identity(None), TIMINGS)
+        .await
+        .unwrap();
+    observer.remove_member("nonsense").await.unwrap_err();
+    // The member that went may have led: then its successor must be found first.
+    let deadline = Instant::now() + LONG;
+    while let Err(error) = observer.remove_member(&world.addresses[2]).await {
+        assert!(Instant::now() < deadline, "{error}");
+    }
+    observer.remove_member(&world.addresses[2]).await.unwrap();
+    // Two members are left, and both are needed now.
+    stores[0].acquire_leader().await.unwrap();
+    drop(stores.pop());
+    stores[0].set_timings(Timings {
+        retry_timeout: Duration::from_secs(1),
+        ..TIMINGS
+    });
+    assert!(stores[0].load().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_named_to_an_observer() {
+    let mut world = World::new(1);
+    world.password = Some(Secret::new("geheim"));
+    world.start(0).await;
+    assert!(world.node(0).ready(LONG).await);
+    let options = Options {
+        partner_addrs: world.addresses.clone(),
+        password: Some(Secret::new("falsch")),
+        ..Options::default()
+    };
+    let timings = Timings {
+        retry_timeout: Duration::from_secs(1),
+        ..TIMINGS
+    };
+    let observer = RaftClient::connect(options, identity(None), timings)
+        .await
+        .unwrap();
+    let error = observer.load().await.unwrap_err().to_string();
+    let expected = format!(
+        "raft member {}: the other side has another password",
+        world.addresses[0]
+    );
+    assert!(error.contains(&expected), "{error}");
 }

@@ -139,9 +139,9 @@ impl Door {
             Some("you were removed from this cluster".to_owned())
         } else if foreign || (strangers && !joins) {
             tracing::error!(
-                address = %from.address,
-                "refused a raft member of another cluster: check partner_addrs, and whether \
-                 somebody restored or emptied a data_dir"
+                "refused {}, a raft member of another cluster: check partner_addrs, and whether \
+                 somebody restored or emptied a data_dir",
+                from.address
             );
             Some("this member belongs to another cluster".to_owned())
         } else {

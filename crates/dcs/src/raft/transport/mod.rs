@@ -21,4 +21,4 @@ pub(crate) mod wire;
 pub(crate) use channel::Channel;
 pub(crate) use key::Key;
 pub(crate) use listener::{Listener, Standing};
-pub(crate) use peers::{Caller, Peers};
+pub(crate) use peers::{Caller, Peers, REMINDER};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protobuf::Message as _;
 use raft::eraftpb::{Message, MessageType};
@@ -24,6 +24,8 @@ const STRANGERS: usize = 64;
 const SEND: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Between two lines about the same mistake in somebody's settings.
+pub(crate) const REMINDER: Duration = Duration::from_secs(10);
 
 /// Connects to others in our name.
 #[derive(Clone, Debug)]
@@ -143,7 +145,7 @@ impl Peers {
             caller: self.caller.clone(),
             inputs: self.inputs.clone(),
             waiting,
-            complained: false,
+            trouble: Trouble::default(),
         };
         let task = self.tasks.spawn_on(errand.run(), &self.runtime);
         let address = address.clone();
@@ -165,8 +167,7 @@ struct Line {
     caller: Caller,
     inputs: mpsc::Sender<Input>,
     waiting: mpsc::Receiver<Message>,
-    /// Whether the trouble that we have now is in the log already.
-    complained: bool,
+    trouble: Trouble,
 }
 
 impl Line {
@@ -176,16 +177,18 @@ impl Line {
         while let Some(first) = self.waiting.recv().await {
             match self.caller.peer(self.id, &self.address).await {
                 Ok(channel) => {
-                    if std::mem::take(&mut self.complained) {
-                        tracing::info!(address = %self.address, "raft member is reachable again");
+                    if self.trouble.is_over() {
+                        tracing::info!("raft member {} is reachable again", self.address);
                     }
                     pause = FIRST_PAUSE;
                     if let Err(error) = self.talk(channel, first).await {
-                        tracing::debug!(address = %self.address, %error, "raft connection lost");
+                        tracing::debug!(%error, "raft connection to {} lost", self.address);
                     }
                 }
                 Err(error) => {
-                    self.complain(&error);
+                    if self.trouble.is_worth_a_line(&error) {
+                        tracing::warn!(%error, "could not reach raft member {}", self.address);
+                    }
                     self.lost(&first).await;
                 }
             }
@@ -236,10 +239,30 @@ impl Line {
         let input = Input::SnapshotSent { to: self.id, ok };
         let _ = self.inputs.send(input).await; // fails when the core has ended
     }
+}
 
-    fn complain(&mut self, error: &io::Error) {
-        if !std::mem::replace(&mut self.complained, true) {
-            tracing::warn!(address = %self.address, %error, "could not reach raft member");
+/// What was logged of the trouble with one peer.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    said: Option<(Instant, io::ErrorKind)>,
+}
+
+impl Trouble {
+    /// A peer that went away is worth one line. One that refuses us is not going to change its
+    /// mind, somebody must mend the settings: that is said again and again.
+    pub(crate) fn is_worth_a_line(&mut self, error: &io::Error) -> bool {
+        let refuses = error.kind() == io::ErrorKind::PermissionDenied;
+        let due = self
+            .said
+            .is_none_or(|(at, kind)| refuses && (kind != error.kind() || at.elapsed() >= REMINDER));
+        if due {
+            self.said = Some((Instant::now(), error.kind()));
         }
+        due
+    }
+
+    /// The peer answers; whether there was trouble before.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.said.take().is_some()
     }
 }

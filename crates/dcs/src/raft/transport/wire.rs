@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use patroni_core::MemberName;
 use serde::{Deserialize, Serialize};
 
 use crate::raft::command::{Origin, Outcome, Write};
@@ -86,6 +87,8 @@ pub(crate) enum Request {
         prefix: String,
         /// What the caller has seen.
         seen: Marks,
+        /// Whom to wake: its own writes do not.
+        member: Option<MemberName>,
         /// Milliseconds that the caller will wait.
         budget_ms: u64,
     },

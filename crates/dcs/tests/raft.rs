@@ -1,0 +1,130 @@
+//! Three members in this process keep all promises, and so do observers that ask them.
+#![cfg(feature = "raft")]
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use patroni_core::Secret;
+use patroni_dcs::conformance::{self, Factory};
+use patroni_dcs::raft::{Node, Options, RaftClient, RaftStore, Tuning};
+use patroni_dcs::{Identity, Store, StoreError, Timings};
+use tempfile::TempDir;
+
+struct Members {
+    nodes: Vec<Node>,
+    addresses: Vec<String>,
+    next: AtomicUsize,
+    _directory: TempDir,
+}
+
+fn password() -> Option<Secret> {
+    Some(Secret::new("conformance"))
+}
+
+impl Members {
+    async fn start() -> Self {
+        let directory = TempDir::new().unwrap();
+        let sockets: Vec<TcpListener> = (0..3)
+            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .collect();
+        let addresses: Vec<String> = sockets
+            .iter()
+            .map(|socket| socket.local_addr().unwrap().to_string())
+            .collect();
+        drop(sockets);
+        let mut nodes = Vec::new();
+        for own in &addresses {
+            let options = Options {
+                self_addr: Some(own.clone()),
+                partner_addrs: addresses.iter().filter(|a| *a != own).cloned().collect(),
+                data_dir: directory.path().join(own),
+                password: password(),
+                ..Options::default()
+            };
+            nodes.push(Node::start(&options, Tuning::default()).await.unwrap());
+        }
+        let ready = nodes.iter().map(|node| node.ready(Duration::from_secs(30)));
+        assert!(join_all(ready).await.into_iter().all(|ready| ready));
+        Self {
+            nodes,
+            addresses,
+            next: AtomicUsize::new(0),
+            _directory: directory,
+        }
+    }
+
+    async fn observer(
+        &self,
+        identity: Identity,
+        timings: Timings,
+    ) -> Result<RaftStore, StoreError> {
+        let options = Options {
+            partner_addrs: self.addresses.clone(),
+            password: password(),
+            ..Options::default()
+        };
+        RaftClient::connect(options, identity, timings).await
+    }
+}
+
+/// Who has a name is a member, one after the other; the control tool is an observer.
+struct Through(Members);
+
+/// Everybody is an observer.
+struct Beside(Members);
+
+const TIMINGS: Timings = Timings {
+    ttl: Duration::from_secs(2),
+    loop_wait: Duration::from_millis(500),
+    retry_timeout: Duration::from_secs(5),
+};
+
+#[async_trait]
+impl Factory for Through {
+    async fn open(
+        &self,
+        identity: Identity,
+        timings: Timings,
+    ) -> Result<Box<dyn Store>, StoreError> {
+        if identity.member.is_none() {
+            return Ok(Box::new(self.0.observer(identity, timings).await?));
+        }
+        let place = self.0.next.fetch_add(1, Ordering::Relaxed) % self.0.nodes.len();
+        let node = &self.0.nodes[place];
+        Ok(Box::new(RaftStore::beside(node, identity, timings)))
+    }
+
+    fn timings(&self) -> Timings {
+        TIMINGS
+    }
+}
+
+#[async_trait]
+impl Factory for Beside {
+    async fn open(
+        &self,
+        identity: Identity,
+        timings: Timings,
+    ) -> Result<Box<dyn Store>, StoreError> {
+        Ok(Box::new(self.0.observer(identity, timings).await?))
+    }
+
+    fn timings(&self) -> Timings {
+        TIMINGS
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_keep_all_promises() {
+    let through = Through(Members::start().await);
+    assert_eq!(conformance::run(&through).await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn observers_keep_all_promises() {
+    let beside = Beside(Members::start().await);
+    assert_eq!(conformance::run(&beside).await, Ok(()));
+}
