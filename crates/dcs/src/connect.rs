@@ -25,7 +25,6 @@ use crate::store::{Identity, Store, Timings};
     expect(
         unused_variables,
         clippy::unused_async,
-        clippy::match_single_binding,
         reason = "a build without any store knows only how to say so"
     )
 )]

@@ -20,19 +20,19 @@ struct Members {
     _directory: TempDir,
 }
 
-fn password() -> Option<Secret> {
-    Some(Secret::new("conformance"))
+fn password() -> Secret {
+    Secret::new("conformance")
 }
 
 impl Members {
     async fn start() -> Self {
-        let directory = TempDir::new().unwrap();
+        let directory = TempDir::new().expect("a directory");
         let sockets: Vec<TcpListener> = (0..3)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
             .collect();
         let addresses: Vec<String> = sockets
             .iter()
-            .map(|socket| socket.local_addr().unwrap().to_string())
+            .map(|socket| socket.local_addr().expect("bound").to_string())
             .collect();
         drop(sockets);
         let mut nodes = Vec::new();
@@ -41,10 +41,11 @@ impl Members {
                 self_addr: Some(own.clone()),
                 partner_addrs: addresses.iter().filter(|a| *a != own).cloned().collect(),
                 data_dir: directory.path().join(own),
-                password: password(),
+                password: Some(password()),
                 ..Options::default()
             };
-            nodes.push(Node::start(&options, Tuning::default()).await.unwrap());
+            let started = Node::start(&options, Tuning::default()).await;
+            nodes.push(started.expect("a member"));
         }
         let ready = nodes.iter().map(|node| node.ready(Duration::from_secs(30)));
         assert!(join_all(ready).await.into_iter().all(|ready| ready));
@@ -63,7 +64,7 @@ impl Members {
     ) -> Result<RaftStore, StoreError> {
         let options = Options {
             partner_addrs: self.addresses.clone(),
-            password: password(),
+            password: Some(password()),
             ..Options::default()
         };
         RaftClient::connect(options, identity, timings).await

@@ -318,9 +318,10 @@ impl Core {
         if leader == 0 {
             return;
         }
-        match self.machine.members.get(&leader) {
-            Some(address) => tracing::info!("raft leader is {address} in term {term}"),
-            None => tracing::info!("raft leader is member {leader:016x} in term {term}"),
+        if let Some(address) = self.machine.members.get(&leader) {
+            tracing::info!("raft leader is {address} in term {term}");
+        } else {
+            tracing::info!("raft leader is member {leader:016x} in term {term}");
         }
         self.reads.leader_changed();
         self.repropose = true;
