@@ -89,7 +89,7 @@ impl Told {
         if error.kind() == io::ErrorKind::PermissionDenied {
             self.warn(address, &error.to_string());
         } else if self.silent.insert(address.clone()) {
-            tracing::info!(%error, "raft partner {address} gives no answer yet");
+            tracing::info!("raft partner {address} gives no answer yet: {error}");
         }
     }
 

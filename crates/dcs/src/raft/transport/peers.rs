@@ -187,7 +187,7 @@ impl Line {
                 }
                 Err(error) => {
                     if self.trouble.is_worth_a_line(&error) {
-                        tracing::warn!(%error, "could not reach raft member {}", self.address);
+                        tracing::warn!("could not reach raft member {}: {error}", self.address);
                     }
                     self.lost(&first).await;
                 }
