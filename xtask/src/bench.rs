@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// Repetitions of each write gap.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Take the binaries from this folder instead of building them.
+    #[arg(long)]
+    bin_dir: Option<PathBuf>,
     /// How long to watch an idle cluster.
     #[arg(long, default_value_t = 60)]
     idle_seconds: u64,
@@ -40,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Need::Setpriv,
         Need::Etcd,
     ])?;
-    proc::use_binaries_of(&build_release()?)?;
+    proc::use_binaries_of(&build_release(options.bin_dir.as_deref())?)?;
     let mut report = Map::new();
     let floor = floor(options.rounds)?;
     report.insert("floor_switchover_gap_ms".to_owned(), median_ms(&floor));

@@ -41,8 +41,11 @@ pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Builds the binaries for use and gives their folder.
-pub(crate) fn build_release() -> Result<PathBuf> {
+/// Builds the binaries for use and gives their folder, unless there are built ones already.
+pub(crate) fn build_release(built: Option<&Path>) -> Result<PathBuf> {
+    if let Some(dir) = built {
+        return Ok(dir.to_owned());
+    }
     cargo(&[
         "build",
         "--release",

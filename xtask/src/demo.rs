@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Keep the folder at the end.
     #[arg(long)]
     keep: bool,
+    /// Take the binaries from this folder instead of building them.
+    #[arg(long)]
+    bin_dir: Option<PathBuf>,
     /// Play the whole story without a person, and exit with 0 only when all of it held.
     #[arg(long)]
     story: bool,
@@ -67,7 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         list.push(Need::Etcd);
     }
     needs::ensure(&list)?;
-    proc::use_binaries_of(&build_release()?)?;
+    proc::use_binaries_of(&build_release(options.bin_dir.as_deref())?)?;
     let home = Home::choose(options)?;
     let mut cluster = Cluster::prepare_in(
         options.dcs.into(),

@@ -147,10 +147,12 @@ impl Story {
         let lost: Vec<usize> = (0..acknowledged.len())
             .filter(|&index| !rows.contains(&acknowledged[index].number.to_string()))
             .collect();
-        ensure!(
-            lost.iter().all(|&index| index < before),
-            "synchronous mode lost writes: {error:#}"
-        );
+        let broken: Vec<i64> = lost
+            .iter()
+            .filter(|&&index| index >= before)
+            .map(|&index| acknowledged[index].number)
+            .collect();
+        ensure!(broken.is_empty(), "synchronous mode lost the acknowledged rows {broken:?}: {error:#}");
         self.line(&format!(
             "{} rows of the asynchronous time died with their leader",
             lost.len()
