@@ -74,7 +74,6 @@ const OLD: &[(&str, &str)] = &[
     ("etcd.srv_domain", "is old, use srv"),
     ("etcd3.discovery_srv", "is old, use srv"),
     ("etcd3.srv_domain", "is old, use srv"),
-    ("raft", "is a deprecated store"),
     ("exhibitor", "is a deprecated store"),
     (
         "ttl",
