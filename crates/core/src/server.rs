@@ -141,7 +141,8 @@ pub struct ServerStatus {
     pub replay_paused: bool,
     /// Timeline in the control file; asked for only as standby leader.
     pub control_timeline: Option<Timeline>,
-    /// Timeline that the WAL receiver reports.
+    /// Timeline that the WAL receiver reports; without a receiver that of a replication
+    /// connection, where somebody asked for it.
     pub receiver_timeline: Option<Timeline>,
     /// The WAL receiver.
     pub receiver: Option<WalReceiver>,
@@ -262,6 +263,9 @@ pub struct ControlData {
     pub min_recovery: Option<Lsn>,
     /// Its timeline.
     pub min_recovery_timeline: Option<Timeline>,
+    /// Every line of the tool, `name: value`, for the log of a recovery.
+    #[serde(default)]
+    pub lines: Vec<String>,
 }
 
 /// The cluster state in the control file.

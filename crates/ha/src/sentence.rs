@@ -222,6 +222,7 @@ wording! { levels
         Warning SyncNamesUnreadable { what: String } => "{what}";
 
         // ---- divergence and rewind
+        Info ControlData { lines: String } => "pg_controldata:{lines}";
         Info LocalTimeline { timeline: Timeline, lsn: Lsn } => "Local timeline={timeline} lsn={lsn}";
         Info PrimaryTimeline { timeline: Timeline } => "primary_timeline={timeline}";
         Info PrimaryHistory { lines: String } => "primary: history={lines}";

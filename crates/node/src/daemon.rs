@@ -103,6 +103,10 @@ pub async fn run(start: Start) -> Result<u8, StartError> {
         .map_err(StartError::new)?;
     supervisor.set_cluster_facts(adapt::cluster_facts(&settings));
     let server = supervisor.observe(Ask::default(), LOOK).await;
+    info!(
+        "REST API thread_pool_size = {}",
+        configuration.settings().restapi.thread_pool_size
+    );
     let bound = Bound::bind(adapt::server(&settings))
         .await
         .map_err(StartError::new)?;

@@ -172,8 +172,14 @@ impl HaLoop {
 
     fn schedule(&mut self, job: Job) -> Result<u64, String> {
         let context = self.job_context();
-        self.executor
-            .schedule(&self.body, job, context, self.body.clock.now())
+        let moves_the_server = job != Job::Promote;
+        let number = self
+            .executor
+            .schedule(&self.body, job, context, self.body.clock.now())?;
+        if moves_the_server {
+            self.body.facts().positions_are_stable = false;
+        }
+        Ok(number)
     }
 
     pub(crate) fn job_context(&self) -> JobContext {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use patroni_config::file::watchdog::WatchdogMode;
-use patroni_core::{Cluster, Role};
+use patroni_core::server::{Answer, LocalServer};
+use patroni_core::{Cluster, Role, State};
 use patroni_ha::Observation;
 use patroni_ha::job::{Job, JobReport, RunningJob};
 use patroni_ha::observation::{NodeFacts, ScheduledRestart, WatchdogFacts};
@@ -31,7 +32,8 @@ pub(crate) async fn observe(body: &Arc<Body>, of_the_loop: OfTheLoop) -> Observa
         standby_leader: role == Role::StandbyLeader,
     };
     body.lock_turn.observed().await;
-    let (store, server) = tokio::join!(body.load_view(), body.supervisor.observe(ask, LOOK));
+    let (store, mut server) = tokio::join!(body.load_view(), body.supervisor.observe(ask, LOOK));
+    complete_timeline(body, store.as_ref().ok(), &mut server).await;
     let OfTheLoop {
         executor,
         finished,
@@ -67,6 +69,31 @@ pub(crate) async fn observe(body: &Arc<Body>, of_the_loop: OfTheLoop) -> Observa
         watchdog,
         failsafe_leader,
     }
+}
+
+/// A standby whose WAL receiver is gone still has a timeline, and decisions need it: of all the
+/// moment after the primary died. It is asked once per timeline of the leader. Source: the HA
+/// contract, section 29.
+async fn complete_timeline(body: &Body, view: Option<&Cluster>, server: &mut LocalServer) {
+    let is_running = server.state == State::Running;
+    let Answer::Known(status) = &mut server.status else {
+        return;
+    };
+    let told = status.receiver_timeline.or(status.control_timeline);
+    if !status.in_recovery() || told.is_some() || !is_running {
+        body.facts().asked_timeline = None;
+        return;
+    }
+    let leaders = view
+        .and_then(Cluster::leader_member)
+        .and_then(|leader| leader.data.timeline());
+    let asked = body.facts().asked_timeline;
+    let mine = match asked.filter(|(then, _)| *then == leaders) {
+        Some((_, mine)) => Some(mine),
+        None => body.supervisor.replication_timeline().await,
+    };
+    body.facts().asked_timeline = mine.map(|mine| (leaders, mine));
+    status.receiver_timeline = mine;
 }
 
 /// The watchdog as it is now.

@@ -31,26 +31,11 @@ async fn ask_one(client: &Client, peer: &Peer) -> PeerAnswer {
             }),
             Wire::Unreachable => Err(format!("no position in its answer: {}", response.text())),
         },
-        Err(error) => Err(causes(&error)),
+        Err(error) => Err(with_causes(&error)),
     };
     PeerAnswer {
         name: peer.name.clone(),
         reply,
-    }
-}
-
-/// Why a call failed, without the address, which the reader knows.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut parts = Vec::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        parts.push(error.to_string());
-        cause = error.source();
-    }
-    if parts.is_empty() {
-        error.to_string()
-    } else {
-        parts.join(": ")
     }
 }
 
@@ -64,9 +49,15 @@ pub(crate) async fn announce(
         let answer = match client.failsafe(&peer.api_url, announcement, PATIENCE).await {
             Ok(Some(FailsafeAccepted { position })) => Ok(position),
             Ok(None) => Err("not accepted".to_owned()),
-            Err(error) => Err(causes(&error)),
+            Err(error) => Err(with_causes(&error)),
         };
         (peer.name.clone(), answer)
     };
     join_all(peers.iter().map(announce_to)).await
+}
+
+/// An error and what caused it, in one line for the log.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

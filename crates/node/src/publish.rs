@@ -1,7 +1,7 @@
 //! The member object: what this node tells the others about itself.
 
 use patroni_core::server::{LocalServer, ServerStatus};
-use patroni_core::{MemberData, Tags, version};
+use patroni_core::{MemberData, State, Tags, version};
 use patroni_ha::command::MemberNotes;
 use serde_json::{Map, Value};
 
@@ -18,7 +18,7 @@ pub(crate) struct Addresses {
 }
 
 /// Builds the object. Positions are left out while a task other than a promotion is changing
-/// the server, or when nothing is known of them. Source: the store contract, section 2.4.
+/// the server, while it is not up, or when nothing is known of them. Source: the store contract, section 2.4.
 pub(crate) fn member_data(
     addresses: &Addresses,
     tags: &Tags,
@@ -54,7 +54,14 @@ pub(crate) fn member_data(
         put("pending_restart", true.into());
         put("pending_restart_reason", pending_reasons(server));
     }
-    if let Some(status) = server.status.known().filter(|_| positions_are_stable) {
+    let is_up = matches!(
+        server.state,
+        State::Running | State::Restarting | State::Starting
+    );
+    if let Some(status) = server.status.known()
+        && positions_are_stable
+        && is_up
+    {
         put_positions(status, &mut put);
     }
     if let Some(request) = scheduled_restart {

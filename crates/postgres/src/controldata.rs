@@ -65,6 +65,10 @@ impl ControlItems {
             checkpoint_timeline: timeline("Latest checkpoint's TimeLineID"),
             min_recovery: lsn("Minimum recovery ending location"),
             min_recovery_timeline: timeline("Min recovery ending loc's timeline"),
+            lines: self
+                .iter()
+                .map(|(name, item)| format!("{name}: {item}"))
+                .collect(),
         })
     }
 }

@@ -65,12 +65,12 @@ pub(crate) fn has_recovery_signal(data_dir: &Path, major_version: Option<u32>) -
 /// # Errors
 /// Any of the system; part of the data may be gone then.
 pub(crate) fn remove(data_dir: &Path) -> io::Result<()> {
-    info!("Removing data directory: {}", data_dir.display());
     let found = match fs::symlink_metadata(data_dir) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
+    info!("Removing data directory: {}", data_dir.display());
     if !found.is_dir() {
         return fs::remove_file(data_dir);
     }

@@ -47,6 +47,31 @@ impl Supervisor {
             })
     }
 
+    /// The timeline of a running standby, from a replication connection to itself: what its WAL
+    /// receiver cannot tell while there is none. Cancel safe; a failure is logged.
+    pub async fn replication_timeline(&self) -> Option<Timeline> {
+        Some(self.running_position(Lsn::ZERO).await?.timeline)
+    }
+
+    async fn running_position(&self, replayed: Lsn) -> Option<LocalPosition> {
+        let settings = self.settings();
+        let local = Elsewhere {
+            settings: &settings,
+            hosts: settings.listen.local_host().to_owned(),
+            ports: settings.listen.port.to_string(),
+            database: String::new(),
+            user: &settings.replication,
+            version: self.full_version().await.unwrap_or_default(),
+            read_write: false,
+        };
+        let target = local.target(true).ok()?;
+        let source = PositionSource::Running {
+            target: &target,
+            replayed,
+        };
+        rewind::local_position(source, ASK).await
+    }
+
     /// Where this server stands, and for a former primary where its last checkpoint record ends.
     pub async fn local_position(&self) -> Option<(LocalPosition, Option<Lsn>)> {
         let settings = self.settings();
@@ -54,24 +79,8 @@ impl Supervisor {
             .cached_status()
             .filter(|_| self.is_alive() && self.state() == State::Running);
         if let Some(cached) = running {
-            let replayed = cached.status.replayed?;
-            let local = Elsewhere {
-                settings: &settings,
-                hosts: settings.listen.local_host().to_owned(),
-                ports: settings.listen.port.to_string(),
-                database: String::new(),
-                user: &settings.replication,
-                version: self.full_version().await.unwrap_or_default(),
-                read_write: false,
-            };
-            let target = local.target(true).ok()?;
-            let source = PositionSource::Running {
-                target: &target,
-                replayed,
-            };
-            return rewind::local_position(source, ASK)
-                .await
-                .map(|position| (position, None));
+            let position = self.running_position(cached.status.replayed?).await?;
+            return Some((position, None));
         }
         let control = self.pg_controldata().await?;
         let position = rewind::local_position(PositionSource::Stopped(&control), ASK).await?;

@@ -80,7 +80,15 @@ pub enum ConnectionError {
 /// A connection whose other half is driven by a task that ends with it.
 pub(crate) struct Session {
     pub(crate) client: Client,
-    _connection: JoinSet<()>,
+    connection: JoinSet<()>,
+}
+
+impl Drop for Session {
+    /// Lets the task say good-bye to the server, which logs a lost connection otherwise. It ends
+    /// as soon as the client is gone: it only writes, and waits for no answer.
+    fn drop(&mut self) {
+        self.connection.detach_all();
+    }
 }
 
 impl Session {
@@ -111,7 +119,7 @@ impl Session {
         });
         Self {
             client,
-            _connection: task,
+            connection: task,
         }
     }
 }

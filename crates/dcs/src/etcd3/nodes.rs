@@ -110,8 +110,8 @@ impl Nodes {
             let switched = if state.discovered {
                 state.ring.replace(urls)
             } else {
-                state.ring = Ring::new(urls);
-                true
+                let before = std::mem::replace(&mut state.ring, Ring::new(urls));
+                before.current() != state.ring.current()
             };
             state.discovered = true;
             switched.then(|| state.ring.current().map(str::to_owned))

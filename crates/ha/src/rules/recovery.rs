@@ -51,6 +51,7 @@ pub(crate) fn recover(cx: &mut Cx<'_>) -> Asked<CycleResult> {
             return Ok(CycleResult::StoppedToFailOver);
         }
         if !limit.is_zero() && crashed_primary(cx) {
+            say_control_data(cx);
             return start(
                 cx,
                 Job::StartPrimary { timeout: limit },
@@ -59,6 +60,7 @@ pub(crate) fn recover(cx: &mut Cx<'_>) -> Asked<CycleResult> {
         }
     }
     cx.watchdog_disable()?;
+    say_control_data(cx);
     if let Some(result) = crash_recovery(cx)? {
         return Ok(result);
     }
@@ -81,6 +83,21 @@ fn crashed_primary(cx: &Cx<'_>) -> bool {
         && cx.server.state == State::Crashed
         && cx.server.role == Role::Primary
         && !cx.server.has_recovery_signal
+}
+
+/// What every attempt to recover begins from, for the operator.
+fn say_control_data(cx: &mut Cx<'_>) {
+    let Some(control) = cx.server.control.as_ref() else {
+        return;
+    };
+    let lines: String = control
+        .lines
+        .iter()
+        .map(|line| format!("\n  {line}"))
+        .collect();
+    if !lines.is_empty() {
+        cx.say(Text::ControlData { lines });
+    }
 }
 
 fn control_state<'c>(cx: &'c Cx<'_>) -> Option<&'c ControlState> {

@@ -196,6 +196,7 @@ pub fn stopped(role: Role, control: ControlState) -> LocalServer {
             checkpoint_timeline: Some(tl(1)),
             min_recovery: None,
             min_recovery_timeline: None,
+            lines: Vec::new(),
         }),
         ..server(role, State::Running)
     }

@@ -10,7 +10,7 @@ use patroni_api::client::Client;
 use patroni_api::wire::{CachedView, FailsafeBody, Snapshot};
 use patroni_config::Settings;
 use patroni_core::server::LocalServer;
-use patroni_core::{Cluster, MemberName, Moment, SlotName, Tags};
+use patroni_core::{Cluster, MemberName, Moment, SlotName, Tags, Timeline};
 use patroni_dcs::{Store, Timings};
 use patroni_ha::command::{Command, Wait};
 use patroni_ha::observation::FailsafeLeader;
@@ -63,6 +63,8 @@ pub(crate) struct Facts {
     pub(crate) server: LocalServer,
     /// No task other than a promotion is changing the server.
     pub(crate) positions_are_stable: bool,
+    /// The timeline of a standby without a WAL receiver, and that of the leader when it was asked.
+    pub(crate) asked_timeline: Option<(Option<Timeline>, Timeline)>,
     /// The noted restart, as published.
     pub(crate) scheduled_restart: Option<Map<String, Value>>,
     /// A leader that announced itself without a store, and until when that counts.
@@ -109,6 +111,7 @@ impl Body {
             tags: settings.tags.clone(),
             server,
             positions_are_stable: true,
+            asked_timeline: None,
             scheduled_restart: None,
             failsafe_leader: None,
         };

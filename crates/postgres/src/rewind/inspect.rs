@@ -74,7 +74,6 @@ async fn timeline_of(
 ) -> Result<(Timeline, Option<Vec<Switch>>), ConnectionError> {
     let client = ReplicationClient::connect(target, limit).await?;
     let timeline = client.identify_system().await?.timeline;
-    tracing::info!("primary_timeline={timeline}");
     if in_recovery {
         return Ok((timeline, None));
     }
@@ -152,7 +151,7 @@ pub enum PositionSource<'a> {
 
 /// The local position; `None` when it cannot be known now. Cancel safe.
 pub async fn local_position(source: PositionSource<'_>, limit: Duration) -> Option<LocalPosition> {
-    let position = match source {
+    match source {
         PositionSource::Running { target, replayed } => {
             let client = ReplicationClient::connect(target, limit).await;
             let identity = match client {
@@ -175,11 +174,7 @@ pub async fn local_position(source: PositionSource<'_>, limit: Duration) -> Opti
             }
         }
         PositionSource::Stopped(control) => stopped_position(control),
-    };
-    if let Some(position) = position {
-        tracing::info!("Local timeline={} lsn={}", position.timeline, position.lsn);
     }
-    position
 }
 
 /// The position in a control file (supervision contract, section 14.3). A standby that has never
@@ -223,6 +218,7 @@ mod tests {
             checkpoint_timeline: Timeline::new(3),
             min_recovery: Some(Lsn::new(min_recovery)),
             min_recovery_timeline: Timeline::new(4),
+            lines: Vec::new(),
         };
         let position = |in_recovery, timeline, lsn| {
             Timeline::new(timeline).map(|timeline| LocalPosition {

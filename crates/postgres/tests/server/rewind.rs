@@ -26,6 +26,7 @@ fn control(server: &Server) -> ControlData {
             .parse()
             .ok(),
         min_recovery_timeline: timeline("Min recovery ending loc's timeline"),
+        lines: Vec::new(),
     }
 }
 
