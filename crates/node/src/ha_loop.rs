@@ -41,6 +41,8 @@ pub(crate) struct HaLoop {
     /// Raised when the daemon shall end: it cuts waits short and ends the running cycle.
     stopping: Cancel,
     next_run: Instant,
+    /// The store holds another configuration than the parts of the node work with.
+    configuration_is_new: bool,
     /// The view and the server that the last cycle began with.
     last: Option<(Option<Cluster>, LocalServer)>,
 }
@@ -79,6 +81,7 @@ impl HaLoop {
             scheduled_restart: None,
             stopping,
             next_run: Instant::now(),
+            configuration_is_new: false,
             last: None,
         };
         (new, sender, ends)
@@ -118,7 +121,18 @@ impl HaLoop {
             scheduled_restart: self.scheduled_restart.clone(),
             config_in_memory: self.configuration.dynamic().clone(),
         };
-        let observation = observe::observe(&self.body, of_the_loop).await;
+        let mut observation = observe::observe(&self.body, of_the_loop).await;
+        if let Ok(view) = &observation.store
+            && self.configuration.judge_store(view.config.as_ref())
+        {
+            // This cycle already decides by the new rules; the parts of the node take them over
+            // after it. So the store hears of a mode that ends before PostgreSQL does.
+            self.configuration_is_new = true;
+            let dynamic = self.configuration.settings().dynamic.clone();
+            observation.server = observe::look(&self.body, &dynamic, Some(view)).await;
+            observation.settings = dynamic;
+            observation.config_in_memory = self.configuration.dynamic().clone();
+        }
         self.last = Some((observation.store.clone().ok(), observation.server.clone()));
         let mut cycle = Cycle::begin(observation, self.memory.clone());
         loop {
@@ -189,7 +203,7 @@ impl HaLoop {
         };
         JobContext {
             node: observe::node_facts(&self.body),
-            settings: self.body.settings().dynamic.clone(),
+            settings: self.configuration.settings().dynamic.clone(),
             cluster,
             server,
             watchdog: observe::watchdog_facts(&self.body),
@@ -203,7 +217,8 @@ impl HaLoop {
             .last
             .as_ref()
             .and_then(|(cluster, _)| cluster.as_ref()?.config.clone());
-        if self.configuration.judge_store(doc.as_ref()) {
+        let is_new = self.configuration.judge_store(doc.as_ref());
+        if std::mem::take(&mut self.configuration_is_new) || is_new {
             self.reloader
                 .apply(&self.body, &self.configuration, false)
                 .await;

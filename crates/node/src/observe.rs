@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use patroni_config::dynamic::Dynamic;
 use patroni_config::file::watchdog::WatchdogMode;
 use patroni_core::server::{Answer, LocalServer};
 use patroni_core::{Cluster, Role, State};
@@ -25,12 +26,7 @@ pub(crate) struct OfTheLoop {
 pub(crate) async fn observe(body: &Arc<Body>, of_the_loop: OfTheLoop) -> Observation {
     let settings = body.settings();
     let dynamic = settings.dynamic.clone();
-    let role = body.supervisor.role();
-    let ask = Ask {
-        slots: !dynamic.member_slots_ttl.is_zero() || !dynamic.permanent_slots.is_empty(),
-        sync: dynamic.is_synchronous() && matches!(role, Role::Primary | Role::Promoted),
-        standby_leader: role == Role::StandbyLeader,
-    };
+    let ask = what_to_ask(body, &dynamic);
     body.lock_turn.observed().await;
     let (store, mut server) = tokio::join!(body.load_view(), body.supervisor.observe(ask, LOOK));
     complete_timeline(body, store.as_ref().ok(), &mut server).await;
@@ -43,7 +39,7 @@ pub(crate) async fn observe(body: &Arc<Body>, of_the_loop: OfTheLoop) -> Observa
     let now = body.clock.now();
     let failsafe_leader = {
         let mut facts = body.facts();
-        facts.server = server.clone();
+        facts.server.clone_from(&server);
         facts.positions_are_stable = executor
             .as_ref()
             .is_none_or(|running| running.job == Job::Promote);
@@ -68,6 +64,28 @@ pub(crate) async fn observe(body: &Arc<Body>, of_the_loop: OfTheLoop) -> Observa
         scheduled_restart,
         watchdog,
         failsafe_leader,
+    }
+}
+
+/// A look at the server alone, for settings that came with the view.
+pub(crate) async fn look(
+    body: &Body,
+    dynamic: &Dynamic,
+    view: Option<&Cluster>,
+) -> LocalServer {
+    let ask = what_to_ask(body, dynamic);
+    let mut server = body.supervisor.observe(ask, LOOK).await;
+    complete_timeline(body, view, &mut server).await;
+    body.facts().server.clone_from(&server);
+    server
+}
+
+fn what_to_ask(body: &Body, dynamic: &Dynamic) -> Ask {
+    let role = body.supervisor.role();
+    Ask {
+        slots: !dynamic.member_slots_ttl.is_zero() || !dynamic.permanent_slots.is_empty(),
+        sync: dynamic.is_synchronous() && matches!(role, Role::Primary | Role::Promoted),
+        standby_leader: role == Role::StandbyLeader,
     }
 }
 

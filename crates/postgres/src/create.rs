@@ -12,7 +12,7 @@ use tracing::error;
 use crate::binaries::Binaries;
 use crate::bootstrap::clone::{CloneRequest, CloneSource, DataDirectory};
 use crate::bootstrap::custom::run_custom;
-use crate::bootstrap::post_init::{ScriptConnection, post_init};
+use crate::bootstrap::post_init::{ScriptConnection, configured_script, post_init};
 use crate::bootstrap::{NewCluster, clone, hba, initdb};
 use crate::cancel::Cancel;
 use crate::connection::{Address, Endpoint, Session};
@@ -116,7 +116,11 @@ impl Supervisor {
         };
         let script = ScriptConnection {
             conninfo: local.conninfo(),
-            pgpass: local.write_pgpass().map_err(|reason| reason.to_string())?,
+            // Only the script needs the password in a file.
+            pgpass: match configured_script(&settings) {
+                Some(_) => local.write_pgpass().map_err(|reason| reason.to_string())?,
+                None => None,
+            },
         };
         post_init(session.client(), &settings, &script, cancel)
             .await

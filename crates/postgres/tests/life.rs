@@ -238,7 +238,7 @@ fn new_settings_are_reloaded_or_wait_for_a_restart() {
             report.changed,
             [
                 "Changed shared_buffers from '128' to '2MB' (restart might be required)",
-                "Changed work_mem from '4096' to '5MB'",
+                "Changed work_mem from '4MB' to '5MB'",
             ]
         );
         let waiting = &report.pending_restart["shared_buffers"];

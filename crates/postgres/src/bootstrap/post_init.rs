@@ -116,13 +116,17 @@ pub async fn post_init(
     Ok(())
 }
 
+/// The operator's script, if there is one.
+pub(crate) fn configured_script(settings: &Postgresql) -> Option<String> {
+    text(settings, "post_bootstrap").or_else(|| text(settings, "post_init"))
+}
+
 async fn run_script(
     settings: &Postgresql,
     script: &ScriptConnection,
     cancel: &Cancel,
 ) -> Result<(), PostInitError> {
-    let Some(configured) = text(settings, "post_bootstrap").or_else(|| text(settings, "post_init"))
-    else {
+    let Some(configured) = configured_script(settings) else {
         return Ok(());
     };
     let outcome = Command::parse(&configured)?

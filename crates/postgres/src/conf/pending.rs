@@ -112,6 +112,7 @@ fn note(found: &mut Differences, name: &str, setting: &Setting<'_>, given: Optio
         };
         found.pending.insert(name.to_owned(), pending);
     } else {
+        let old = units::human(old, setting.vartype, setting.unit);
         found
             .sentences
             .push(format!("Changed {name} from '{old}' to '{new}'"));
