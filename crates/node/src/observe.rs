@@ -68,11 +68,7 @@ pub(crate) async fn observe(body: &Arc<Body>, of_the_loop: OfTheLoop) -> Observa
 }
 
 /// A look at the server alone, for settings that came with the view.
-pub(crate) async fn look(
-    body: &Body,
-    dynamic: &Dynamic,
-    view: Option<&Cluster>,
-) -> LocalServer {
+pub(crate) async fn look(body: &Body, dynamic: &Dynamic, view: Option<&Cluster>) -> LocalServer {
     let ask = what_to_ask(body, dynamic);
     let mut server = body.supervisor.observe(ask, LOOK).await;
     complete_timeline(body, view, &mut server).await;

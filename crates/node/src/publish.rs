@@ -111,3 +111,62 @@ fn pending_reasons(server: &LocalServer) -> Value {
         .collect();
     reasons.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use patroni_core::server::{Answer, CheckpointTask, DataDir, Process, RewindAbility};
+    use patroni_core::{Lsn, Moment, Role, Timeline};
+
+    use super::*;
+
+    fn primary(state: State) -> LocalServer {
+        LocalServer {
+            state,
+            state_since: Moment::default(),
+            role: Role::Primary,
+            process: Process::Running,
+            data_dir: DataDir::Present,
+            system_id: None,
+            major_version: Some(150_000),
+            status: Answer::Known(ServerStatus {
+                primary_timeline: Some(Timeline::FIRST),
+                position: Lsn::new(100),
+                ..ServerStatus::default()
+            }),
+            control: None,
+            has_recovery_signal: false,
+            has_backup_label: false,
+            rewind: RewindAbility::Possible,
+            pending_restart: BTreeMap::new(),
+            postmaster_start_time: None,
+            callback_ran: true,
+            checkpoint: CheckpointTask::Done,
+        }
+    }
+
+    fn has_position(state: State, positions_are_stable: bool) -> bool {
+        let data = member_data(
+            &Addresses::default(),
+            &Tags::default(),
+            &primary(state),
+            positions_are_stable,
+            None,
+            MemberNotes::default(),
+        );
+        data.as_map().contains_key("xlog_location")
+    }
+
+    #[test]
+    fn a_position_is_published_only_of_a_server_that_is_up_and_left_alone() {
+        assert!(has_position(State::Running, true));
+        assert!(!has_position(State::Running, false));
+        for state in [State::Restarting, State::Starting] {
+            assert!(has_position(state, true), "{state:?}");
+        }
+        for state in [State::Stopping, State::Stopped, State::Crashed] {
+            assert!(!has_position(state, true), "{state:?}");
+        }
+    }
+}

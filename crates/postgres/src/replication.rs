@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use patroni_core::{Lsn, SystemId, Timeline};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::config::Host;
 use tokio_postgres::tls::MakeTlsConnect;
@@ -20,6 +19,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::startup::{Replicating, ReplicatingTls, Wire};
 use crate::causes::Causes;
+use crate::connection::Driver;
 
 /// A server to connect to, with everything that the settings say about it.
 #[derive(Clone)]
@@ -80,15 +80,7 @@ pub enum ConnectionError {
 /// A connection whose other half is driven by a task that ends with it.
 pub(crate) struct Session {
     pub(crate) client: Client,
-    connection: JoinSet<()>,
-}
-
-impl Drop for Session {
-    /// Lets the task say good-bye to the server, which logs a lost connection otherwise. It ends
-    /// as soon as the client is gone: it only writes, and waits for no answer.
-    fn drop(&mut self) {
-        self.connection.detach_all();
-    }
+    _driver: Driver,
 }
 
 impl Session {
@@ -111,15 +103,14 @@ impl Session {
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
         T: tokio_postgres::tls::TlsStream + Unpin + Send + 'static,
     {
-        let mut task = JoinSet::new();
-        task.spawn(async {
+        let driver = Driver::new(async {
             if let Err(error) = connection.await {
                 tracing::debug!("connection ended: {}", Causes(&error));
             }
         });
         Self {
             client,
-            connection: task,
+            _driver: driver,
         }
     }
 }

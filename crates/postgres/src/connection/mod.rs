@@ -1,11 +1,13 @@
 //! SQL connections: where to, with which credentials, and never waiting longer than asked.
 
+mod driver;
 mod endpoint;
 mod error;
 mod named;
 mod session;
 pub mod tls;
 
+pub(crate) use driver::Driver;
 pub use endpoint::{Address, Endpoint};
 pub use error::QueryError;
 pub use named::Named;

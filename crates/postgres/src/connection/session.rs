@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_postgres::SimpleQueryMessage;
 
+use super::driver::Driver;
 use super::{Endpoint, QueryError, tls};
 
 /// An open connection. Dropping it closes it.
 #[derive(Debug)]
 pub struct Session {
     client: tokio_postgres::Client,
-    /// Holds the task that moves the bytes; ends with the session.
-    _driver: JoinSet<()>,
+    /// Ends with the session.
+    _driver: Driver,
 }
 
 impl Session {
@@ -26,8 +26,7 @@ impl Session {
         let connector = tls::connector(&endpoint.credentials)?;
         let connected = timeout(limit, config.connect(connector)).await;
         let (client, connection) = connected.map_err(|_| QueryError::Deadline(limit))??;
-        let mut driver = JoinSet::new();
-        driver.spawn(async move {
+        let driver = Driver::new(async move {
             // How a connection ended is told to the statement that was running on it.
             let _ = connection.await;
         });
