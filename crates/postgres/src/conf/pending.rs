@@ -89,7 +89,13 @@ pub(crate) fn differences(
             Some(setting) if setting.context == "postmaster" => found.sentences.push(format!(
                 "Changed {name} from '{old}' to 'None' (restart might be required)"
             )),
-            _ => found
+            Some(setting) => {
+                let old = units::human(setting.value, setting.vartype, setting.unit);
+                found
+                    .sentences
+                    .push(format!("Changed {name} from '{old}' to 'None'"));
+            }
+            None => found
                 .sentences
                 .push(format!("Changed {name} from '{old}' to 'None'")),
         }
