@@ -139,11 +139,12 @@ impl Story {
         before: usize,
         error: &anyhow::Error,
     ) -> Result<usize> {
+        // Taken before the rows are read: the writer goes on.
+        let acknowledged = writer.acknowledged();
         let rows = wait::until("the rows", Duration::from_secs(20), || {
             cluster.nodes[leader].sql("select n from written")
         })?;
         let rows: std::collections::HashSet<String> = rows.into_iter().collect();
-        let acknowledged = writer.acknowledged();
         let lost: Vec<usize> = (0..acknowledged.len())
             .filter(|&index| !rows.contains(&acknowledged[index].number.to_string()))
             .collect();
@@ -152,7 +153,10 @@ impl Story {
             .filter(|&&index| index >= before)
             .map(|&index| acknowledged[index].number)
             .collect();
-        ensure!(broken.is_empty(), "synchronous mode lost the acknowledged rows {broken:?}: {error:#}");
+        ensure!(
+            broken.is_empty(),
+            "synchronous mode lost the acknowledged rows {broken:?}: {error:#}"
+        );
         self.line(&format!(
             "{} rows of the asynchronous time died with their leader",
             lost.len()
