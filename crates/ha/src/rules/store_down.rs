@@ -31,8 +31,11 @@ fn without_store(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
         }
         return Ok(CycleResult::StoreDown);
     }
+    // Each consent lasts a ttl from when it was given, which is after this moment, whatever the
+    // answers take.
+    let asked = cx.now();
     if cx.settings.failsafe_mode && everybody_accepts(cx)? {
-        let until = cx.now() + cx.settings.ttl;
+        let until = asked + cx.settings.ttl;
         cx.memory.lease = Lease::Until(until);
         cx.memory.failsafe_until = Some(until);
         cx.watchdog_keep_alive()?;
