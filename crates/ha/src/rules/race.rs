@@ -127,6 +127,14 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
     if nofailover {
         return Ok(Err(Ineligible::NotAllowed));
     }
+    // A primary without the store leads on by the consent of this topology alone. Whoever is
+    // not in it was not asked, and takes over only when a person names it.
+    let named = request
+        .as_ref()
+        .and_then(|request| request.candidate.as_ref());
+    if outside_failsafe(cx) && named != Some(cx.me()) {
+        return Ok(Err(Ineligible::NotInFailsafe));
+    }
     if let Some(request) = &request {
         let me = cx.me().clone();
         if request.leader.is_some() && cx.sync_active() && !cx.view.sync.has_member(&me) {
@@ -144,11 +152,7 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
     let mut peers = known_peers(cx);
     if cx.settings.failsafe_mode
         && let Some(topology) = cx.view.failsafe.clone()
-        && !topology.is_empty()
     {
-        if !topology.contains_key(&me) {
-            return Ok(Err(Ineligible::NotInFailsafe));
-        }
         for (name, api_url) in topology {
             if !peers.iter().any(|peer| peer.name == name) && name != me {
                 peers.push(Peer { name, api_url });
@@ -162,6 +166,13 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
         peers.retain(|peer| cx.view.sync.has_member(&peer.name));
     }
     compare_with_peers(cx, peers, CheckLag::Yes)
+}
+
+/// The failsafe topology is known, and this node is not in it.
+fn outside_failsafe(cx: &Cx<'_>) -> bool {
+    let topology = cx.view.failsafe.as_ref();
+    cx.settings.failsafe_mode
+        && topology.is_some_and(|members| !members.is_empty() && !members.contains_key(cx.me()))
 }
 
 /// A running primary retakes a free lock, unless the cluster went on without it.
@@ -415,6 +426,15 @@ fn own_timeline(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
     Ok(Ok(()))
 }
 
+/// A standby on an older timeline than the cluster's: where timelines are checked it will never
+/// lead, and its position, on a branch that was left, must not keep others from leading.
+fn left_behind(cx: &Cx<'_>, answer: &PeerAnswer) -> Option<Ineligible> {
+    let status = answer.reply.as_ref().ok().filter(|s| s.in_recovery)?;
+    let (timeline, cluster) = (status.timeline?, cx.view.timeline()?);
+    let checked = cx.settings.check_timeline && !cx.in_standby_cluster();
+    (checked && timeline < cluster).then_some(Ineligible::TimelineBehind { timeline, cluster })
+}
+
 /// The counting of answers.
 struct Count {
     former: Option<MemberName>,
@@ -446,6 +466,11 @@ impl Count {
     fn judge(mut self, cx: &mut Cx<'_>, answers: &[PeerAnswer]) -> Result<(), Ineligible> {
         for answer in answers {
             if let Some(reason) = eligibility::limitation(answer) {
+                let name = answer.name.clone();
+                cx.refused.push(Refusal { name, reason });
+                continue;
+            }
+            if let Some(reason) = left_behind(cx, answer) {
                 let name = answer.name.clone();
                 cx.refused.push(Refusal { name, reason });
                 continue;
