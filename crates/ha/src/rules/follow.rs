@@ -114,7 +114,7 @@ fn follow_upstream(
     match cx.compare_recovery(upstream.clone())? {
         RecoveryChange::Same => {
             take_role(cx, &upstream)?;
-            if behind_the_leader(cx) && !cx.paused() {
+            if !cx.paused() && behind_the_leader(cx)? {
                 cx.mark_check();
                 if let Some(result) = rewind::rewind_or_reinit(cx)? {
                     return Ok(result);
@@ -154,11 +154,18 @@ fn take_role(cx: &mut Cx<'_>, upstream: &Upstream) -> Asked<()> {
     Ok(())
 }
 
-/// The leader went to a later timeline.
-fn behind_the_leader(cx: &Cx<'_>) -> bool {
+/// The leader went to a later timeline. A standby that does not stream shows no timeline by
+/// itself, and is the one that most needs the question.
+fn behind_the_leader(cx: &mut Cx<'_>) -> Asked<bool> {
     let leader = cx.view.leader_member();
-    let leader = leader.and_then(|member| member.data.timeline());
-    matches!((cx.timeline(), leader), (Some(mine), Some(leaders)) if mine < leaders)
+    let Some(leaders) = leader.and_then(|member| member.data.timeline()) else {
+        return Ok(false);
+    };
+    let mut mine = cx.timeline();
+    if mine.is_none() && cx.status().is_some() && cx.can_rewind_or_wipe() {
+        mine = cx.local_position()?.map(|local| local.timeline);
+    }
+    Ok(mine.is_some_and(|mine| mine < leaders))
 }
 
 /// Whom this node should follow; `None` when the right one has no address, and the settings
