@@ -1,6 +1,6 @@
 //! No leader: may this node become it? (HA contract 10)
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use patroni_config::dynamic::SynchronousMode;
 use patroni_core::{FailoverRequest, MemberName};
@@ -170,9 +170,13 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
 
 /// The failsafe topology is known, and this node is not in it.
 fn outside_failsafe(cx: &Cx<'_>) -> bool {
+    failsafe_topology(cx).is_some_and(|members| !members.contains_key(cx.me()))
+}
+
+/// The members whose consent lets a primary lead on without the store.
+fn failsafe_topology<'c>(cx: &'c Cx<'_>) -> Option<&'c BTreeMap<MemberName, String>> {
     let topology = cx.view.failsafe.as_ref();
-    cx.settings.failsafe_mode
-        && topology.is_some_and(|members| !members.is_empty() && !members.contains_key(cx.me()))
+    topology.filter(|members| cx.settings.failsafe_mode && !members.is_empty())
 }
 
 /// A running primary retakes a free lock, unless the cluster went on without it.
@@ -334,7 +338,12 @@ fn without_candidate(
             target: None,
             excluded: unfit,
         };
-        let others = eligibility::failover_possible(cx, &search)?;
+        let mut peers = eligibility::candidates(cx, &search);
+        // Nobody waits for a node that may not take over.
+        if let Some(topology) = failsafe_topology(cx) {
+            peers.retain(|peer| topology.contains_key(&peer.name));
+        }
+        let others = eligibility::any_fit(cx, peers, search.target)?;
         return Ok(if others {
             Err(Ineligible::FormerLeader)
         } else {
