@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_new_rate_makes_no_step() {
-        let mut clock = Clock::new(Duration::from_secs(900), 10_000);
+        let mut clock = Clock::new(Duration::from_mins(15), 10_000);
         let now = Moment::new(Duration::from_secs(100));
         let before = clock.read(now);
         clock.change_rate(now, -10_000);

@@ -57,7 +57,7 @@ pub(crate) enum Event {
     /// Somebody asks for something.
     Operator,
     /// A mutant writes at last what it said was written.
-    LateSync { node: usize, state: SyncState },
+    LateSync { state: SyncState },
     /// A look at the whole world.
     Survey,
 }

@@ -155,14 +155,12 @@ impl World {
     }
 
     fn thaw(&mut self, node: usize, change: impl FnOnce(&mut crate::node::Node)) {
-        let still = self.nodes[node].daemon_stands_still();
-        change(&mut self.nodes[node]);
-        if still && !self.nodes[node].daemon_stands_still() {
-            self.nodes[node].excused_until = self.now + Duration::from_secs(1);
-        }
         if !self.nodes[node].daemon_stands_still() {
-            self.release_held_back(node);
+            return;
         }
+        change(&mut self.nodes[node]);
+        self.nodes[node].excused_until = self.now + Duration::from_secs(1);
+        self.release_held_back(node);
     }
 
     /// `kill -9`

@@ -21,8 +21,8 @@ impl World {
     }
 
     /// [`Mutant::SyncKeyLate`](crate::Mutant): success is reported, the write comes later.
-    pub(crate) fn write_sync_later(&mut self, node: usize, state: SyncState) -> Outcome {
-        self.schedule(Duration::from_secs(8), Event::LateSync { node, state });
+    pub(crate) fn write_sync_later(&mut self, state: SyncState) -> Outcome {
+        self.schedule(Duration::from_secs(8), Event::LateSync { state });
         let revision = Revision::new(self.model.revision());
         Outcome::SyncWritten(Ok(revision))
     }

@@ -22,6 +22,8 @@ pub(crate) struct Node {
     pub(crate) frozen: bool,
     /// Until when the consequences of a daemon that did not run may be seen.
     pub(crate) excused_until: Moment,
+    /// Until when the effects of a pause may be seen here.
+    pub(crate) paused_until: Moment,
     /// Without power.
     pub(crate) down: bool,
     /// Answers of the store are often late.

@@ -49,8 +49,11 @@ impl World {
             6..8 => {
                 let on = Value::Bool(self.chance.percent(60));
                 self.change_config("synchronous_mode", on);
+                if !self.stored_flag("synchronous_mode") {
+                    self.wal.forget_promises();
+                }
             }
-            8..10 => self.ask_for(node, Job::Restart(RestartConditions::default())),
+            8..10 => self.ask_for(node, &Job::Restart(RestartConditions::default())),
             10 => self.ask_for_reinit(node),
             _ => {
                 self.coverage.count("operator", "shutdown");
@@ -79,7 +82,7 @@ impl World {
             candidate: named.then_some(name),
             scheduled_at: None,
         };
-        self.write_request(request, &leader);
+        self.write_request(&request, &leader);
     }
 
     fn ask_for_failover(&mut self, candidate: usize) {
@@ -90,14 +93,14 @@ impl World {
             candidate: Some(name.clone()),
             scheduled_at: None,
         };
-        self.write_request(request, &name);
+        self.write_request(&request, &name);
     }
 
-    fn write_request(&mut self, request: FailoverRequest, asked: &MemberName) {
+    fn write_request(&mut self, request: &FailoverRequest, asked: &MemberName) {
         self.trace("-", "operator", || format!("{request:?}"));
         let (session, model) = (&mut self.operator.session, &mut self.model);
         // Operators are never cut off from the store here.
-        let _written = session.write_failover(model, self.now, &request, None);
+        let _written = session.write_failover(model, self.now, request, None);
         if let Some(node) = self.node_named(asked) {
             self.wake(node);
         }
@@ -118,7 +121,7 @@ impl World {
     }
 
     /// Gives a task to the executor of a daemon between two cycles.
-    fn ask_for(&mut self, node: usize, job: Job) {
+    fn ask_for(&mut self, node: usize, job: &Job) {
         let daemon = &self.nodes[node].daemon;
         let ready = daemon.alive
             && daemon.cycle.is_none()
@@ -130,7 +133,7 @@ impl World {
         }
         self.coverage.count("operator", &job.to_string());
         self.note(node, "operator", || job.to_string());
-        if self.order_job(node, &job).is_ok() {
+        if self.order_job(node, job).is_ok() {
             self.witness.asked_for_copy.insert(node);
             self.start_job(node);
         }
@@ -163,6 +166,6 @@ impl World {
             },
             diverged: false,
         };
-        self.ask_for(node, job);
+        self.ask_for(node, &job);
     }
 }

@@ -24,7 +24,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             members: None,
-            time: Duration::from_secs(600),
+            time: Duration::from_mins(10),
             faults: Faults::default(),
             mutant: None,
             trace: false,

@@ -67,14 +67,14 @@ impl World {
     }
 
     /// What a person does when the log says that only a person can help: data that are no
-    /// database cluster are copied anew.
+    /// database cluster, or were left half rewound, are copied anew.
     fn help(&mut self, since: Moment) {
         if self.now.since(since) < Duration::from_secs(40) {
             return;
         }
         for node in 0..self.nodes.len() {
             let data = self.nodes[node].server.data.as_ref();
-            if data.is_some_and(|data| data.system.is_none()) {
+            if data.is_some_and(|data| data.system.is_none() || data.torn) {
                 self.ask_for_reinit(node);
             }
         }

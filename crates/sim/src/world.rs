@@ -133,6 +133,7 @@ impl World {
                 daemon_frozen: false,
                 frozen: false,
                 excused_until: Moment::ZERO,
+                paused_until: Moment::ZERO,
                 down: false,
                 slow_store: false,
                 name,
@@ -186,6 +187,7 @@ impl World {
             seen_revision: 0,
             guard: Moment::ZERO,
             leased_until: Moment::ZERO,
+            renewed: Moment::ZERO,
             failsafe: None,
             leaving: false,
         }
@@ -269,7 +271,7 @@ impl World {
             Event::Break => self.break_something(),
             Event::Mend { fault } => self.mend(&fault),
             Event::Operator => self.operate(),
-            Event::LateSync { state, .. } => self.late_sync(&state),
+            Event::LateSync { state } => self.late_sync(&state),
             Event::Survey => self.survey(),
         }
     }
@@ -289,7 +291,9 @@ impl World {
 
     /// What waited for a machine or its daemon happens now. The lease comes first.
     pub(crate) fn release_held_back(&mut self, node: usize) {
-        self.guard(node);
+        if !self.nodes[node].daemon_stands_still() && self.nodes[node].daemon.alive {
+            self.guard(node);
+        }
         let waiting = std::mem::take(&mut self.held_back);
         let (mine, others) = waiting.into_iter().partition(|(held, _)| *held == node);
         self.held_back = others;

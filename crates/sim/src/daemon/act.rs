@@ -18,7 +18,7 @@ use crate::world::World;
 /// How often a waiting command looks.
 const LOOK: Duration = Duration::from_millis(25);
 /// `pg_ctl_timeout`
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// Limit of a question to another member.
 const PEER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -29,12 +29,16 @@ impl World {
         self.note_command(node, lane, &command);
         judged_revision::commanded(self, node, lane, &command);
         data_dir::commanded(self, node, lane, &command);
+        // From here on the cycles beside the task must not extend the lock again.
+        if lane == Lane::Job && matches!(command, Command::ReleaseLeader { .. }) {
+            self.nodes[node].daemon.committed = true;
+        }
         if super::store::is_for_the_store(&command) {
             self.send(node, lane, command);
             return;
         }
         let after = self.duration_of(node, &command);
-        let op = self.pend(node, lane, command.clone(), after);
+        let op = self.pend(node, lane, command.clone());
         match self.act(node, &command) {
             Some(outcome) => self.deliver(node, lane, op, after, outcome),
             None => self.check_later(node, op, after),
@@ -307,8 +311,8 @@ impl World {
             return None;
         }
         let data = server.data.as_ref();
-        let shut_down = data.filter(|data| data.control == ControlState::ShutDown);
-        let shutdown = shut_down.map(|data| ShutdownPoint {
+        let clean = data.filter(|data| data.control == ControlState::ShutDown);
+        let shutdown = clean.map(|data| ShutdownPoint {
             checkpoint: data.checkpoint.begin,
             previous: data.checkpoint.begin,
         });

@@ -107,7 +107,8 @@ impl World {
         let Some(program) = self.nodes[node].daemon.job.take() else {
             return;
         };
-        self.abort(node, program.pending.map(|pending| pending.command));
+        let pending = program.pending.as_ref();
+        self.abort(node, pending.map(|pending| &pending.command));
         let job = program.run.job().clone();
         self.note(node, "job", || format!("{job} cancelled"));
         self.nodes[node].daemon.finished.push(JobReport {
@@ -118,7 +119,7 @@ impl World {
     }
 
     /// What a killed subprocess leaves behind.
-    fn abort(&mut self, node: usize, command: Option<Command>) {
+    fn abort(&mut self, node: usize, command: Option<&Command>) {
         match command {
             Some(Command::Start(_)) if self.nodes[node].server.process == Process::Starting => {
                 self.stop_server(node, patroni_ha::command::StopMode::Immediate, false);
@@ -143,7 +144,8 @@ impl World {
     /// The daemon is gone. The service manager starts it again.
     pub(crate) fn exit_daemon(&mut self, node: usize, leave_server: bool) {
         let job = self.nodes[node].daemon.job.take();
-        self.abort(node, job.and_then(|p| p.pending).map(|p| p.command));
+        let pending = job.as_ref().and_then(|program| program.pending.as_ref());
+        self.abort(node, pending.map(|pending| &pending.command));
         let daemon = &mut self.nodes[node].daemon;
         daemon.alive = false;
         daemon.life += 1;

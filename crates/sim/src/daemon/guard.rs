@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use patroni_core::Moment;
 use patroni_ha::command::StopMode;
-use patroni_ha::memory::Lease;
+use patroni_ha::memory::{BootstrapPhase, Lease};
 
 use crate::event::Event;
 use crate::options::Mutant;
@@ -55,7 +55,9 @@ impl World {
             | Process::Drained
             | Process::Dying => false,
         };
-        let off = here.daemon.settings.pause || self.mutant == Some(Mutant::GuardOff);
+        // A cluster that is just being made has no lock yet, and nobody else to protect.
+        let new = here.daemon.memory.bootstrap != BootstrapPhase::None;
+        let off = new || here.daemon.settings.pause || self.mutant == Some(Mutant::GuardOff);
         if !leads || off || now < here.daemon.guard {
             return;
         }

@@ -56,6 +56,8 @@ pub(crate) struct Daemon {
     pub(crate) guard: Moment,
     /// When the lease that the store gave is over, less the margin, on the same clock.
     pub(crate) leased_until: Moment,
+    /// When the store last made the lock last, in true time.
+    pub(crate) renewed: Moment,
     pub(crate) failsafe: Option<(FailsafeLeader, Moment)>,
     /// Somebody asked it to end.
     pub(crate) leaving: bool,
@@ -98,8 +100,6 @@ pub(crate) struct Pending {
     pub(crate) since: Moment,
     /// The node's time when the present attempt was sent.
     pub(crate) sent_at: Moment,
-    /// True time when it is done, for those that simply take their time.
-    pub(crate) due: Moment,
 }
 
 /// The revisions that a program may compare with.

@@ -53,20 +53,13 @@ impl World {
     }
 
     /// Notes a command as pending; gives its number.
-    pub(crate) fn pend(
-        &mut self,
-        node: usize,
-        lane: Lane,
-        command: Command,
-        after: Duration,
-    ) -> u64 {
+    pub(crate) fn pend(&mut self, node: usize, lane: Lane, command: Command) -> u64 {
         self.ops += 1;
         let pending = Pending {
             op: self.ops,
             command,
             since: self.now,
             sent_at: self.nodes[node].clock.read(self.now),
-            due: self.now + after,
         };
         if let Some(slot) = self.nodes[node].daemon.pending_mut(lane) {
             *slot = Some(pending);

@@ -49,7 +49,7 @@ impl World {
         let known = self.mutant == Some(Mutant::PromoteBeforeLock)
             && matches!(command, Command::AcquireLeader);
         let way = self.chance.skewed((1, 8), (50, 700), 2);
-        let op = self.pend(node, lane, command, Duration::ZERO);
+        let op = self.pend(node, lane, command);
         if known {
             let sent_at = self.nodes[node].clock.read(self.now);
             let outcome = Outcome::Lock(LockOutcome::Held { sent_at });
@@ -72,6 +72,7 @@ impl World {
         match self.ask_store(node, &pending) {
             Ok(outcome) => {
                 if let Outcome::Lock(LockOutcome::Held { .. }) = outcome {
+                    self.nodes[node].daemon.renewed = self.now;
                     one_holder::taken(self, node, &pending.command);
                 }
                 self.deliver(node, lane, op, back, outcome);
@@ -153,7 +154,7 @@ impl World {
             }
             Command::WriteSync { state, judged } => {
                 if late {
-                    return Ok(self.write_sync_later(node, state.clone()));
+                    return Ok(self.write_sync_later(state.clone()));
                 }
                 let result = session.write_sync(model, now, state, judged.as_ref());
                 return match result {
@@ -216,9 +217,10 @@ impl World {
                 Outcome::Cluster(Ok(view))
             }
             Outcome::Lock(LockOutcome::Held { sent_at }) => {
-                let late = self.mutant == Some(Mutant::LeaseFromAnswer);
+                let wrong = self.mutant == Some(Mutant::LeaseFromAnswer);
                 let now = self.nodes[node].clock.read(self.now);
-                let sent_at = if late { now } else { sent_at };
+                let sent_at = if wrong { now } else { sent_at };
+                one_holder::leased(self, node, sent_at);
                 self.extend_lease(node, sent_at);
                 Outcome::Lock(LockOutcome::Held { sent_at })
             }

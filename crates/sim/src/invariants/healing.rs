@@ -8,7 +8,7 @@ use patroni_core::Moment;
 use crate::world::World;
 
 /// Enough for a lock to expire, a slow start (up to 60 s), a promotion, a rewind and a copy.
-const LIMIT: Duration = Duration::from_secs(360);
+const LIMIT: Duration = Duration::from_mins(6);
 
 pub(crate) fn overdue(world: &mut World, since: Moment, complaint: Option<String>) {
     let Some(complaint) = complaint.filter(|_| world.now.since(since) > LIMIT) else {

@@ -65,8 +65,6 @@ pub(crate) struct Witness {
     pub(crate) newest_by_request: bool,
     /// Who was asked to make a new copy.
     pub(crate) asked_for_copy: BTreeSet<usize>,
-    /// Until when the effects of a pause may be seen.
-    pub(crate) paused_until: Moment,
 }
 
 impl World {
@@ -82,11 +80,14 @@ impl World {
         doc.is_some_and(|doc| doc.get(key) == Some(&serde_json::Value::Bool(true)))
     }
 
-    /// While paused, nobody is demoted; afterwards each node first has to notice.
+    /// While paused, nobody is demoted. A node knows of the pause, and of its end, by what it
+    /// could read last.
     pub(crate) fn note_pause(&mut self) {
-        if self.is_paused() {
-            let daemon = &self.nodes[0].daemon;
-            self.witness.paused_until = self.now + daemon.settings.ttl * 2;
+        let paused = self.is_paused();
+        for node in &mut self.nodes {
+            if paused || node.daemon.settings.pause {
+                node.paused_until = self.now + node.daemon.settings.retry_timeout * 2;
+            }
         }
     }
 }

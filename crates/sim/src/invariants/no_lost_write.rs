@@ -66,7 +66,9 @@ impl World {
     pub(crate) fn promotion(&mut self, node: usize, branch: BranchId) {
         self.coverage.count("promotion", "done");
         self.witness.newest = Some(branch);
-        self.witness.newest_by_request = self.witness.by_request.remove(&node);
+        // The promotion that a request led to may fail, and succeed later without it.
+        self.witness.newest_by_request = self.witness.by_request.contains(&node);
+        self.witness.by_request.clear();
         promoted(self, node, branch);
     }
 }

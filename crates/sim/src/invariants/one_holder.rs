@@ -2,7 +2,7 @@
 //! the last successful renewal was sent) + ttl, less a margin" (rule 2): when the store gives the
 //! lock to one node, no other one that can act relies on it any more.
 
-use patroni_core::{FailoverRequest, MemberName};
+use patroni_core::{FailoverRequest, MemberName, Moment};
 use patroni_ha::Command;
 
 use crate::world::{PREFIX, World};
@@ -24,9 +24,11 @@ pub(crate) fn taken(world: &mut World, node: usize, command: &Command) {
         .iter()
         .enumerate()
         .find(|(index, other)| *index != node && relies(other))
-        .map(|(_, other)| other.name.clone());
-    let Some(other) = other else { return };
-    if world.now < world.witness.paused_until {
+        .map(|(_, other)| (other.name.clone(), other.paused_until));
+    let Some((other, paused_until)) = other else {
+        return;
+    };
+    if now < paused_until {
         world.coverage.count("excused", "paused holder");
         return;
     }
@@ -35,6 +37,24 @@ pub(crate) fn taken(world: &mut World, node: usize, command: &Command) {
         world.names[node]
     );
     world.broken(super::Invariant::OneHolder, message);
+}
+
+/// A node is about to rely on the lock for a ttl from this moment of its clock. The lock must
+/// last as long, but for the drift of clocks.
+pub(crate) fn leased(world: &mut World, node: usize, sent_at: Moment) {
+    let here = &world.nodes[node];
+    let ttl = here.daemon.settings.ttl;
+    let relied = here.clock.when(sent_at + ttl);
+    let lasts = here.daemon.renewed + ttl;
+    let over = relied.since(lasts);
+    if over > ttl / 100 {
+        let name = &here.name;
+        let message = format!(
+            "{name} relies on the lock for {} ms too long",
+            over.as_millis()
+        );
+        world.broken(super::Invariant::OneHolder, message);
+    }
 }
 
 /// Was this node asked for by hand?
@@ -46,7 +66,5 @@ fn note_request(world: &mut World, node: usize) {
     let me: &MemberName = &world.nodes[node].name;
     if request.leader.is_none() && request.candidate.as_ref() == Some(me) {
         world.witness.by_request.insert(node);
-    } else {
-        world.witness.by_request.remove(&node);
     }
 }

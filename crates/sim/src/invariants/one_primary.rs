@@ -3,7 +3,8 @@
 //! promoted, nobody acknowledges a write that the new history does not contain.
 //!
 //! Allowed by the documentation, and so by this file: a paused cluster; a server whose daemon
-//! stands still, is dead, or has just come back, on a machine without an armed watchdog.
+//! stands still, is dead, or has just come back, on a machine without an armed watchdog; a
+//! primary in failsafe mode, when a person named a candidate that is not in its topology.
 
 use patroni_core::Lsn;
 
@@ -31,8 +32,13 @@ pub(crate) fn acknowledged(world: &mut World, node: usize, branch: BranchId, lsn
 /// Why a replaced primary may still be at work.
 pub(crate) fn excuse(world: &World, node: usize) -> Option<&'static str> {
     let here = &world.nodes[node];
-    if world.now < world.witness.paused_until {
+    if world.now < here.paused_until {
         return Some("paused");
+    }
+    let failsafe = here.daemon.memory.failsafe_until;
+    let leads_on = failsafe.is_some_and(|until| here.clock.read(world.now) < until);
+    if leads_on && world.witness.newest_by_request {
+        return Some("failover requested against failsafe mode");
     }
     if world.now < here.excused_until {
         return Some("daemon just came back");

@@ -16,7 +16,9 @@ pub(crate) fn in_production(world: &mut World, node: usize, branch: BranchId) {
         id != branch && other.in_production && other.number == number && other.system == system
     });
     world.wal.get_mut(branch).in_production = true;
-    world.witness.newest.get_or_insert(branch);
+    if world.wal.get(branch).parent.is_none() {
+        world.witness.newest = Some(branch);
+    }
     let shared = world.nodes.iter().enumerate().find(|(index, other)| {
         let on = other.server.data.as_ref().map(|data| data.branch);
         *index != node && other.server.is_primary() && on == Some(branch)

@@ -96,6 +96,7 @@ impl World {
             checkpoint_timeline: Some(self.wal.get(data.checkpoint.branch).number),
             min_recovery: data.signal.then_some(data.flushed),
             min_recovery_timeline: data.signal.then(|| self.wal.get(data.branch).number),
+            lines: Vec::new(),
         }
     }
 
@@ -199,9 +200,9 @@ impl World {
                 Process::Absent,
                 ControlState::ShutDownInRecovery | ControlState::InArchiveRecovery,
             ) => Some(standby(data.flushed)),
-            (Process::Absent, _)
-            | (
-                Process::Starting
+            (
+                Process::Absent
+                | Process::Starting
                 | Process::Promoting
                 | Process::Primary
                 | Process::Draining

@@ -21,6 +21,8 @@ pub(crate) enum Transition {
     Ready,
     /// The promotion ends.
     Promoted,
+    /// The checkpoint before an orderly stop is over, during which clients were served.
+    Drain,
     /// The shutdown checkpoint is written.
     Drained,
     /// Are all WAL senders done?
@@ -84,11 +86,12 @@ impl World {
         match (mode, process) {
             (_, Process::Absent | Process::Dying)
             | (StopMode::Fast, Process::Draining | Process::Drained) => {}
+            (StopMode::Fast, Process::Primary) if checkpoint => {
+                let after = self.chance.millis(50, 1200);
+                self.later(node, after, Transition::Drain);
+            }
             (StopMode::Fast, Process::Standby | Process::Promoting | Process::Primary) => {
-                self.set_process(node, Process::Draining);
-                let before = if checkpoint { 300 } else { 0 };
-                let after = self.chance.millis(20 + before, 300 + 3 * before);
-                self.later(node, after, Transition::Drained);
+                self.drain(node);
             }
             (StopMode::Fast, Process::Starting) | (StopMode::Immediate, _) => {
                 self.set_process(node, Process::Dying);
@@ -96,6 +99,12 @@ impl World {
                 self.later(node, after, Transition::Gone);
             }
         }
+    }
+
+    fn drain(&mut self, node: usize) {
+        self.set_process(node, Process::Draining);
+        let after = self.chance.millis(20, 600);
+        self.later(node, after, Transition::Drained);
     }
 
     fn set_process(&mut self, node: usize, process: Process) {
@@ -141,6 +150,7 @@ impl World {
         match transition {
             Transition::Ready => self.ready(node),
             Transition::Promoted => self.promoted(node),
+            Transition::Drain => self.drain(node),
             Transition::Drained => self.drained(node),
             Transition::Exit => self.exit_when_delivered(node),
             Transition::Gone => self.end_process(node),

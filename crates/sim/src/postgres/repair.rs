@@ -68,6 +68,8 @@ impl World {
             return RewindOutcome::ServerRuns;
         }
         data_dir::touched(self, node, Touch::Rewind);
+        // Only where the settings know a way out of it.
+        let unlucky = self.nodes[node].traits.wipe_on_rewind_failure && self.chance.percent(10);
         let Some(there) = self.can_read_from(node, source) else {
             return RewindOutcome::LeaderGone { retry: true };
         };
@@ -76,7 +78,10 @@ impl World {
         let (Some(theirs), Some(mine)) = (theirs, self.nodes[node].server.data.as_mut()) else {
             return RewindOutcome::Failed;
         };
-        if !primary || theirs.system != mine.system {
+        if !primary {
+            return RewindOutcome::LeaderGone { retry: true };
+        }
+        if theirs.system != mine.system || unlucky {
             return RewindOutcome::Failed;
         }
         mine.branch = theirs.branch;

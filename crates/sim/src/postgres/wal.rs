@@ -47,6 +47,13 @@ impl Wal {
         numbered.map(|(index, branch)| (BranchId(index), branch))
     }
 
+    /// Synchronous mode was switched off, and with it what it promised.
+    pub(crate) fn forget_promises(&mut self) {
+        for branch in &mut self.branches {
+            branch.promised = Lsn::ZERO;
+        }
+    }
+
     fn add(
         &mut self,
         number: Timeline,
