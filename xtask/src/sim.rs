@@ -96,16 +96,15 @@ fn mutants(seeds: u64) -> Result<()> {
             ..patroni_sim::Options::default()
         };
         let summary = many(0, seeds, &options);
-        match summary.violations.first() {
-            Some((seed, invariant, _)) => println!(
+        if let Some((seed, invariant, _)) = summary.violations.first() {
+            println!(
                 "{mutant:?}: found by {invariant:?} with seed {seed}, {} of {} seeds",
                 summary.violations.len(),
                 summary.runs
-            ),
-            None => {
-                println!("{mutant:?}: NOT found in {} seeds", summary.runs);
-                missed.push(mutant);
-            }
+            );
+        } else {
+            println!("{mutant:?}: NOT found in {} seeds", summary.runs);
+            missed.push(mutant);
         }
     }
     if missed.is_empty() {

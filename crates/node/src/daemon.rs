@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use patroni_api::client::{Client, sibling};
 use patroni_api::server::Bound;
@@ -97,7 +97,7 @@ pub async fn run(start: Start) -> Result<u8, StartError> {
     store.set_timings(timings(&settings.dynamic));
     let (watchdog, timing) = adapt::watchdog(&settings);
     let watchdog = Watchdog::new(watchdog, timing);
-    let clock = Clock::new(Instant::now());
+    let clock = Clock::start();
     let supervisor = Supervisor::adopt(settings.postgresql.clone(), clock)
         .await
         .map_err(StartError::new)?;

@@ -37,6 +37,8 @@ pub(crate) struct HaLoop {
     pub(crate) reloader: Reloader,
     pub(crate) memory: Memory,
     requests: mpsc::Receiver<Request>,
+    /// Ordered in the running cycle; begun when that has ended, with what it remembers then.
+    ordered: Option<Job>,
     scheduled_restart: Option<ScheduledRestart>,
     /// Raised when the daemon shall end: it cuts waits short and ends the running cycle.
     stopping: Cancel,
@@ -78,6 +80,7 @@ impl HaLoop {
             reloader,
             memory: Memory::default(),
             requests,
+            ordered: None,
             scheduled_restart: None,
             stopping,
             next_run: Instant::now(),
@@ -155,6 +158,7 @@ impl HaLoop {
                 } => {
                     say::all(&sentences);
                     self.memory = memory;
+                    self.begin_ordered();
                     return Some(verdict);
                 }
             }
@@ -163,8 +167,9 @@ impl HaLoop {
 
     async fn carry_out(&mut self, command: Command) -> Outcome {
         match command {
-            Command::Schedule(job) => Outcome::Scheduled(self.schedule(job).map(|_| ())),
+            Command::Schedule(job) => Outcome::Scheduled(self.order(job)),
             Command::CancelJob => {
+                self.ordered = None;
                 self.executor.cancel().await;
                 Outcome::Done
             }
@@ -181,6 +186,24 @@ impl HaLoop {
                 }
                 outcome
             }
+        }
+    }
+
+    /// Takes an order, unless the slot is occupied.
+    fn order(&mut self, job: Job) -> Result<(), String> {
+        let running = self.executor.running().map(|running| running.job);
+        if let Some(other) = running.as_ref().or(self.ordered.as_ref()) {
+            return Err(other.to_string());
+        }
+        self.ordered = Some(job);
+        Ok(())
+    }
+
+    fn begin_ordered(&mut self) {
+        if let Some(job) = self.ordered.take()
+            && let Err(other) = self.schedule(job)
+        {
+            error!("the executor slot was taken by {other} behind the loop's back");
         }
     }
 

@@ -19,7 +19,7 @@
 //!     data_dir: "/var/lib/postgresql/15/main".into(),
 //!     ..Postgresql::default()
 //! };
-//! let supervisor = Supervisor::adopt(settings, Clock::new(Instant::now())).await?;
+//! let supervisor = Supervisor::adopt(settings, Clock::start()).await?;
 //! let server = supervisor.observe(Ask::default(), Duration::from_secs(2)).await;
 //! println!("{} {:?}", server.role, server.status);
 //! # Ok(())

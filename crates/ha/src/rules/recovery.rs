@@ -90,12 +90,8 @@ fn say_control_data(cx: &mut Cx<'_>) {
     let Some(control) = cx.server.control.as_ref() else {
         return;
     };
-    let lines: String = control
-        .lines
-        .iter()
-        .map(|line| format!("\n  {line}"))
-        .collect();
-    if !lines.is_empty() {
+    if !control.lines.is_empty() {
+        let lines = format!("\n  {}", control.lines.join("\n  "));
         cx.say(Text::ControlData { lines });
     }
 }

@@ -45,7 +45,7 @@ impl Body {
             C::PrePromote => self.pre_promote(cancel).await,
             C::Stop(request) => Outcome::Stopped(self.stop(request, cancel).await),
             C::Start(request) => Outcome::Started(self.start(request, cancel).await),
-            C::Promote => Outcome::Success(logged("promote", server.promote().await)),
+            C::Promote => Outcome::Success(self.promote().await),
             C::WaitProduction { at_most } => {
                 Outcome::Success(server.wait_production(at_most).await)
             }
@@ -208,6 +208,17 @@ impl Body {
             pg::StartOutcome::Failed(why) => StartOutcome::Failed(why),
             pg::StartOutcome::Cancelled => StartOutcome::Failed("cancelled".to_owned()),
         }
+    }
+
+    /// The last look at the lease before the point of no return. In a pause nothing is promised
+    /// to anybody, and a person asked for it.
+    async fn promote(&self) -> bool {
+        let paused = self.settings().dynamic.pause;
+        if !paused && !self.lease.is_held(self.clock.now()) {
+            error!("the leader lock is not held any more, not promoting");
+            return false;
+        }
+        logged("promote", self.supervisor.promote().await)
     }
 
     fn start_checkpoint(&self) {

@@ -129,7 +129,7 @@ impl Server {
 
     /// A supervisor that has looked at what is there.
     pub(crate) async fn adopt(&self) -> Supervisor {
-        Supervisor::adopt(self.settings(), Clock::new(Instant::now()))
+        Supervisor::adopt(self.settings(), Clock::start())
             .await
             .unwrap()
     }
