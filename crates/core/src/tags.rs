@@ -134,33 +134,33 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn tags(value: Value) -> Tags {
+    fn tags(value: &Value) -> Tags {
         Tags::new(value.as_object().unwrap().clone())
     }
 
     #[test]
     fn the_flag_wins_over_the_priority() {
-        let both = tags(json!({"nofailover": true, "failover_priority": 5}));
+        let both = tags(&json!({"nofailover": true, "failover_priority": 5}));
         assert!(both.nofailover());
         assert_eq!(both.failover_priority(), 0);
-        assert!(tags(json!({"failover_priority": 0})).nofailover());
-        assert!(!tags(json!({"nosync": false, "sync_priority": 0})).nosync());
+        assert!(tags(&json!({"failover_priority": 0})).nofailover());
+        assert!(!tags(&json!({"nosync": false, "sync_priority": 0})).nosync());
         assert_eq!(
-            tags(json!({"failover_priority": "3"})).failover_priority(),
+            tags(&json!({"failover_priority": "3"})).failover_priority(),
             3
         );
-        assert_eq!(tags(json!({})).failover_priority(), 1);
+        assert_eq!(tags(&json!({})).failover_priority(), 1);
     }
 
     #[test]
     fn false_flags_are_published_only_beside_a_priority() {
         let shown = tags(
-            json!({"nofailover": false, "failover_priority": 2, "clonefrom": false, "zone": "a"}),
+            &json!({"nofailover": false, "failover_priority": 2, "clonefrom": false, "zone": "a"}),
         )
         .published();
         assert_eq!(
             shown,
-            tags(json!({"nofailover": false, "failover_priority": 2, "zone": "a"}))
+            tags(&json!({"nofailover": false, "failover_priority": 2, "zone": "a"}))
         );
     }
 }
