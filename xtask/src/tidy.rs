@@ -158,8 +158,12 @@ fn check_lints_are_shared() -> Result<Vec<String>> {
             ));
         }
         let own_version = text.split_once("dependencies]").is_some_and(|(_, tail)| {
-            tail.lines()
-                .any(|line| line.contains("version = \"") || line.contains("= \""))
+            tail.lines().any(|line| {
+                let bare = line
+                    .split_once(" = ")
+                    .is_some_and(|(_, rest)| rest.starts_with('"'));
+                bare || line.contains("version = \"")
+            })
         });
         if own_version {
             faults.push(format!(
