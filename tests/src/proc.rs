@@ -103,13 +103,36 @@ fn prepare_bin_dir(built: &Path) -> Result<PathBuf> {
     if runner().is_none() {
         return Ok(built.canonicalize()?);
     }
-    let copies = std::env::temp_dir().join(format!("patroni-tests-bin-{}", std::process::id()));
-    std::fs::create_dir_all(&copies)?;
+    let copies = copies_dir(built)?;
     for name in names {
-        std::fs::copy(built.join(name), copies.join(name))
-            .with_context(|| format!("copy {name}"))?;
+        // Through a new file, because the old one may be running.
+        let (beside, place) = (
+            copies.join(format!("{name}.{}", std::process::id())),
+            copies.join(name),
+        );
+        std::fs::copy(built.join(name), &beside).with_context(|| format!("copy {name}"))?;
+        std::fs::rename(&beside, &place)?;
     }
     Ok(copies)
+}
+
+/// One folder for the copies of each folder of binaries, ours alone.
+fn copies_dir(built: &Path) -> Result<PathBuf> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+    let mut hasher = DefaultHasher::new();
+    built.canonicalize()?.hash(&mut hasher);
+    let dir = std::env::temp_dir().join(format!("patroni-tests-bin-{:x}", hasher.finish()));
+    if !dir.is_dir() {
+        std::fs::DirBuilder::new()
+            .mode(0o755)
+            .create(&dir)
+            .with_context(|| format!("create {}", dir.display()))?;
+    }
+    if std::fs::symlink_metadata(&dir)?.uid() != Uid::effective().as_raw() {
+        bail!("{} belongs to somebody else", dir.display());
+    }
+    Ok(dir)
 }
 
 /// A process that is killed when it is dropped.
