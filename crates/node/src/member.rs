@@ -13,12 +13,12 @@ use patroni_api::wire::reinitialize::ReinitOutcome;
 use patroni_api::wire::restart::RestartOutcome;
 use patroni_api::wire::schedule::Scheduled;
 use patroni_api::wire::{
-    Answer, FailoverBody, FailoverPoll, FailsafeBody, LogQueue, MppEvent, PeerStatus,
-    ReinitRequest, RestartRequest, ServerFacts, Snapshot,
+    Action, Answer, FailoverBody, FailoverPoll, FailsafeBody, LogQueue, MppEvent, ReinitRequest,
+    RestartRequest, ServerFacts, Snapshot,
 };
 use patroni_core::{Cluster, FailoverRequest, Role, config_doc};
 use patroni_dcs::StoreError;
-use patroni_ha::intent::Refuse;
+use patroni_ha::intent::{self, FailoverKind, GivenTime, Refuse};
 use patroni_ha::job::JobEnd;
 use patroni_ha::observation::{FailsafeLeader, RestartConditions, ScheduledRestart};
 use serde_json::{Map, Value};
@@ -27,6 +27,7 @@ use tracing::{info, warn};
 
 use crate::act::{Body, explain};
 use crate::executor::JobEnds;
+use crate::peers;
 use crate::request::Request;
 use crate::wake::Wake;
 
@@ -88,15 +89,26 @@ impl NodeMember {
         written.map_err(|error| refused_write(&error))
     }
 
-    /// Who of the possible candidates answers as one that could take over.
-    async fn has_good_candidate(&self, candidates: &[&patroni_core::Member]) -> bool {
-        let ask = candidates.iter().filter_map(|member| member.data.api_url());
-        let answers = ask.map(|url| self.body.rest.peer_status(url, Duration::from_secs(2)));
-        futures_util::future::join_all(answers)
-            .await
-            .iter()
-            .filter_map(PeerStatus::reachable)
-            .any(|peer| !peer.tags.nofailover() && !peer.watchdog_failed)
+    /// The core's checks on a fresh view, and its question to those who could take over.
+    async fn judge_failover(&self, body: &FailoverBody, cluster: &Cluster) -> Result<(), Refuse> {
+        let kind = match body.action {
+            Action::Switchover => FailoverKind::Switchover,
+            Action::Failover => FailoverKind::Failover,
+        };
+        let asked = intent::FailoverBody {
+            leader: body.leader.clone(),
+            candidate: body.candidate.clone(),
+            scheduled_at: body
+                .scheduled_at
+                .map(|scheduled| GivenTime::At(scheduled.at)),
+        };
+        let dynamic = self.body.settings().dynamic.clone();
+        let accepted = intent::judge(kind, &asked, cluster, &dynamic, jiff::Timestamp::now())?;
+        if body.scheduled_at.is_some() {
+            return Ok(());
+        }
+        let answers = peers::ask(&self.body.rest, &accepted.ask).await;
+        intent::nobody_is_fit(kind, &answers)
     }
 
     /// Follows the request until a view shows its end: the loop's views as they come, and a
@@ -273,15 +285,8 @@ impl Member for NodeMember {
             Ok(cluster) => cluster,
             Err(error) => return unavailable(&error.0),
         };
-        if body.scheduled_at.is_none() {
-            let mode = self.body.snapshot().synchronous_mode;
-            let candidates = match body.candidates(&cluster, mode) {
-                Ok(candidates) => candidates,
-                Err(refusal) => return refusal,
-            };
-            if !self.has_good_candidate(&candidates).await {
-                return body.no_good_candidate();
-            }
+        if let Err(refusal) = self.judge_failover(&body, &cluster).await {
+            return refused(&refusal);
         }
         if let Err(error) = self
             .body

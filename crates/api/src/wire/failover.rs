@@ -4,8 +4,7 @@ use std::fmt;
 
 use hyper::StatusCode;
 use jiff::Timestamp;
-use patroni_config::dynamic::SynchronousMode;
-use patroni_core::{Cluster, FailoverRequest, Member, MemberName, failover::ScheduledAt, value};
+use patroni_core::{Cluster, FailoverRequest, MemberName, failover::ScheduledAt, value};
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
@@ -124,60 +123,6 @@ impl FailoverBody {
             .map_err(|fault| fault.answer("switchover"))
     }
 
-    /// The checks 8 to 12 on a fresh view: who could take over. The caller then asks these
-    /// members for their status; without a good one it sends [`FailoverBody::no_good_candidate`].
-    /// A scheduled request is not checked.
-    ///
-    /// # Errors
-    /// The refusal to send.
-    pub fn candidates<'c>(
-        &self,
-        cluster: &'c Cluster,
-        mode: SynchronousMode,
-    ) -> Result<Vec<&'c Member>, Answer> {
-        let leader = cluster.leader_name();
-        if self.leader.is_some() && self.leader.as_ref() != leader {
-            return Err(failed_check("leader name does not match"));
-        }
-        let priority = mode == SynchronousMode::Priority;
-        if let Some(candidate) = &self.candidate {
-            let switchover = self.action == Action::Switchover;
-            if switchover && priority && !cluster.sync.has_standby(candidate) {
-                return Err(failed_check(
-                    "candidate name does not match with sync_standby",
-                ));
-            }
-            return cluster
-                .member(candidate)
-                .map(|member| vec![member])
-                .ok_or_else(|| failed_check("candidate does not exists"));
-        }
-        let action = self.action;
-        let others = cluster
-            .members
-            .iter()
-            .filter(|member| Some(&member.name) != leader && member.data.api_url().is_some());
-        if priority {
-            let standbys: Vec<&Member> = others
-                .filter(|member| cluster.sync.has_standby(&member.name))
-                .collect();
-            return nonempty(standbys, || {
-                format!("{action} is not possible: can not find sync_standby")
-            });
-        }
-        nonempty(others.collect(), || {
-            format!("{action} is not possible: cluster does not have members except leader")
-        })
-    }
-
-    /// The refusal when no possible member gave a usable status.
-    pub fn no_good_candidate(&self) -> Answer {
-        failed_check(format!(
-            "{} is not possible: no good candidates have been found",
-            self.action
-        ))
-    }
-
     /// What is written to the store.
     pub fn to_request(&self) -> FailoverRequest {
         FailoverRequest {
@@ -191,23 +136,8 @@ impl FailoverBody {
     }
 }
 
-fn nonempty(
-    members: Vec<&Member>,
-    sentence: impl FnOnce() -> String,
-) -> Result<Vec<&Member>, Answer> {
-    if members.is_empty() {
-        Err(failed_check(sentence()))
-    } else {
-        Ok(members)
-    }
-}
-
 fn bad(text: impl Into<String>) -> Answer {
     Answer::text(StatusCode::BAD_REQUEST, text)
-}
-
-fn failed_check(text: impl Into<String>) -> Answer {
-    Answer::text(StatusCode::PRECONDITION_FAILED, text)
 }
 
 /// Follows an immediate request until its end is seen in the store.

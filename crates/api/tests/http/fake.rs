@@ -113,7 +113,11 @@ impl Member for FakeMember {
     }
 
     async fn switchover(&self, request: FailoverBody) -> Answer {
-        request.no_good_candidate()
+        let text = format!(
+            "{} is not possible: no good candidates have been found",
+            request.action
+        );
+        Answer::text(StatusCode::PRECONDITION_FAILED, text)
     }
 
     async fn cancel_switchover(&self) -> Answer {

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::wire::Content;
+use patroni_core::Member;
 
 fn parse(asked: Action, body: &Value, paused: bool) -> Result<FailoverBody, Answer> {
     let now = "2026-11-21T10:00:00Z".parse().unwrap();
@@ -117,41 +118,6 @@ fn bodies_are_refused_in_the_order_of_the_table() {
     );
     let named = parse(Failover, &json!({"leader": "a", "candidate": "b"}), false).unwrap();
     assert_eq!(named.action, Switchover);
-}
-
-#[test]
-fn a_view_tells_who_could_take_over() {
-    use SynchronousMode::{Off, Priority, Quorum};
-    let names = |body: Value, mode| {
-        let body = parse(Action::Switchover, &body, false).unwrap();
-        let view = cluster();
-        body.candidates(&view, mode)
-            .map(|found| found.iter().map(|m| m.name.to_string()).collect::<Vec<_>>())
-            .map_err(|refusal| shown(&refusal).1)
-    };
-    let refused = |text: &str| Err(text.to_owned());
-    let found = |names: &[&str]| Ok(names.iter().map(ToString::to_string).collect::<Vec<_>>());
-    assert_eq!(names(json!({"leader": "a"}), Off), found(&["b", "c"]));
-    assert_eq!(names(json!({"leader": "a"}), Priority), found(&["b"]));
-    assert_eq!(names(json!({"leader": "a"}), Quorum), found(&["b", "c"]));
-    assert_eq!(
-        names(json!({"leader": "a", "candidate": "c"}), Quorum),
-        found(&["c"])
-    );
-    assert_eq!(
-        names(json!({"leader": "a", "candidate": "c"}), Priority),
-        refused("candidate name does not match with sync_standby")
-    );
-    assert_eq!(
-        names(json!({"leader": "b"}), Off),
-        refused("leader name does not match")
-    );
-    assert_eq!(
-        names(json!({"leader": "a", "candidate": "x"}), Off),
-        refused("candidate does not exists")
-    );
-    let failover = parse(Action::Failover, &json!({"candidate": "c"}), false).unwrap();
-    assert_eq!(failover.candidates(&cluster(), Priority).unwrap().len(), 1);
 }
 
 #[test]
