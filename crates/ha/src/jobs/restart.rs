@@ -70,6 +70,11 @@ fn stop_and_start(
     if !stopped.stopped {
         return restart_failed(cx);
     }
+    let role = if role == Role::Promoted {
+        after_promotion(cx)?
+    } else {
+        role
+    };
     let outcome = cx.start(StartRequest {
         role,
         upstream,
@@ -84,6 +89,17 @@ fn stop_and_start(
         return restart_failed(cx);
     }
     Ok(start::end_of(&outcome))
+}
+
+/// The promotion was ordered, and the stop came before or after its end: the files tell. A
+/// standby gets promoted again; were it taken for promoted, it would lead and never write.
+fn after_promotion(cx: &mut Cx<'_>) -> Asked<Role> {
+    cx.requery()?;
+    Ok(if cx.server.has_recovery_signal {
+        Role::Replica
+    } else {
+        Role::Primary
+    })
 }
 
 fn restart_failed(cx: &mut Cx<'_>) -> Asked<JobEnd> {
