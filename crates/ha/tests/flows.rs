@@ -224,6 +224,39 @@ fn a_restart_in_the_middle_of_a_promotion_begins_with_what_the_files_say() {
 }
 
 #[test]
+fn an_empty_sync_key_does_not_wait_for_an_unfit_candidate() {
+    let mut view = cluster(None);
+    let document = json!({"synchronous_mode": true});
+    view.sync = SyncState::default();
+    view.failover = failover(None, Some("c"));
+    view.members[2] = member_with("c", json!({"tags": {"nofailover": true}}));
+    let mut found = observation(replica(), view.clone());
+    found.settings = settings(document);
+    let played = play(found, Memory::default(), |command| match command {
+        Command::AskPeers(peers) => Some(Outcome::Peers(
+            peers
+                .iter()
+                .map(|asked| {
+                    let mut answer = peer(&asked.name, 100);
+                    if asked.name == name("c")
+                        && let Ok(status) = &mut answer.reply
+                    {
+                        status.tags = tags(json!({"nofailover": true}));
+                    }
+                    answer
+                })
+                .collect(),
+        )),
+        _ => None,
+    });
+    assert!(
+        played.asked(|command| matches!(command, Command::AcquireLeader)),
+        "{}",
+        played.transcript()
+    );
+}
+
+#[test]
 fn the_daemon_of_a_leader_ends() {
     let run = JobRun::begin(Job::Shutdown, context(primary(), "a"), at(1000));
     insta::assert_snapshot!(play_job(

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patroni_config::dynamic::SynchronousMode;
 use patroni_core::{FailoverRequest, MemberName};
 
 use crate::command::Peer;
@@ -280,8 +279,8 @@ fn requested(cx: &mut Cx<'_>, request: &FailoverRequest) -> Asked<Option<Result<
         if cx.paused() {
             return paused_for_another(cx, action, candidate);
         }
-        let priority = cx.settings.synchronous_mode == SynchronousMode::Priority;
-        if priority && !cx.view.sync.has_member(&me) {
+        // An empty key promises nothing, and waiting for its members would never end.
+        if cx.sync_active() && !cx.quorum_mode() && !cx.view.sync.has_member(&me) {
             return Ok(Some(Err(Ineligible::NotSynchronous)));
         }
         match look_at(cx, candidate)? {

@@ -203,7 +203,9 @@ fn decide<T>(case: &Value, question: impl Fn(&mut Cx<'_>, &Observation) -> Asked
 /// Where we decide otherwise on purpose: the reference forgets the failsafe topology over any
 /// request for a change of leader, and so promotes beside a primary that leads on without the
 /// store (here only a named candidate may, and the leader that was asked to go does not wait for others). And where timelines are checked, it waits for a peer
-/// that is ahead on a branch the cluster has left, which itself may never lead.
+/// that is ahead on a branch the cluster has left, which itself may never lead. And with an
+/// empty `sync` key in synchronous mode it holds everybody back for as long as a request names a
+/// candidate that can not lead; that key promises nothing, so here the others race.
 fn differs_on_purpose(case: &Value, race: &Result<(), Ineligible>) -> bool {
     let outsider = *race == Err(Ineligible::NotInFailsafe)
         && case["failover"].is_object()
@@ -216,7 +218,12 @@ fn differs_on_purpose(case: &Value, race: &Result<(), Ineligible>) -> bool {
     });
     let waits_for_outsiders =
         race.is_ok() && case["failover"]["leader"] == "me" && case["failsafe"].is_object();
+    let nothing_promised = race.is_ok()
+        && case["config"]["synchronous_mode"] == true
+        && case.get("sync").is_none_or(|sync| sync["leader"].is_null())
+        && case["failover"]["member"].is_string();
     outsider
+        || nothing_promised
         || waits_for_outsiders
         || (race.is_ok() && case["config"]["check_timeline"] == true && left_behind)
 }
