@@ -1,7 +1,6 @@
 //! Real processes, real SIGKILL: what was acknowledged is never lost.
 #![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -47,12 +46,8 @@ impl Drop for Member {
 }
 
 fn members(root: &Path) -> Vec<Member> {
-    let sockets: Vec<TcpListener> = (0..3)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    let addresses: Vec<String> = sockets
-        .iter()
-        .map(|socket| socket.local_addr().unwrap().to_string())
+    let addresses: Vec<String> = (0..3)
+        .map(|_| format!("127.0.0.1:{}", patroni_tests::ports::free()))
         .collect();
     addresses
         .iter()

@@ -1,7 +1,6 @@
 //! Three members in this process keep all promises, and so do observers that ask them.
 #![cfg(feature = "raft")]
 
-use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use patroni_core::Secret;
 use patroni_dcs::conformance::{self, Factory};
 use patroni_dcs::raft::{Node, Options, RaftClient, RaftStore, Tuning};
 use patroni_dcs::{Identity, Store, StoreError, Timings};
+use patroni_tests::ports;
 use tempfile::TempDir;
 
 struct Members {
@@ -27,14 +27,9 @@ fn password() -> Secret {
 impl Members {
     async fn start() -> Self {
         let directory = TempDir::new().expect("a directory");
-        let sockets: Vec<TcpListener> = (0..3)
-            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
+        let addresses: Vec<String> = (0..3)
+            .map(|_| format!("127.0.0.1:{}", ports::free()))
             .collect();
-        let addresses: Vec<String> = sockets
-            .iter()
-            .map(|socket| socket.local_addr().expect("bound").to_string())
-            .collect();
-        drop(sockets);
         let mut nodes = Vec::new();
         for own in &addresses {
             let options = Options {

@@ -1,7 +1,6 @@
 //! A real etcd for the time of one test.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -153,12 +152,7 @@ impl Drop for Etcd {
 }
 
 fn address() -> String {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    format!("http://127.0.0.1:{port}")
+    format!("http://127.0.0.1:{}", patroni_tests::ports::free())
 }
 
 /// Tries until there is something, with a deadline.

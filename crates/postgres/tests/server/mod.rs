@@ -1,6 +1,5 @@
 //! A real PostgreSQL of this machine for one test.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -77,10 +76,9 @@ impl Server {
     }
 
     fn empty(name: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         Self {
             root: tempfile::tempdir().unwrap(),
-            port: listener.local_addr().unwrap().port(),
+            port: patroni_tests::ports::free(),
             name,
         }
     }

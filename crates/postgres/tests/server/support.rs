@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 use std::sync::Arc;
@@ -80,8 +79,7 @@ impl Server {
     /// A place for a server, with nothing in it.
     pub(crate) fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
-        let probe = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = probe.local_addr().unwrap().port();
+        let port = patroni_tests::ports::free();
         let data_dir = home.path().join("data");
         let mut settings = Postgresql {
             scope: Some(Scope::new("test")),

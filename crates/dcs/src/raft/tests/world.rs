@@ -37,8 +37,7 @@ pub(super) struct World {
 }
 
 pub(super) fn free_address() -> String {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", patroni_tests::ports::free())
 }
 
 impl World {
