@@ -579,3 +579,39 @@ fn a_primary_that_cannot_be_guarded_does_not_lead() {
     );
     insta::assert_snapshot!(played.transcript());
 }
+
+#[test]
+fn a_primary_that_was_down_without_the_lock_is_not_restarted_as_one() {
+    // Its server died and the store was away: meanwhile another node was promoted.
+    let server = stopped(Role::Primary, ControlState::InProduction);
+    let restart = |memory, store: Outcome| {
+        let context = JobContext {
+            memory,
+            ..context(server.clone(), "a")
+        };
+        let job = Job::Restart(RestartConditions::default());
+        let run = JobRun::begin(job, context, at(1000));
+        play_job(
+            run,
+            &server,
+            &cluster(None),
+            at(1000),
+            |command| match command {
+                Command::LoadCluster => Some(store.clone()),
+                _ => None,
+            },
+        )
+    };
+    let over = || Memory {
+        lease: Lease::Until(at(990)),
+        ..leading()
+    };
+    let silence = || Outcome::Cluster(Err("no route".to_owned()));
+    let mine = Outcome::Cluster(Ok(cluster(Some("a"))));
+    let replaced = Outcome::Cluster(Ok(cluster(Some("b"))));
+    let starts = |transcript: &str| transcript.contains("\"Start\"");
+    assert!(!starts(&restart(over(), silence())));
+    assert!(!starts(&restart(over(), replaced)));
+    assert!(starts(&restart(over(), mine)));
+    assert!(starts(&restart(leading(), silence())));
+}

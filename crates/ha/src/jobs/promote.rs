@@ -43,7 +43,7 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
 
 /// The lease that this task began with lasts, or a new look at the store shows the lock ours:
 /// the cycles beside this task extend it without its knowing.
-fn still_leads(cx: &mut Cx<'_>) -> Asked<bool> {
+pub(super) fn still_leads(cx: &mut Cx<'_>) -> Asked<bool> {
     if cx.is_leader() {
         return Ok(true);
     }

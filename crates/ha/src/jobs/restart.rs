@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use patroni_core::{Role, State, Upstream};
 
-use super::{ended, start};
+use super::{ended, promote, start};
 use crate::command::{StartRequest, StopMode, StopRequest, Until};
 use crate::context::Cx;
 use crate::job::{Effect, JobEnd};
@@ -15,7 +15,9 @@ use crate::rules::restart;
 use crate::sentence::Text;
 use crate::sync;
 
-/// A restart that somebody asked for.
+/// A restart that somebody asked for. A server that was a primary comes up as one only with the
+/// lock: it may have been down for so long that another node leads, and no cycle would notice
+/// before the store answers. Without the lock it stays down, and the next cycle recovers it.
 pub(super) fn run(cx: &mut Cx<'_>, conditions: &RestartConditions) -> Asked<JobEnd> {
     let (role, version) = (cx.server.role, cx.server.major_version);
     let pending = !cx.server.pending_restart.is_empty();
@@ -75,6 +77,9 @@ fn stop_and_start(
     } else {
         role
     };
+    if role == Role::Primary && !cx.paused() && !promote::still_leads(cx)? {
+        return restart_failed(cx);
+    }
     let outcome = cx.start(StartRequest {
         role,
         upstream,
