@@ -68,7 +68,7 @@ pub struct Memory {
     pub leaving_sync: bool,
     /// Until when this primary runs on in failsafe mode.
     pub failsafe_until: Option<Moment>,
-    /// The failsafe members as last read from the store.
+    /// The failsafe members as last read from the store, and those written since.
     pub failsafe_members: Option<BTreeMap<MemberName, String>>,
     /// Positions that members told while they accepted the failsafe announcement.
     pub failsafe_positions: BTreeMap<SlotName, Lsn>,

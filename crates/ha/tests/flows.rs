@@ -615,3 +615,28 @@ fn a_primary_that_was_down_without_the_lock_is_not_restarted_as_one() {
     assert!(starts(&restart(over(), mine)));
     assert!(starts(&restart(leading(), silence())));
 }
+
+#[test]
+fn a_member_that_the_leader_has_just_written_down_is_asked_for_its_consent() {
+    // `c` came back: this cycle writes it into the topology, and from then on it may race.
+    let mut view = cluster(Some("a"));
+    let topology = ["a", "b"].map(|who| (name(who), format!("http://{who}:8008/patroni")));
+    view.failsafe = Some(topology.into());
+    let mut observed = observation(primary(), view);
+    observed.settings = settings(json!({"failsafe_mode": true}));
+    let first = play(observed.clone(), leading(), nothing);
+    observed.store = Err("no route".to_owned());
+    let second = play(observed, first.memory, |command| match command {
+        Command::AnnounceFailsafe(peers) => Some(Outcome::Failsafe(
+            peers
+                .iter()
+                .map(|asked| match asked.name.as_str() {
+                    "c" => (asked.name.clone(), Err("no route".to_owned())),
+                    _ => (asked.name.clone(), Ok(None)),
+                })
+                .collect(),
+        )),
+        _ => None,
+    });
+    assert!(second.asked(|command| matches!(command, Command::Stop(_))));
+}

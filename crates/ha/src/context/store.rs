@@ -95,14 +95,26 @@ impl Cx<'_> {
         let command = Command::UpdateLeader {
             judged,
             status,
-            failsafe,
+            failsafe: failsafe.clone(),
         };
         let outcome = only!(self.ask(command)?, Lock);
+        if let Some(written) = failsafe {
+            self.expect_topology(written);
+        }
         let held = self.note_lock(&outcome)?;
         if held && self.watchdog_active {
             self.done(Command::WatchdogKeepAlive)?;
         }
         Ok(held)
+    }
+
+    /// Nobody tells whether the new failsafe topology was written. Until the next read either it
+    /// or the old one may be in the store, and its members may race: the consent of both counts.
+    fn expect_topology(&mut self, written: BTreeMap<MemberName, String>) {
+        let known = self.memory.failsafe_members.as_mut();
+        if let Some(members) = known.filter(|members| !members.is_empty()) {
+            members.extend(written);
+        }
     }
 
     pub(crate) fn take_leader(&mut self) -> Asked<bool> {
