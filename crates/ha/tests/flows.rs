@@ -640,3 +640,39 @@ fn a_member_that_the_leader_has_just_written_down_is_asked_for_its_consent() {
     });
     assert!(second.asked(|command| matches!(command, Command::Stop(_))));
 }
+
+#[test]
+fn a_paused_primary_of_an_old_timeline_leaves_the_free_lock_alone() {
+    let mut view = cluster(None);
+    view.history = patroni_core::History::parse(r#"[[1, 90, "no recovery target specified"]]"#);
+    let mut observed = observation(primary(), view.clone());
+    observed.settings = settings(json!({"pause": true}));
+    let behind = play(observed.clone(), Memory::default(), nothing);
+    view.history = None;
+    observed.store = Ok(view);
+    let current = play(observed, Memory::default(), nothing);
+    let takes = |command: &Command| matches!(command, Command::AcquireLeader);
+    assert!(!behind.asked(takes));
+    assert!(!behind.asked(|command| matches!(command, Command::Stop(_))));
+    assert!(current.asked(takes));
+}
+
+#[test]
+fn a_switchover_does_not_pass_over_a_leader_in_failsafe_mode() {
+    // `b` led when the switchover to `a` was asked for, and leads on by the consent of `c`.
+    let race = |me: &str, request| {
+        let mut view = cluster(None);
+        let topology = ["b", "c"].map(|who| (name(who), format!("http://{who}:8008/patroni")));
+        view.failsafe = Some(topology.into());
+        view.failover = request;
+        let mut observed = observation(replica(), view);
+        observed.node = node(me);
+        observed.settings = settings(json!({"failsafe_mode": true}));
+        let played = play(observed, Memory::default(), nothing);
+        played.asked(|command| matches!(command, Command::AcquireLeader))
+    };
+    assert!(!race("a", failover(Some("b"), Some("a"))));
+    assert!(race("a", failover(None, Some("a"))));
+    // A member whom the leader would have asked does not wait for `a` in vain.
+    assert!(race("c", failover(Some("b"), Some("a"))));
+}

@@ -127,11 +127,11 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
         return Ok(Err(Ineligible::NotAllowed));
     }
     // A primary without the store leads on by the consent of this topology alone. Whoever is
-    // not in it was not asked, and takes over only when a person names it.
-    let named = request
-        .as_ref()
-        .and_then(|request| request.candidate.as_ref());
-    if outside_failsafe(cx) && named != Some(cx.me()) {
+    // not in it was not asked, and takes over only when a person asks for a failover to it.
+    let named = request.as_ref().is_some_and(|request| {
+        request.candidate.as_ref() == Some(cx.me()) && !waits_for_leader(cx, request)
+    });
+    if outside_failsafe(cx) && !named {
         return Ok(Err(Ineligible::NotInFailsafe));
     }
     if let Some(request) = &request {
@@ -167,6 +167,15 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
     compare_with_peers(cx, peers, CheckLag::Yes)
 }
 
+/// A switchover: the leader hands over in order when it can read the request. Unlike a failover
+/// it is no word that the leader is gone.
+fn waits_for_leader(cx: &Cx<'_>, request: &FailoverRequest) -> bool {
+    request
+        .leader
+        .as_ref()
+        .is_some_and(|leader| !cx.is_me(leader))
+}
+
 /// The failsafe topology is known, and this node is not in it.
 fn outside_failsafe(cx: &Cx<'_>) -> bool {
     failsafe_topology(cx).is_some_and(|members| !members.contains_key(cx.me()))
@@ -178,18 +187,17 @@ fn failsafe_topology<'c>(cx: &'c Cx<'_>) -> Option<&'c BTreeMap<MemberName, Stri
     topology.filter(|members| cx.settings.failsafe_mode && !members.is_empty())
 }
 
-/// A running primary retakes a free lock, unless the cluster went on without it.
+/// A running primary retakes a free lock, unless the cluster went on without it. In a pause, too:
+/// after it the lock would keep the old history alive, and the standbys of the new one apart.
 fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
     if cx.paused() {
         let mine = match cx.view.initialize.as_deref() {
             None | Some("") => true,
             Some(cluster) => cx.system_id().is_some_and(|id| id.as_str() == cluster),
         };
-        return Ok(if mine {
-            Ok(())
-        } else {
-            Err(Ineligible::OtherCluster)
-        });
+        if !mine {
+            return Ok(Err(Ineligible::OtherCluster));
+        }
     }
     if let Some(cluster) = cx.view.timeline() {
         if cx.timeline().is_none() {
@@ -207,6 +215,9 @@ fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
                 cluster,
             }));
         }
+    }
+    if cx.paused() {
+        return Ok(Ok(()));
     }
     superseded(cx)
 }
@@ -283,7 +294,14 @@ fn requested(cx: &mut Cx<'_>, request: &FailoverRequest) -> Asked<Option<Result<
         if cx.sync_active() && !cx.quorum_mode() && !cx.view.sync.has_member(&me) {
             return Ok(Some(Err(Ineligible::NotSynchronous)));
         }
-        match look_at(cx, candidate)? {
+        let outside = failsafe_topology(cx).is_some_and(|members| !members.contains_key(candidate))
+            && request.leader.is_some();
+        let limitation = if outside {
+            Some(Ineligible::NotInFailsafe)
+        } else {
+            look_at(cx, candidate)?
+        };
+        match limitation {
             None => {
                 cx.say(Text::FailoverTo {
                     action,

@@ -202,7 +202,8 @@ fn decide<T>(case: &Value, question: impl Fn(&mut Cx<'_>, &Observation) -> Asked
 
 /// Where we decide otherwise on purpose: the reference forgets the failsafe topology over any
 /// request for a change of leader, and so promotes beside a primary that leads on without the
-/// store (here only a named candidate may, and the leader that was asked to go does not wait for others). And where timelines are checked, it waits for a peer
+/// store (here only the candidate of a failover may, and nobody waits for others). In a pause a
+/// primary takes the lock on any timeline. Where timelines are checked, it waits for a peer
 /// that is ahead on a branch the cluster has left, which itself may never lead. And with an
 /// empty `sync` key in synchronous mode it holds everybody back for as long as a request names a
 /// candidate that can not lead; that key promises nothing, so here the others race.
@@ -218,11 +219,17 @@ fn differs_on_purpose(case: &Value, race: &Result<(), Ineligible>) -> bool {
     });
     let waits_for_outsiders =
         race.is_ok() && case["failover"]["leader"] == "me" && case["failsafe"].is_object();
+    let old_history_in_pause = matches!(
+        race,
+        Err(Ineligible::TimelineUnknown | Ineligible::TimelineBehind { .. })
+    ) && case["config"]["pause"] == true
+        && case["me"]["primary"] == true;
     let nothing_promised = race.is_ok()
         && case["config"]["synchronous_mode"] == true
         && case.get("sync").is_none_or(|sync| sync["leader"].is_null())
         && case["failover"]["member"].is_string();
     outsider
+        || old_history_in_pause
         || nothing_promised
         || waits_for_outsiders
         || (race.is_ok() && case["config"]["check_timeline"] == true && left_behind)
