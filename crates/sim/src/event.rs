@@ -3,7 +3,7 @@
 use patroni_core::SyncState;
 use patroni_ha::Outcome;
 
-use crate::daemon::Lane;
+use crate::daemon::{Daemon, Lane};
 use crate::faults::Fault;
 use crate::postgres::life::Transition;
 
@@ -60,4 +60,16 @@ pub(crate) enum Event {
     LateSync { state: SyncState },
     /// A look at the whole world.
     Survey,
+}
+
+impl Event {
+    /// Whether the loop of this daemon itself has to go on for it to happen.
+    pub(crate) fn is_of_the_loop(&self, daemon: &Daemon) -> bool {
+        match self {
+            Self::Loop { .. } | Self::StartJob { .. } => true,
+            Self::Outcome { lane, .. } => *lane == Lane::Cycle,
+            Self::Check { op, .. } => daemon.lane_of(*op) == Some(Lane::Cycle),
+            _ => false,
+        }
+    }
 }

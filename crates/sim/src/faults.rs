@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     Link(Traffic, usize, usize),
     /// One member reaches nobody.
     Isolated(usize),
+    /// The loop of a daemon waits for something that does not come; the rest of it goes on.
+    LoopHangs(usize),
     /// The daemon stands still, its server goes on.
     DaemonFrozen(usize),
     /// The machine stands still.
@@ -49,6 +51,9 @@ impl World {
         let kind = self.chance.below(14);
         match kind {
             0..7 if faults.network => self.break_network(node, kind),
+            7 if faults.freezes && self.chance.percent(50) => {
+                self.begin_fault(Fault::LoopHangs(node));
+            }
             7 if faults.freezes => self.begin_fault(Fault::DaemonFrozen(node)),
             8 if faults.freezes => self.begin_fault(Fault::Frozen(node)),
             9 if faults.crashes => self.kill_daemon(node),
@@ -119,6 +124,7 @@ impl World {
                     self.network.cut(Traffic::Postgres, node, other);
                 }
             }
+            Fault::LoopHangs(node) => self.nodes[node].loop_hangs = true,
             Fault::DaemonFrozen(node) => self.nodes[node].daemon_frozen = true,
             Fault::Frozen(node) => self.nodes[node].frozen = true,
             Fault::Down(_) => {}
@@ -144,6 +150,10 @@ impl World {
                     self.network.mend(Traffic::Rest, node, other);
                     self.network.mend(Traffic::Postgres, node, other);
                 }
+            }
+            Fault::LoopHangs(node) => {
+                self.nodes[node].loop_hangs = false;
+                self.release_held_back(node);
             }
             Fault::DaemonFrozen(node) => self.thaw(node, |node| node.daemon_frozen = false),
             Fault::Frozen(node) => self.thaw(node, |node| node.frozen = false),
@@ -196,6 +206,7 @@ impl World {
         here.down = true;
         here.frozen = false;
         here.daemon_frozen = false;
+        here.loop_hangs = false;
         here.watchdog = None;
         here.daemon.alive = false;
         here.daemon.life += 1;
@@ -216,6 +227,7 @@ impl World {
         self.network.mend_all();
         for node in 0..self.nodes.len() {
             self.mend(&Fault::SlowStore(node));
+            self.mend(&Fault::LoopHangs(node));
             self.mend(&Fault::DaemonFrozen(node));
             self.mend(&Fault::Frozen(node));
         }
@@ -233,6 +245,7 @@ impl Fault {
             Self::Link(Traffic::Rest, ..) => "rest cut",
             Self::Link(Traffic::Postgres, ..) => "streaming cut",
             Self::Isolated(_) => "isolated",
+            Self::LoopHangs(_) => "loop hangs",
             Self::DaemonFrozen(_) => "daemon frozen",
             Self::Frozen(_) => "machine frozen",
             Self::Down(_) => "power off",

@@ -22,7 +22,8 @@ impl World {
 
     /// [`Mutant::SyncKeyLate`](crate::Mutant): success is reported, the write comes later.
     pub(crate) fn write_sync_later(&mut self, state: SyncState) -> Outcome {
-        self.schedule(Duration::from_secs(8), Event::LateSync { state });
+        // Later than the longest time to live, or the key would be right again in any election.
+        self.schedule(Duration::from_mins(2), Event::LateSync { state });
         let revision = Revision::new(self.model.revision());
         Outcome::SyncWritten(Ok(revision))
     }

@@ -16,6 +16,8 @@ pub(crate) struct Node {
     pub(crate) traits: Traits,
     /// When the watchdog fires; `None` while it is not armed.
     pub(crate) watchdog: Option<Moment>,
+    /// The loop of the daemon does not go on, while its guard and its long task do.
+    pub(crate) loop_hangs: bool,
     /// The daemon does not run although it lives.
     pub(crate) daemon_frozen: bool,
     /// Nothing runs.

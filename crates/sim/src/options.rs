@@ -70,20 +70,17 @@ pub enum Mutant {
     ReleaseBeforeStop,
     /// Nothing stops PostgreSQL when the lease is over.
     GuardOff,
-    /// A server that does not answer is reported as a replica.
-    TimeoutIsReplica,
     /// The `sync` key is written later than the body says.
     SyncKeyLate,
 }
 
 impl Mutant {
     /// Every one.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 5] = [
         Self::LeaseFromAnswer,
         Self::PromoteBeforeLock,
         Self::ReleaseBeforeStop,
         Self::GuardOff,
-        Self::TimeoutIsReplica,
         Self::SyncKeyLate,
     ];
 }

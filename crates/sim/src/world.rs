@@ -130,6 +130,7 @@ impl World {
                     nofailover: lazy && index + 1 == self.names.len(),
                 },
                 watchdog: None,
+                loop_hangs: false,
                 daemon_frozen: false,
                 frozen: false,
                 excused_until: Moment::ZERO,
@@ -282,7 +283,8 @@ impl World {
         if !here.daemon.alive || here.daemon.life != life {
             return false;
         }
-        if here.daemon_stands_still() {
+        let hangs = here.loop_hangs && event.is_of_the_loop(&here.daemon);
+        if hangs || here.daemon_stands_still() {
             self.held_back.push((node, event.clone()));
             return false;
         }

@@ -146,6 +146,7 @@ impl World {
         let job = self.nodes[node].daemon.job.take();
         let pending = job.as_ref().and_then(|program| program.pending.as_ref());
         self.abort(node, pending.map(|pending| &pending.command));
+        self.nodes[node].loop_hangs = false;
         let daemon = &mut self.nodes[node].daemon;
         daemon.alive = false;
         daemon.life += 1;

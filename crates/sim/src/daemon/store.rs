@@ -122,7 +122,7 @@ impl World {
     fn ask_store(&mut self, node: usize, pending: &Pending) -> Result<Outcome, StoreError> {
         let now = self.now;
         let member = self.member_data(node, &pending.command);
-        let late = self.mutant == Some(Mutant::SyncKeyLate) && self.chance.percent(50);
+        let late = self.mutant == Some(Mutant::SyncKeyLate);
         let me = self.nodes_name(node);
         let (model, daemon) = (&mut self.model, &mut self.nodes[node].daemon);
         let session = &mut daemon.session;

@@ -11,7 +11,6 @@ use patroni_ha::outcome::{InspectFailure, LeaderInspection, LocalPosition};
 
 use super::server::{Data, Process, Server};
 use crate::network::Traffic;
-use crate::options::Mutant;
 use crate::world::World;
 
 /// PostgreSQL 15.
@@ -28,11 +27,6 @@ impl World {
             Answer::NotAsked
         } else if !slow {
             Answer::Known(self.status(server))
-        } else if self.mutant == Some(Mutant::TimeoutIsReplica) {
-            Answer::Known(ServerStatus {
-                primary_timeline: None,
-                ..self.status(server)
-            })
         } else {
             Answer::Unknown("timeout".to_owned())
         };
