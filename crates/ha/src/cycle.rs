@@ -67,6 +67,7 @@ impl Cycle {
         let obs = &self.observation;
         let mut memory = self.memory.clone();
         memory.last_moment = obs.now;
+        memory.began.get_or_insert(obs.now);
         let mut cx = Cx {
             replay: Replay::new(obs.now, &self.received),
             node: &obs.node,

@@ -46,6 +46,8 @@ pub enum Ineligible {
     NoWatchdog,
     /// It is not in the failsafe topology.
     NotInFailsafe,
+    /// It started not long ago, and may have forgotten its consent to a primary in failsafe mode.
+    MayHaveConsented,
     /// It is not synchronous.
     NotSynchronous,
     /// It lags more than allowed.
@@ -105,6 +107,7 @@ impl fmt::Display for Ineligible {
             Self::TimelineUnknown => f.write_str("on an unknown timeline"),
             Self::NotAllowed => f.write_str("not allowed to promote"),
             Self::NoWatchdog => f.write_str("not watchdog capable"),
+            Self::MayHaveConsented => f.write_str("just started in failsafe mode"),
             Self::NotInFailsafe => f.write_str("not in the failsafe topology"),
             Self::NotSynchronous => f.write_str("not synchronous"),
             Self::Lags {

@@ -38,6 +38,8 @@ impl RewindState {
 pub struct Memory {
     /// The moment of the last outcome.
     pub last_moment: Moment,
+    /// When the first cycle of this daemon began.
+    pub began: Option<Moment>,
     /// Whether and how long this node may act as leader.
     pub lease: Lease,
     /// The last view that had a leader: its members take part in the race.

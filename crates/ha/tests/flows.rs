@@ -668,11 +668,29 @@ fn a_switchover_does_not_pass_over_a_leader_in_failsafe_mode() {
         let mut observed = observation(replica(), view);
         observed.node = node(me);
         observed.settings = settings(json!({"failsafe_mode": true}));
-        let played = play(observed, Memory::default(), nothing);
+        let memory = Memory {
+            began: Some(at(900)),
+            ..Memory::default()
+        };
+        let played = play(observed, memory, nothing);
         played.asked(|command| matches!(command, Command::AcquireLeader))
     };
     assert!(!race("a", failover(Some("b"), Some("a"))));
     assert!(race("a", failover(None, Some("a"))));
     // A member whom the leader would have asked does not wait for `a` in vain.
     assert!(race("c", failover(Some("b"), Some("a"))));
+}
+
+#[test]
+fn a_daemon_that_has_just_started_keeps_the_consent_it_may_have_given() {
+    let mut view = cluster(None);
+    let topology = ["a", "b"].map(|who| (name(who), format!("http://{who}:8008/patroni")));
+    view.failsafe = Some(topology.into());
+    let mut observed = observation(replica(), view);
+    observed.settings = settings(json!({"failsafe_mode": true, "ttl": 30}));
+    let takes = |command: &Command| matches!(command, Command::AcquireLeader);
+    let young = play(observed.clone(), Memory::default(), nothing);
+    assert!(!young.asked(takes));
+    observed.now = at(1031);
+    assert!(play(observed, young.memory, nothing).asked(takes));
 }

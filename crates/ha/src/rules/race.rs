@@ -134,6 +134,9 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
     if outside_failsafe(cx) && !named {
         return Ok(Err(Ineligible::NotInFailsafe));
     }
+    if may_have_consented(cx) && !named {
+        return Ok(Err(Ineligible::MayHaveConsented));
+    }
     if let Some(request) = &request {
         let me = cx.me().clone();
         if request.leader.is_some() && cx.sync_active() && !cx.view.sync.has_member(&me) {
@@ -165,6 +168,16 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
         peers.retain(|peer| cx.view.sync.has_member(&peer.name));
     }
     compare_with_peers(cx, peers, CheckLag::Yes)
+}
+
+/// A consent to a primary in failsafe mode lasts a ttl, and does not outlive the daemon that gave
+/// it: for so long after its start this one cannot know what its predecessor promised.
+fn may_have_consented(cx: &Cx<'_>) -> bool {
+    let young = cx
+        .memory
+        .began
+        .is_some_and(|began| cx.now().since(began) < cx.settings.ttl);
+    young && failsafe_topology(cx).is_some_and(|members| members.keys().any(|name| !cx.is_me(name)))
 }
 
 /// A switchover: the leader hands over in order when it can read the request. Unlike a failover
