@@ -1,6 +1,6 @@
 //! What must be on the machine, found or installed.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 use nix::unistd::Uid;
@@ -28,20 +28,21 @@ impl Need {
     fn is_met(self) -> bool {
         match self {
             Self::PostgreSql => postgres_bin_dir().is_some(),
-            Self::Protoc => std::env::var_os("PROTOC").is_some() || on_path("protoc"),
+            Self::Protoc => protoc_works(),
             Self::Etcd => on_path("etcd"),
             Self::Setpriv => !Uid::effective().is_root() || on_path("setpriv"),
             Self::Compiler => on_path("cc"),
         }
     }
 
-    const fn package(self) -> &'static str {
+    const fn packages(self) -> &'static [&'static str] {
         match self {
-            Self::PostgreSql => "postgresql",
-            Self::Protoc => "protobuf-compiler",
-            Self::Etcd => "etcd-server",
-            Self::Setpriv => "util-linux",
-            Self::Compiler => "gcc",
+            Self::PostgreSql => &["postgresql"],
+            // The compiler alone has none of the files that come with it elsewhere.
+            Self::Protoc => &["protobuf-compiler", "libprotobuf-dev"],
+            Self::Etcd => &["etcd-server"],
+            Self::Setpriv => &["util-linux"],
+            Self::Compiler => &["gcc", "libc6-dev"],
         }
     }
 
@@ -50,7 +51,9 @@ impl Need {
             Self::PostgreSql => {
                 "PostgreSQL 15 or newer (initdb, postgres, pg_basebackup, pg_rewind)"
             }
-            Self::Protoc => "protoc, the Protocol Buffers compiler",
+            Self::Protoc => {
+                "protoc, the Protocol Buffers compiler, with the files under google/protobuf"
+            }
             Self::Etcd => "the etcd server",
             Self::Setpriv => "setpriv",
             Self::Compiler => "a C compiler named cc",
@@ -74,7 +77,11 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     for need in &missing {
         println!("missing: {}", need.what());
     }
-    let packages: Vec<&str> = missing.iter().map(|need| need.package()).collect();
+    let packages: Vec<&str> = missing
+        .iter()
+        .flat_map(|need| need.packages())
+        .copied()
+        .collect();
     if !(Uid::effective().is_root() && on_path("apt-get")) {
         bail!(
             "please install it first; on Debian: sudo apt-get install {}",
@@ -93,11 +100,23 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     match missing.iter().find(|need| !need.is_met()) {
         Some(need) => bail!(
             "installed {}, but still not found: {}",
-            need.package(),
+            need.packages().join(" "),
             need.what()
         ),
         None => Ok(()),
     }
+}
+
+/// Whether protoc is there and finds the files that every schema may import.
+fn protoc_works() -> bool {
+    let program = std::env::var_os("PROTOC").unwrap_or_else(|| "protoc".into());
+    let mut command = Command::new(program);
+    command.args([
+        "--descriptor_set_out=/dev/null",
+        "google/protobuf/descriptor.proto",
+    ]);
+    command.stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 fn on_path(program: &str) -> bool {
