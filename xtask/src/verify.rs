@@ -77,22 +77,15 @@ pub(crate) fn test(options: &TestOptions) -> Result<()> {
             "--quiet",
         ])?;
     }
-    cargo(&[
-        "build",
-        "--bins",
-        "-p",
-        "patroni",
-        "-p",
-        "patronictl",
-        "-p",
-        "patroni_raft_controller",
-    ])?;
+    // Always the whole workspace: a part of it would build its dependencies once more, with
+    // other features.
+    cargo(&["build", "--workspace", "--bins"])?;
     println!(
         "black-box suite on {}",
         target_dir().join("debug").display()
     );
     let threads = options.parallel.to_string();
-    let mut args = vec!["test", "-p", "patroni-tests", "--test", "blackbox", "--"];
+    let mut args = vec!["test", "--workspace", "--test", "blackbox", "--"];
     args.extend(["--test-threads", &threads]);
     args.extend(options.filter.as_deref());
     for _ in 0..options.repeat {

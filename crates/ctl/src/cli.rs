@@ -99,6 +99,12 @@ pub(crate) enum Command {
     /// Make a standby cluster independent
     #[command(override_usage = "patronictl promote-cluster [OPTIONS] [CLUSTER_NAME]")]
     PromoteCluster(PromoteCluster),
+    /// List the voters of the embedded Raft store
+    #[command(override_usage = "patronictl raft-members [OPTIONS]")]
+    RaftMembers(RaftMembers),
+    /// Take the vote of a member of the embedded Raft store away
+    #[command(override_usage = "patronictl raft-remove [OPTIONS] ADDRESS")]
+    RaftRemove(RaftRemove),
 }
 
 /// The commands about one cluster with no options of their own.
@@ -418,6 +424,25 @@ pub(crate) struct DemoteCluster {
 pub(crate) struct PromoteCluster {
     #[arg(value_name = "CLUSTER_NAME")]
     pub(crate) cluster: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct RaftMembers {
+    /// Output format
+    #[arg(short = 'f', long, default_value = "pretty", hide_default_value = true)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct RaftRemove {
+    /// host:port, as raft-members shows it
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: String,
     /// Do not ask
     #[arg(long)]
     pub(crate) force: bool,

@@ -50,4 +50,4 @@ pub use outside::Outside;
 pub use rest::{Answer, Method, Rest, RestError};
 pub use run::{Find, Surroundings, run};
 pub use settings::{Environment, find};
-pub use world::World;
+pub use world::{RaftGroup, World};

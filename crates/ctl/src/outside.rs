@@ -9,12 +9,13 @@ use patroni_api::tls::IdentityFiles;
 use patroni_config::ControlSettings;
 use patroni_config::file::Dcs;
 use patroni_core::Scope;
+use patroni_dcs::raft::{RaftMember, RaftStore};
 use patroni_dcs::{Identity, Store, StoreError, Timings, connect};
 use serde_json::Value;
 
 use crate::exit::{Failure, chain};
 use crate::rest::{Answer, Method, Rest, RestError};
-use crate::world::World;
+use crate::world::{RaftGroup, World};
 
 /// The kinds of store that exist, for the message that none is configured.
 const KINDS: [&str; 7] = [
@@ -44,12 +45,7 @@ impl World for Outside {
         if let Some(group) = group {
             identity.base_path = format!("{}/{group}", identity.base_path);
         }
-        let timings = Timings {
-            ttl: settings.dynamic.ttl,
-            loop_wait: settings.dynamic.loop_wait,
-            retry_timeout: settings.dynamic.retry_timeout,
-        };
-        let store = open(dcs, identity, timings).await;
+        let store = open(dcs, identity, timings(settings)).await;
         store.map_err(|source| Failure::Store {
             kind: dcs.name().to_owned(),
             endpoint: connect::endpoint(dcs),
@@ -65,6 +61,15 @@ impl World for Outside {
         Err(Failure::refused(
             "The groups of a Citus cluster can not be listed; choose one with --group",
         ))
+    }
+
+    async fn raft(&self, settings: &ControlSettings) -> Result<Arc<dyn RaftGroup>, Failure> {
+        let dcs = settings.dcs.as_ref().ok_or_else(none_configured)?;
+        // The group has no clusters; a name is needed for its keys alone.
+        let identity = Identity::new(&settings.namespace, &Scope::new("raft"), None);
+        let group = connect::raft_group(dcs, identity, timings(settings)).await;
+        let group = group.map_err(|source| Failure::refused(chain(&source)))?;
+        Ok(Arc::new(Group(group)))
     }
 
     fn endpoint(&self, settings: &ControlSettings) -> String {
@@ -96,6 +101,28 @@ impl World for Outside {
         });
         let client = client.map_err(|error| Failure::Config(chain(&error)))?;
         Ok(Arc::new(Members { client }))
+    }
+}
+
+fn timings(settings: &ControlSettings) -> Timings {
+    Timings {
+        ttl: settings.dynamic.ttl,
+        loop_wait: settings.dynamic.loop_wait,
+        retry_timeout: settings.dynamic.retry_timeout,
+    }
+}
+
+/// The members of the embedded store, seen from outside.
+struct Group(RaftStore);
+
+#[async_trait]
+impl RaftGroup for Group {
+    async fn members(&self) -> Result<Vec<RaftMember>, StoreError> {
+        self.0.members().await
+    }
+
+    async fn remove(&self, address: &str) -> Result<(), StoreError> {
+        self.0.remove_member(address).await
     }
 }
 

@@ -55,6 +55,26 @@ pub async fn connect(
     }
 }
 
+/// The group behind the embedded store, as an observer sees it. Nothing is sent yet.
+///
+/// # Errors
+/// The store is another one, or its settings are incomplete.
+#[cfg(feature = "raft")]
+pub async fn raft_group(
+    dcs: &Dcs,
+    identity: Identity,
+    timings: Timings,
+) -> Result<crate::raft::RaftStore, StoreError> {
+    let Dcs::Raft(section) = dcs else {
+        let why = format!("the store is {}, which has no raft members", dcs.name());
+        return Err(StoreError::new(
+            "connect to the raft members",
+            StoreErrorKind::Denied(why),
+        ));
+    };
+    crate::raft::RaftClient::connect(raft_options(section), identity, timings).await
+}
+
 /// Where the store of these settings is, for messages.
 pub fn endpoint(dcs: &Dcs) -> String {
     match dcs {

@@ -14,6 +14,7 @@ struct Witness {
     config: PathBuf,
     log: PathBuf,
     process: Proc,
+    port: u16,
 }
 
 impl Witness {
@@ -50,6 +51,7 @@ impl Witness {
             config,
             log,
             process,
+            port,
         })
     }
 
@@ -92,7 +94,29 @@ fn the_second_of_two_nodes_takes_over() -> Result<()> {
     witness.process.signal(Signal::SIGTERM);
     ensure!(witness.process.wait_exit(SOON)? == 0);
     ensure!(cluster.leader()? == new, "two of three votes are enough");
+
+    // Without its vote the two that are left are all there is.
+    let address = format!("127.0.0.1:{}", witness.port);
+    let members = raft_members(&cluster)?;
+    ensure!(members.len() == 3, "{members:?}");
+    let silent: Vec<_> = members
+        .iter()
+        .filter(|member| member["State"] == "no answer")
+        .map(|member| member["Address"].as_str())
+        .collect();
+    ensure!(silent == [Some(address.as_str())], "{members:?}");
+    let out = cluster.ctl_ok(&["raft-remove", &address, "--force"])?;
+    ensure!(out.contains("was removed"), "{out}");
+    let members = raft_members(&cluster)?;
+    ensure!(members.len() == 2, "{members:?}");
+    let refused = cluster.ctl(&["raft-remove", &address, "--force"])?;
+    ensure!(refused.status.code() == Some(1), "{refused:?}");
     Ok(())
+}
+
+fn raft_members(cluster: &Cluster) -> Result<Vec<serde_json::Value>> {
+    let text = cluster.ctl_ok(&["raft-members", "-f", "json"])?;
+    Ok(serde_json::from_str(&text)?)
 }
 
 fn run(args: &[&str], variables: &[(&str, &str)]) -> Result<Output> {

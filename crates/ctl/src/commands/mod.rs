@@ -9,6 +9,7 @@ mod history;
 mod list;
 mod pause;
 mod query;
+mod raft;
 mod reinit;
 mod reload;
 mod remove;
@@ -47,6 +48,8 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<(), F
         Command::Remove(args) => remove::run(context, args).await,
         Command::DemoteCluster(args) => cluster_role::demote(context, args).await,
         Command::PromoteCluster(args) => cluster_role::promote(context, args).await,
+        Command::RaftMembers(args) => raft::members(context, &args).await,
+        Command::RaftRemove(args) => raft::remove(context, args).await,
     }
 }
 

@@ -12,7 +12,7 @@ use patroni_core::{
     Cluster, FailoverRequest, History, Leader, Member, MemberData, MemberName, Revision, Scope,
     Status, SyncState, SystemId,
 };
-use patroni_ctl::{Answer, Clock, Console, Failure, Method, Rest, RestError, World};
+use patroni_ctl::{Answer, Clock, Console, Failure, Method, RaftGroup, Rest, RestError, World};
 use patroni_dcs::{Store, StoreError, Timings};
 use serde_json::{Map, Value};
 
@@ -130,6 +130,10 @@ impl World for FakeWorld {
         Ok(groups
             .filter_map(|key| key.strip_prefix(&prefix)?.parse().ok())
             .collect())
+    }
+
+    async fn raft(&self, _settings: &ControlSettings) -> Result<Arc<dyn RaftGroup>, Failure> {
+        Err(Failure::refused("the store is memory"))
     }
 
     fn endpoint(&self, _settings: &ControlSettings) -> String {

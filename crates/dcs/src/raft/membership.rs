@@ -22,17 +22,30 @@ const REQUEST: Duration = Duration::from_secs(3);
 const MAX_REPLY: usize = 64 << 10;
 
 /// Puts one request to one member; `None` when it does not answer.
+pub(crate) async fn exchange(
+    member: &Address,
+    key: Option<&Key>,
+    request: &Request,
+) -> Option<Reply> {
+    let (mut channel, _) = Caller::client(member, key).await.ok()?;
+    channel.send(&wire::encode(request), REQUEST).await.ok()?;
+    let answer = timeout(REQUEST, channel.receive(MAX_REPLY)).await;
+    serde_json::from_slice(&answer.ok()?.ok()??).ok()
+}
+
+/// Puts a request about membership to one member; `None` when it does not answer.
 pub(crate) async fn ask(
     member: &Address,
     key: Option<&Key>,
     request: &Request,
 ) -> Option<Membership> {
-    let (mut channel, _) = Caller::client(member, key).await.ok()?;
-    channel.send(&wire::encode(request), REQUEST).await.ok()?;
-    let answer = timeout(REQUEST, channel.receive(MAX_REPLY)).await;
-    match serde_json::from_slice(&answer.ok()?.ok()??).ok()? {
+    match exchange(member, key, request).await? {
         Reply::Membership(membership) => Some(membership),
-        Reply::Items(_) | Reply::Outcome(_) | Reply::Changed(_) | Reply::Failed(_) => None,
+        Reply::Items(_)
+        | Reply::Outcome(_)
+        | Reply::Changed(_)
+        | Reply::Standing(_)
+        | Reply::Failed(_) => None,
     }
 }
 

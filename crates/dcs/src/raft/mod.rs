@@ -33,6 +33,7 @@ mod node;
 mod options;
 mod reads;
 mod remote;
+mod roster;
 mod serve;
 mod store;
 mod tracing_log;
@@ -44,6 +45,7 @@ pub use ident::Address;
 pub use input::View;
 pub use node::Node;
 pub use options::{Options, Tuning};
+pub use roster::{Progress, RaftMember, RaftRole};
 pub use store::{RaftClient, RaftStore};
 
 #[cfg(test)]

@@ -60,7 +60,11 @@ impl Remote {
         };
         self.ask(request, ATTEMPT, budget, |reply| match reply {
             Reply::Items(items) => Some(items),
-            Reply::Outcome(_) | Reply::Changed(_) | Reply::Membership(_) | Reply::Failed(_) => None,
+            Reply::Outcome(_)
+            | Reply::Changed(_)
+            | Reply::Membership(_)
+            | Reply::Standing(_)
+            | Reply::Failed(_) => None,
         })
         .await
     }
@@ -79,7 +83,11 @@ impl Remote {
         };
         self.ask(request, ATTEMPT, budget, |reply| match reply {
             Reply::Outcome(outcome) => Some(outcome),
-            Reply::Items(_) | Reply::Changed(_) | Reply::Membership(_) | Reply::Failed(_) => None,
+            Reply::Items(_)
+            | Reply::Changed(_)
+            | Reply::Membership(_)
+            | Reply::Standing(_)
+            | Reply::Failed(_) => None,
         })
         .await
     }
@@ -102,7 +110,11 @@ impl Remote {
         };
         self.ask(request, budget, budget + PAUSE, |reply| match reply {
             Reply::Changed(changed) => Some(changed),
-            Reply::Items(_) | Reply::Outcome(_) | Reply::Membership(_) | Reply::Failed(_) => None,
+            Reply::Items(_)
+            | Reply::Outcome(_)
+            | Reply::Membership(_)
+            | Reply::Standing(_)
+            | Reply::Failed(_) => None,
         })
         .await
     }

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::ident::Address;
 use super::input::{Handle, Membership, NoAnswer};
 use super::marks::Marks;
+use super::roster::Standing;
 use super::transport::wire::{Reply, Request};
 
 /// Nobody may ask to wait longer.
@@ -46,6 +47,7 @@ pub(crate) async fn answer(handle: &Handle, request: Request) -> Reply {
             .map(Reply::Changed),
         Request::Join { id, address } => join(handle, id, address).await,
         Request::Remove { address } => handle.remove(address, STEP).await.map(Reply::Membership),
+        Request::Standing => Ok(Reply::Standing(Standing::of(&handle.view().borrow()))),
     };
     answered.unwrap_or_else(|error| Reply::Failed(error.to_string()))
 }

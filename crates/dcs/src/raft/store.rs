@@ -22,6 +22,7 @@ use super::membership;
 use super::node::{self, Node};
 use super::options::{Options, Tuning};
 use super::remote::Remote;
+use super::roster::{self, RaftMember};
 use crate::codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{KeySpace, Leaf};
@@ -117,6 +118,19 @@ impl RaftStore {
             }),
             new_ttl: Notify::new(),
         }
+    }
+
+    /// All members of the group in the order of their addresses, each with what it says of
+    /// itself. Takes some seconds when members do not answer.
+    ///
+    /// # Errors
+    /// `Unreachable` when no member answers.
+    pub async fn members(&self) -> Result<Vec<RaftMember>, StoreError> {
+        let operation = "list raft members";
+        let (known, key) = self.access.members();
+        let asked = tokio::time::timeout(self.retry_timeout(), roster::ask(&known, key)).await;
+        let members = asked.ok().flatten();
+        members.ok_or_else(|| StoreError::unreachable(operation, "no raft member answers"))
     }
 
     /// Removes the member at `address` (`host:port`, as its partners write it) for good: it does

@@ -7,7 +7,7 @@ use patroni_core::{Cluster, MemberName, Scope, Secret, SyncState};
 
 use super::world::{LONG, World};
 use crate::raft::store::{RaftClient, RaftStore};
-use crate::raft::{Node, Options, Tuning};
+use crate::raft::{Node, Options, RaftRole, Tuning};
 use crate::store::{Identity, Store, Timings};
 
 const TIMINGS: Timings = Timings {
@@ -230,4 +230,39 @@ async fn a_wrong_password_is_named_to_an_observer() {
         world.addresses[0]
     );
     assert!(error.contains(&expected), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_who_votes_and_who_answers() {
+    let mut world = World::running(3).await;
+    let leader = world.leader().await;
+    let dead = (leader + 1) % 3;
+    world
+        .until("three voters", |w| w.node(leader).view().voters.len() == 3)
+        .await;
+    world.kill(dead);
+    let alive = (leader + 2) % 3;
+    let observer = Options {
+        self_addr: None,
+        partner_addrs: vec![world.addresses[alive].clone()],
+        ..world.options(alive)
+    };
+    let store = RaftClient::connect(observer, identity(None), TIMINGS)
+        .await
+        .unwrap();
+    let members = store.members().await.unwrap();
+    let mut addresses = world.addresses.clone();
+    addresses.sort();
+    let listed: Vec<_> = members.iter().map(|m| m.address.clone()).collect();
+    assert_eq!(listed, addresses);
+    for member in &members {
+        let place = world.addresses.iter().position(|a| *a == member.address);
+        let expected = if place == Some(leader) {
+            RaftRole::Leader
+        } else {
+            RaftRole::Voter
+        };
+        assert_eq!(member.role, expected, "{member:?}");
+        assert_eq!(member.progress.is_some(), place != Some(dead), "{member:?}");
+    }
 }

@@ -10,6 +10,7 @@ use crate::raft::ident::Address;
 use crate::raft::input::Membership;
 use crate::raft::machine::Item;
 use crate::raft::marks::Marks;
+use crate::raft::roster::Standing;
 
 /// The caller's first frame.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -104,6 +105,8 @@ pub(crate) enum Request {
         /// Its address.
         address: Address,
     },
+    /// Who belongs to the cluster, as the asked member sees it.
+    Standing,
 }
 
 /// The answer to a request.
@@ -117,6 +120,8 @@ pub(crate) enum Reply {
     Changed(bool),
     /// About members.
     Membership(Membership),
+    /// What the member sees.
+    Standing(Standing),
     /// No answer, and why.
     Failed(String),
 }
