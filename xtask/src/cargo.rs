@@ -15,8 +15,15 @@ pub(crate) fn root() -> PathBuf {
 
 /// Runs cargo in the workspace, with its output on the terminal.
 pub(crate) fn cargo(args: &[&str]) -> Result<()> {
+    run(&mut cargo_command(args))
+}
+
+/// Cargo in the workspace, not started yet.
+pub(crate) fn cargo_command(args: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(program).args(args).current_dir(root()))
+    let mut command = Command::new(program);
+    command.args(args).current_dir(root());
+    command
 }
 
 /// Runs a command that must succeed.

@@ -36,6 +36,8 @@ enum Command {
     Verify,
     /// Apply the formatter and the lints' own suggestions.
     Fix,
+    /// Write the transcripts and snapshots of the core anew; read the difference before you commit.
+    Bless,
     /// Check the arrows between crates and the manifests.
     Tidy,
     /// Run the decision core through many simulated lives with faults.
@@ -60,6 +62,7 @@ fn run() -> Result<()> {
         Command::Test(options) => verify::test(&options),
         Command::Verify => verify::verify(),
         Command::Fix => verify::fix(),
+        Command::Bless => verify::bless(),
         Command::Tidy => tidy::run(),
         Command::Sim(options) => sim::run(&options),
         Command::Bench(options) => bench::run(&options),

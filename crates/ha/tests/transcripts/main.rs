@@ -1,0 +1,67 @@
+//! Behaviours of the core as files: what happens to a node, and everything that can be seen of it.
+//!
+//! One behaviour per file in `cases/`, named after it. A line that begins in the first column is
+//! something that happens (see [`script`]); the indented lines below a `cycle` or a `job` are what
+//! was said, `>` asked for, `!` refused and `=` decided. `cargo xtask bless` writes the indented
+//! lines anew; a person reads the difference.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod patch;
+mod script;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Set by `cargo xtask bless`.
+const BLESS: &str = "PATRONI_BLESS";
+
+fn cases() -> BTreeMap<String, PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts/cases");
+    let files = std::fs::read_dir(&dir).expect("the folder of cases");
+    let files = files.map(|entry| entry.expect("an entry of the folder").path());
+    let named = files.map(|path| {
+        let name = path.file_stem().expect("a file name").to_string_lossy();
+        (name.into_owned(), path.clone())
+    });
+    named.collect()
+}
+
+#[test]
+fn every_behaviour_is_as_written_down() {
+    let mut differing = Vec::new();
+    for (name, path) in cases() {
+        let written = std::fs::read_to_string(&path).expect("a readable case");
+        let played = script::play(&name, &written);
+        if played.text == written {
+            continue;
+        }
+        if std::env::var_os(BLESS).is_some() {
+            std::fs::write(&path, &played.text).expect("a writable case");
+        } else {
+            differing.push(difference(&name, &written, &played.text));
+        }
+    }
+    assert!(
+        differing.is_empty(),
+        "{}\nif that is as it should be: cargo xtask bless",
+        differing.join("\n")
+    );
+}
+
+/// The first line that differs, with its place.
+fn difference(name: &str, written: &str, played: &str) -> String {
+    let lines = written.lines().map(Some).chain(std::iter::repeat(None));
+    let others = played.lines().map(Some).chain(std::iter::repeat(None));
+    let (number, (old, new)) = (1..)
+        .zip(lines.zip(others))
+        .find(|(_, (old, new))| old != new)
+        .expect("the texts differ");
+    let end = "(end of the file)";
+    format!(
+        "{name}.txt:{number}\n  written: {}\n  played:  {}",
+        old.unwrap_or(end),
+        new.unwrap_or(end)
+    )
+}
