@@ -17,6 +17,7 @@
 //! ```
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod account;
 pub mod cluster;
 pub mod config_doc;
 pub mod failover;
@@ -40,6 +41,7 @@ pub mod upstream;
 pub mod value;
 pub mod version;
 
+pub use account::Account;
 pub use cluster::{Cluster, Leader, Revision};
 pub use config_doc::ConfigDoc;
 pub use failover::{Failover, FailoverRequest};
