@@ -12,6 +12,7 @@ use crate::memory::{Memory, RewindState};
 use crate::observation::NodeFacts;
 use crate::outcome::{Outcome, Written};
 use crate::replay::{Asked, Halt, Replay};
+use crate::rule::Rule;
 use crate::sentence::{OrNone, Text};
 use patroni_config::Dynamic;
 use patroni_config::dynamic::SynchronousMode;
@@ -31,6 +32,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) server: LocalServer,
     pub(crate) memory: Memory,
     pub(crate) refused: Vec<Refusal>,
+    /// The row of the decision tables that speaks at the moment.
+    pub(crate) rule: Rule,
     /// Armed at the moment.
     pub(crate) watchdog_active: bool,
     /// The lock was confirmed or taken by this very program.

@@ -11,6 +11,7 @@ use crate::memory::Memory;
 use crate::observation::Observation;
 use crate::outcome::Outcome;
 use crate::replay::{Halt, Replay};
+use crate::rule::Rule;
 use crate::rules;
 use crate::sentence::{Sentence, Text};
 use crate::verdict::{CycleResult, Verdict};
@@ -62,8 +63,23 @@ impl Cycle {
         &self.observation
     }
 
+    /// What was remembered when it began.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The outcomes so far, each with the moment when it was learnt.
+    pub fn received(&self) -> &[(Outcome, Moment)] {
+        &self.received
+    }
+
     /// What it needs next. Asking twice gives the same.
     pub fn step(&self) -> Step {
+        self.step_by_rule().0
+    }
+
+    /// What it needs next, and the rule that asks for it.
+    pub fn step_by_rule(&self) -> (Step, Rule) {
         let obs = &self.observation;
         let mut memory = self.memory.clone();
         memory.last_moment = obs.now;
@@ -76,6 +92,7 @@ impl Cycle {
             server: obs.server.clone(),
             memory,
             refused: Vec::new(),
+            rule: Rule::Start,
             watchdog_active: obs.watchdog.active,
             lock_confirmed: false,
             scheduled: None,
@@ -89,10 +106,8 @@ impl Cycle {
             Ok(decided) => decided,
             Err(Halt::Suspended(command)) => {
                 let say = cx.replay.into_said();
-                return Step::Do {
-                    say,
-                    command: *command,
-                };
+                let command = *command;
+                return (Step::Do { say, command }, cx.rule);
             }
             Err(Halt::StoreFailed) => (CycleResult::StoreDown, None),
             Err(Halt::Bug(what)) => {
@@ -103,16 +118,19 @@ impl Cycle {
         if !result.is_heartbeat() {
             cx.replay.flush();
         }
-        Step::Done {
+        let rule = cx.rule;
+        let done = Step::Done {
             verdict: Verdict {
                 paused: cx.paused(),
                 result,
+                rule,
                 exit,
                 refused: cx.refused,
             },
             memory: cx.memory,
             say: cx.replay.into_said(),
-        }
+        };
+        (done, rule)
     }
 
     /// Goes on with what became of the last command, learnt at `now`.

@@ -129,6 +129,49 @@ impl fmt::Display for Ineligible {
     }
 }
 
+impl Ineligible {
+    /// The kind of reason alone, for tools: `NotAllowed`.
+    pub fn kind(&self) -> String {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::String(kind)) => Some(kind),
+            Ok(serde_json::Value::Object(fields)) => {
+                fields.into_iter().next().map(|(kind, _)| kind)
+            }
+            Ok(_) | Err(_) => None,
+        }
+        .unwrap_or_default()
+    }
+
+    /// The reason with what it was read from, for people who ask why.
+    pub fn evidence(&self) -> String {
+        match self {
+            Self::NotAllowed => {
+                format!("{self} (its tags say nofailover, or failover_priority 0 or less)")
+            }
+            Self::Unreachable(error) => format!("{self} ({error})"),
+            Self::NoWatchdog => format!("{self} (watchdog.mode is required and none works)"),
+            Self::NotSynchronous => format!("{self} (it is not in the sync key)"),
+            Self::BackingOff
+            | Self::Starting
+            | Self::Paused
+            | Self::OtherCluster
+            | Self::TimelineBehind { .. }
+            | Self::TimelineUnknown
+            | Self::NotInFailsafe
+            | Self::MayHaveConsented
+            | Self::Lags { .. }
+            | Self::NotReached { .. }
+            | Self::PrimaryAlive(_)
+            | Self::PeerAhead { .. }
+            | Self::PeerPreferred(_)
+            | Self::NoQuorum { .. }
+            | Self::NotTheCandidate(_)
+            | Self::FormerLeader
+            | Self::Superseded(_) => self.to_string(),
+        }
+    }
+}
+
 /// What makes the answer of a peer useless for a promotion, whatever its position.
 pub(crate) fn limitation(answer: &PeerAnswer) -> Option<Ineligible> {
     match &answer.reply {
@@ -183,17 +226,23 @@ pub(crate) fn candidates(cx: &mut Cx<'_>, search: &Search) -> Vec<Peer> {
     let asked = request.as_ref().and_then(|r| r.candidate.clone());
     let synchronous = cx.sync_active() && action != Action::ManualFailover;
     let mut peers = askable(cx);
+    peers.retain(|peer| match (&search.excluded, &asked) {
+        (Some(excluded), _) => peer.name != *excluded,
+        (None, Some(asked)) => peer.name == *asked,
+        (None, None) => true,
+    });
     peers.retain(|peer| {
-        let allowed = cx
-            .view
-            .member(&peer.name)
-            .is_some_and(|member| !member.data.tags().nofailover());
-        let chosen = match (&search.excluded, &asked) {
-            (Some(excluded), _) => peer.name != *excluded,
-            (None, Some(asked)) => peer.name == *asked,
-            (None, None) => true,
+        let member = cx.view.member(&peer.name);
+        let reason = if member.is_none_or(|member| member.data.tags().nofailover()) {
+            Ineligible::NotAllowed
+        } else if synchronous && !cx.view.sync.has_standby(&peer.name) {
+            Ineligible::NotSynchronous
+        } else {
+            return true;
         };
-        allowed && chosen && (!synchronous || cx.view.sync.has_standby(&peer.name))
+        let name = peer.name.clone();
+        cx.refused.push(Refusal { name, reason });
+        false
     });
     if peers.is_empty() {
         match asked {

@@ -3,6 +3,7 @@
 use crate::context::Cx;
 use crate::job::Job;
 use crate::replay::Asked;
+use crate::rule::Rule;
 use crate::sentence::Text;
 use crate::verdict::CycleResult;
 
@@ -12,6 +13,7 @@ pub(crate) fn hold(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
     let Some(what) = broken(cx) else {
         return Ok(None);
     };
+    cx.rule = Rule::I;
     let what = what.to_owned();
     cx.say(Text::Invariant { what: what.clone() });
     if let Some(job) = cx.scheduled.clone() {
@@ -52,6 +54,7 @@ mod tests {
             server: observation.server.clone(),
             memory: Memory::default(),
             refused: Vec::new(),
+            rule: Rule::Start,
             watchdog_active: false,
             lock_confirmed: false,
             scheduled: Some(Job::Promote),

@@ -13,6 +13,7 @@ use crate::memory::Memory;
 use crate::observation::{NodeFacts, WatchdogFacts};
 use crate::outcome::Outcome;
 use crate::replay::{Halt, Replay};
+use crate::rule::Rule;
 use crate::sentence::{Sentence, Text};
 
 /// What a long task is begun with.
@@ -76,6 +77,21 @@ impl JobRun {
         &self.job
     }
 
+    /// What it began with.
+    pub fn context(&self) -> &JobContext {
+        &self.context
+    }
+
+    /// When it began.
+    pub fn begun(&self) -> Moment {
+        self.begun
+    }
+
+    /// The outcomes so far, each with the moment when it was learnt.
+    pub fn received(&self) -> &[(Outcome, Moment)] {
+        &self.received
+    }
+
     /// What it needs next. Asking twice gives the same.
     pub fn step(&self) -> JobStep {
         let context = &self.context;
@@ -87,6 +103,7 @@ impl JobRun {
             server: context.server.clone(),
             memory: context.memory.clone(),
             refused: Vec::new(),
+            rule: Rule::J,
             watchdog_active: context.watchdog.active,
             lock_confirmed: false,
             scheduled: None,

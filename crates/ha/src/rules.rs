@@ -28,6 +28,7 @@ use crate::job::{Job, JobEnd, JobReport};
 use crate::memory::{BootstrapPhase, Lease, RewindState};
 use crate::observation::Observation;
 use crate::replay::{Asked, Halt};
+use crate::rule::Rule;
 use crate::sentence::Text;
 use crate::verdict::{CycleResult, Exit};
 
@@ -39,7 +40,9 @@ pub(crate) fn cycle(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
     remember_finished(cx, &obs.finished);
     match decide(cx, obs) {
         Ok(decided) => {
+            let spoke = std::mem::replace(&mut cx.rule, Rule::Z);
             end(cx)?;
+            cx.rule = spoke;
             Ok(decided)
         }
         Err(Halt::StoreFailed) => Ok((store_down::store_down(cx, obs)?, None)),
@@ -95,15 +98,19 @@ fn remember_finished(cx: &mut Cx<'_>, finished: &[JobReport]) {
 fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
     load(cx, obs)?;
     if cx.paused() {
+        cx.rule = Rule::A3;
         cx.watchdog_disable()?;
         cx.memory.was_paused = true;
     } else if cx.memory.was_paused {
+        cx.rule = Rule::A4;
         pause::resume(cx)?;
     }
     if cx.view.member(cx.me()).is_none() {
+        cx.rule = Rule::A5;
         cx.touch_member()?;
     }
     if cx.has_lock() {
+        cx.rule = Rule::A6;
         identity::restore_keys(cx, obs)?;
     } else {
         // The refusal of the hook was about a lock that is gone.
@@ -117,6 +124,7 @@ fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
         return Ok((result, None));
     }
     if cx.memory.bootstrap != BootstrapPhase::None {
+        cx.rule = Rule::A10;
         return bootstrap::post_bootstrap(cx, obs);
     }
     if cx.memory.recovering
@@ -133,6 +141,7 @@ fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
         return Ok(decided);
     }
     if !cx.is_running() {
+        cx.rule = Rule::A16;
         cx.say(Text::PostgresqlNotRunning);
         if cx.paused()
             && let Some(result) = pause::not_running(cx)?
@@ -145,7 +154,9 @@ fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
         return Ok((recovery::recover(cx)?, None));
     }
     let result = lead_or_follow(cx, obs)?;
+    let spoke = std::mem::replace(&mut cx.rule, Rule::A19);
     afterwards(cx)?;
+    cx.rule = spoke;
     Ok((result, None))
 }
 
@@ -157,6 +168,7 @@ fn load(cx: &mut Cx<'_>, obs: &Observation) -> Asked<()> {
         crate::slots::note_present(cx);
         Ok(())
     } else {
+        cx.rule = Rule::A1;
         cx.view = cx.memory.old_view.clone().unwrap_or_default();
         cx.say(Text::StoreUnreachable);
         Err(Halt::StoreFailed)
@@ -181,11 +193,13 @@ fn lead_or_follow(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
         return race::race(cx, obs);
     }
     let result = leader::leader_exists(cx, obs)?;
+    let spoke = cx.rule;
     if cx.executor_free()
         && let Some(restarting) = restart::scheduled(cx, obs)?
     {
         return Ok(restarting);
     }
+    cx.rule = spoke;
     Ok(result)
 }
 
@@ -197,6 +211,7 @@ fn look_again_after_a_freeze(cx: &mut Cx<'_>) -> Asked<()> {
         && let Some(over) = cx.memory.lease.over_for(now)
         && !cx.paused()
     {
+        cx.rule = Rule::A18;
         cx.say(Text::LeaseRanOut {
             seconds: over.as_secs(),
         });
@@ -207,6 +222,7 @@ fn look_again_after_a_freeze(cx: &mut Cx<'_>) -> Asked<()> {
 
 /// Row A12: nothing to run on.
 fn no_data(cx: &mut Cx<'_>, error: Option<String>) -> Asked<CycleResult> {
+    cx.rule = Rule::A12;
     cx.set_role(Role::Uninitialized)?;
     if cx.is_running() {
         let limit = cx.settings.retry_timeout;

@@ -6,6 +6,7 @@ use patroni_core::MemberName;
 use serde::{Deserialize, Serialize};
 
 use crate::eligibility::Refusal;
+use crate::rule::Rule;
 use crate::wording::wording;
 
 /// The end of a cycle.
@@ -15,6 +16,8 @@ pub struct Verdict {
     pub paused: bool,
     /// What was done, or why nothing was.
     pub result: CycleResult,
+    /// The row of the decision tables that spoke.
+    pub rule: Rule,
     /// Set when the daemon must end.
     pub exit: Option<Exit>,
     /// Every node that was looked at and not found fit to lead, with the reason.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use patroni_core::server::ControlState;
 use patroni_core::{Lsn, Revision, Role, State};
 use patroni_ha::job::Job;
+use patroni_ha::journal::{Asked, Difference, Line, Record, account, replay};
 use patroni_ha::memory::{Lease, RewindState};
 use patroni_ha::outcome::{HookOutcome, LockOutcome, StartOutcome, StopOutcome, Written};
-use patroni_ha::{Command, Cycle, Memory, Outcome, Step};
+use patroni_ha::{Command, Cycle, Memory, Outcome, Rule, Step};
 use proptest::prelude::*;
 use serde_json::json;
 use support::*;
@@ -106,10 +107,13 @@ proptest! {
         let mut given = outcomes.into_iter();
         let mut now = at(1000);
         let (mut locked, mut count) = (false, 0);
+        let mut asked = Vec::new();
         loop {
-            match cycle.step() {
-                Step::Do { command, .. } => {
+            let (step, rule) = cycle.step_by_rule();
+            match step {
+                Step::Do { command, say } => {
                     count += 1;
+                    asked.push(Asked { rule, say, command: command.clone() });
                     prop_assert!(count < 120, "too many commands, now {command:?}");
                     if matches!(command, Command::Schedule(Job::Promote)) {
                         prop_assert!(locked, "promotion without the lock");
@@ -125,17 +129,52 @@ proptest! {
                     }
                     cycle.resume(outcome, now);
                 }
-                Step::Done { memory, verdict, .. } => {
+                Step::Done { memory, verdict, say } => {
                     prop_assert!(!verdict.to_string().is_empty());
+                    prop_assert_ne!(verdict.rule, Rule::Start);
                     // The same beginning and the same outcomes give the same end.
                     let again: Cycle = serde_json::from_value(serde_json::to_value(&cycle).unwrap()).unwrap();
                     prop_assert_eq!(again.step(), cycle.step());
                     prop_assert!(memory.last_moment >= at(1000));
+                    let record = Record::of_cycle(cycle, asked, say, verdict, &memory);
+                    prop_assert_eq!(there_and_back(&record), Ok(()));
+                    // With an open store another thing is seen than without one.
+                    if !store_down {
+                        let difference = with_changed(&record, |run| {
+                            run["Cycle"]["observation"]["store"] = json!({"Err": "changed"});
+                        });
+                        let difference = difference.unwrap_err();
+                        prop_assert_ne!(&difference.recorded, &difference.found);
+                        let told = difference.to_string();
+                        prop_assert!(told.contains("(the store is away"), "{}", told);
+                    }
                     break;
                 }
             }
         }
     }
+}
+
+/// Writes a record as a line, reads it and replays it.
+fn there_and_back(record: &Record) -> Result<(), String> {
+    let line = Line::new(&account(record, 1), record).unwrap();
+    let again = Line::parse(&line.to_text()).unwrap();
+    assert_eq!(again, line);
+    assert_eq!(again.account.member, name("a"));
+    assert!(!again.account.why.is_empty());
+    let read = again.record().unwrap();
+    assert_eq!(&read, record, "nothing here is a secret");
+    replay(&read).map_err(|difference| difference.to_string())
+}
+
+/// Replays a record with a changed beginning.
+fn with_changed(
+    record: &Record,
+    change: impl FnOnce(&mut serde_json::Value),
+) -> Result<(), Box<Difference>> {
+    let mut value = serde_json::to_value(record).unwrap();
+    change(&mut value["run"]);
+    replay(&serde_json::from_value(value).unwrap())
 }
 
 fn jobs() -> Vec<Job> {
@@ -214,10 +253,12 @@ proptest! {
         let mut given = outcomes.into_iter();
         let mut now = at(1000);
         let (mut stopped, mut count) = (false, 0);
+        let mut asked = Vec::new();
         loop {
             match run.step() {
-                patroni_ha::JobStep::Do { command, .. } => {
+                patroni_ha::JobStep::Do { command, say } => {
                     count += 1;
+                    asked.push(Asked { rule: Rule::J, say, command: command.clone() });
                     prop_assert!(count < 300, "too many commands, now {command:?}");
                     if matches!(command, Command::ReleaseLeader { .. } | Command::WatchdogDisable | Command::RemoveDataDir(_)) {
                         // A copy that failed is removed although no server was stopped for it.
@@ -234,8 +275,16 @@ proptest! {
                     }
                     run.resume(outcome, now);
                 }
-                patroni_ha::JobStep::Done { report, .. } => {
+                patroni_ha::JobStep::Done { report, say } => {
                     prop_assert_eq!(&report.job, run.job());
+                    let wall = "2026-01-01T00:00:00Z".parse().unwrap();
+                    let record = Record::of_job(wall, run, asked, say, report);
+                    prop_assert_eq!(there_and_back(&record), Ok(()));
+                    let other = with_changed(&record, |run| {
+                        let job = if which == 11 { json!("CrashRecovery") } else { json!("Promote") };
+                        run["Job"]["job"] = job;
+                    });
+                    prop_assert!(other.is_err());
                     break;
                 }
             }

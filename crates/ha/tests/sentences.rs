@@ -15,6 +15,7 @@ fn verdict(result: CycleResult) -> Verdict {
         paused: true,
         result,
         exit: None,
+        rule: patroni_ha::Rule::Start,
         refused: Vec::new(),
     }
 }

@@ -9,6 +9,7 @@ use crate::job::Job;
 use crate::memory::{BootstrapPhase, RewindState};
 use crate::observation::Observation;
 use crate::replay::Asked;
+use crate::rule::Rule;
 use crate::rules::{Decided, follow, reinit};
 use crate::sentence::Text;
 use crate::verdict::{CycleResult, Exit};
@@ -21,17 +22,21 @@ pub(crate) fn bootstrap(cx: &mut Cx<'_>) -> Asked<CycleResult> {
         && !cx.node.tags.nofailover()
         && cx.node.may_bootstrap
     {
+        cx.rule = Rule::B1;
         return new_cluster(cx);
     }
     if let Some(source) = reinit::source(cx) {
+        cx.rule = Rule::B2;
         return clone(cx, source.from, source.message, source.upstream);
     }
     let announced = cx.view.initialize.as_deref() != Some("");
     if unlocked && cx.node.can_clone_without_leader && announced {
+        cx.rule = Rule::B3;
         let upstream = follow::upstream(cx).unwrap_or(Upstream::None);
         let message = "(without leader)".to_owned();
         return clone(cx, CloneSource::Nobody, message, upstream);
     }
+    cx.rule = Rule::B4;
     Ok(if cx.in_standby_cluster() {
         CycleResult::WaitingForStandbyLeader
     } else {

@@ -7,12 +7,14 @@ use crate::eligibility::{self, Search};
 use crate::job::{Job, RunningJob};
 use crate::memory::BootstrapPhase;
 use crate::replay::Asked;
+use crate::rule::Rule;
 use crate::rules::demote::{self, Mode};
 use crate::sentence::Text;
 use crate::verdict::CycleResult;
 
 /// Row A8.
 pub(crate) fn busy(cx: &mut Cx<'_>, running: &RunningJob) -> Asked<CycleResult> {
+    cx.rule = Rule::X5;
     let action = running.job.to_string();
     // A task that gives the lock back by itself must not find it taken again by its own node: a
     // view from before the release still shows it ours.
@@ -23,6 +25,7 @@ pub(crate) fn busy(cx: &mut Cx<'_>, running: &RunningJob) -> Asked<CycleResult> 
     let bootstrapping = cx.memory.bootstrap != BootstrapPhase::None;
     if !bootstrapping && !cx.paused() {
         if running.job == Job::Promote && !running.committed {
+            cx.rule = Rule::X3;
             cx.cancel_job(action)?;
             return Ok(CycleResult::LostBeforePromote);
         }
@@ -39,11 +42,13 @@ pub(crate) fn busy(cx: &mut Cx<'_>, running: &RunningJob) -> Asked<CycleResult> 
 }
 
 fn with_lock(cx: &mut Cx<'_>, running: &RunningJob, action: String) -> Asked<CycleResult> {
+    cx.rule = Rule::X2;
     let took = cx.now().since(running.since);
     if running.job == Job::CrashRecovery
         && took > cx.settings.primary_start_timeout
         && eligibility::failover_possible(cx, &Search::default())?
     {
+        cx.rule = Rule::X1;
         cx.say(Text::RecoveryTakesTooLong);
         cx.cancel_job(action)?;
         demote::demote(cx, Mode::Immediate)?;
@@ -54,6 +59,7 @@ fn with_lock(cx: &mut Cx<'_>, running: &RunningJob, action: String) -> Asked<Cyc
 
 /// The lock is lost while this node is primary: the task must not outlive the leadership.
 fn lost(cx: &mut Cx<'_>, running: &RunningJob, action: String) -> Asked<CycleResult> {
+    cx.rule = Rule::X4;
     cx.say(Text::DemotingPrimaryDuring {
         action: action.clone(),
     });

@@ -9,6 +9,7 @@ use crate::eligibility::{self, Search};
 use crate::job::{DemotePlan, DemoteReason, Job};
 use crate::observation::Observation;
 use crate::replay::Asked;
+use crate::rule::Rule;
 use crate::schedule::{self, Due};
 use crate::sentence::{Action, Text};
 use crate::verdict::CycleResult;
@@ -28,12 +29,15 @@ pub(crate) fn on_leader(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Option<Cycl
     }
     let action = Action::of(Some(&request));
     if let Some(nonsense) = nonsense(cx, action, &request) {
+        cx.rule = Rule::M2;
         cx.say(nonsense);
         cx.clear_failover()?;
         return Ok(None);
     }
+    cx.rule = Rule::M4;
     let peers = eligibility::candidates(cx, &Search::default());
     if !eligibility::any_fit(cx, peers.clone(), None)? {
+        cx.rule = Rule::M3;
         cx.say(Text::NoHealthyMembers {
             action,
             bare: action.bare().to_owned(),
@@ -63,6 +67,7 @@ fn time_has_come(cx: &mut Cx<'_>, obs: &Observation, at: &ScheduledAt) -> Asked<
     if cx.paused() {
         return Ok(false);
     }
+    cx.rule = Rule::M1;
     let ScheduledAt::At { time, text } = at else {
         cx.say(Text::BadSchedule {
             text: at.text().to_owned(),

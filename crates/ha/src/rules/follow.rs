@@ -9,6 +9,7 @@ use crate::eligibility;
 use crate::job::{DemotePlan, DemoteReason, Job};
 use crate::outcome::RecoveryChange;
 use crate::replay::Asked;
+use crate::rule::Rule;
 use crate::rules::demote::{self, Mode};
 use crate::rules::rewind;
 use crate::verdict::CycleResult;
@@ -30,9 +31,11 @@ pub(crate) fn follow(cx: &mut Cx<'_>, texts: Texts, reload: bool) -> Asked<Cycle
         if (!cx.rewind_due() || cx.view.is_unlocked())
             && let Some(result) = paused(cx, primary)?
         {
+            cx.rule = Rule::F1;
             return Ok(result);
         }
     } else if primary {
+        cx.rule = Rule::F2;
         if cx.in_standby_cluster() {
             return demote_cluster(cx, texts.demoted);
         }
@@ -43,8 +46,10 @@ pub(crate) fn follow(cx: &mut Cx<'_>, texts: Texts, reload: bool) -> Asked<Cycle
     if (!cx.paused() || cx.rewind_due())
         && let Some(result) = rewind::rewind_or_reinit(cx)?
     {
+        cx.rule = Rule::F3;
         return Ok(result);
     }
+    cx.rule = Rule::F5;
     if !cx.paused() && cx.status().is_some_and(|status| status.replay_paused) {
         cx.resume_replay()?;
     }
@@ -117,15 +122,18 @@ fn follow_upstream(
             if !cx.paused() && behind_the_leader(cx)? {
                 cx.mark_check();
                 if let Some(result) = rewind::rewind_or_reinit(cx)? {
+                    cx.rule = Rule::F3;
                     return Ok(result);
                 }
             }
         }
         RecoveryChange::Reload => {
+            cx.rule = Rule::F4;
             cx.reload_recovery(upstream)?;
             cx.mark_check();
         }
         RecoveryChange::Restart => {
+            cx.rule = Rule::F4;
             cx.mark_check();
             if let Err(old) = cx.schedule(Job::RestartFollow { upstream })? {
                 return Ok(CycleResult::InProgress { action: old });

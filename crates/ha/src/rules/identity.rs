@@ -5,6 +5,7 @@ use patroni_core::{Role, SystemId};
 use crate::context::Cx;
 use crate::observation::Observation;
 use crate::replay::Asked;
+use crate::rule::Rule;
 use crate::rules::Decided;
 use crate::sentence::Text;
 use crate::verdict::{CycleResult, Exit};
@@ -31,6 +32,7 @@ pub(crate) fn restore_keys(cx: &mut Cx<'_>, obs: &Observation) -> Asked<()> {
 /// Rows A13 to A15.
 pub(crate) fn judge(cx: &mut Cx<'_>) -> Asked<Option<Decided>> {
     let Some(mine) = cx.system_id().cloned() else {
+        cx.rule = Rule::A13;
         return Ok(Some((CycleResult::SystemIdInvalid, None)));
     };
     if let Some(cluster) = cx.view.system_id() {
@@ -49,6 +51,7 @@ pub(crate) fn judge(cx: &mut Cx<'_>) -> Asked<Option<Decided>> {
 }
 
 fn mismatch(cx: &mut Cx<'_>, cluster: &SystemId, mine: &SystemId) -> Asked<Option<Decided>> {
+    cx.rule = Rule::A14;
     let (cluster, mine) = (cluster.to_string(), mine.to_string());
     if cx.paused() {
         cx.say(Text::SystemIdChanged { cluster, mine });
@@ -73,6 +76,7 @@ fn mismatch(cx: &mut Cx<'_>, cluster: &SystemId, mine: &SystemId) -> Asked<Optio
 
 /// Nobody announced an identity: a primary may, a replica must not.
 fn first_to_speak(cx: &mut Cx<'_>, mine: SystemId) -> Asked<Option<Decided>> {
+    cx.rule = Rule::A15;
     if cx.is_running() && !cx.is_primary() {
         cx.say(Text::NoInitializeKey);
         cx.say(Text::StartPrimaryFirst);

@@ -6,6 +6,7 @@ use crate::context::Cx;
 use crate::observation::Observation;
 use crate::publish;
 use crate::replay::Asked;
+use crate::rule::Rule;
 use crate::rules::demote::{self, Mode};
 use crate::rules::follow::{self, Texts};
 use crate::rules::{failover, promote};
@@ -15,6 +16,7 @@ use crate::verdict::CycleResult;
 /// Row A18: lead with the lock, follow without it.
 pub(crate) fn leader_exists(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
     if !cx.has_lock() {
+        cx.rule = Rule::L4;
         let me = cx.me().clone();
         let leader = cx.view.leader_name().cloned();
         let texts = following(cx, me, leader.unwrap_or_else(|| MemberName::new("")));
@@ -24,8 +26,10 @@ pub(crate) fn leader_exists(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleRe
         && !cx.is_primary()
         && let Some(result) = paused_without_primary(cx)?
     {
+        cx.rule = Rule::L1;
         return Ok(result);
     }
+    cx.rule = Rule::L2;
     let status = publish::status(cx);
     if status.is_none() && cx.is_running() {
         cx.say(Text::NoStatus);
@@ -33,6 +37,7 @@ pub(crate) fn leader_exists(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleRe
     if cx.update_leader(status)? {
         return lead(cx, obs);
     }
+    cx.rule = Rule::L3;
     cx.say(Text::FailedToUpdateLock);
     if !cx.is_primary() {
         return Ok(CycleResult::NotPromotingWithoutLock);
@@ -49,6 +54,7 @@ fn lead(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
     if let Some(result) = failover::on_leader(cx, obs)? {
         return Ok(result);
     }
+    cx.rule = Rule::L2;
     if publish::needs_checkpoint(cx) {
         cx.start_checkpoint()?;
     }

@@ -5,6 +5,7 @@ use patroni_core::Role;
 use crate::context::Cx;
 use crate::job::Job;
 use crate::replay::Asked;
+use crate::rule::Rule;
 use crate::rules::demote::{self, Mode};
 use crate::sentence::Text;
 use crate::verdict::CycleResult;
@@ -17,21 +18,25 @@ pub(crate) fn promote(
     heartbeat: CycleResult,
     promoted: CycleResult,
 ) -> Asked<CycleResult> {
+    cx.rule = Rule::P1;
     if !cx.paused()
         && let Some(result) = gates(cx)?
     {
         return Ok(result);
     }
     if cx.is_primary() {
+        cx.rule = Rule::P2;
         cx.set_role(Role::Primary)?;
         sync::process(cx)?;
         history::publish(cx)?;
         return Ok(heartbeat);
     }
     if matches!(cx.server.role, Role::Primary | Role::Promoted) {
+        cx.rule = Rule::P3;
         sync::process(cx)?;
         return Ok(heartbeat);
     }
+    cx.rule = Rule::P4;
     if !cx.is_leader() {
         // The answer took longer than the lease lasts.
         return Ok(CycleResult::NotPromotingWithoutLock);

@@ -9,6 +9,7 @@ use crate::context::Cx;
 use crate::eligibility::{self, Ineligible, Refusal, Search};
 use crate::observation::{Observation, PeerAnswer};
 use crate::replay::Asked;
+use crate::rule::Rule;
 use crate::rules::follow::{self, Texts};
 use crate::rules::promote;
 use crate::sentence::{Action, Text};
@@ -16,12 +17,16 @@ use crate::verdict::CycleResult;
 
 /// The race: take the free lock, or follow who will.
 pub(crate) fn race(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
+    cx.rule = Rule::H;
     if let Err(reason) = healthiest(cx, obs)? {
+        cx.rule = Rule::T1;
         let name = cx.me().clone();
         cx.refused.push(Refusal { name, reason });
         return stand_back(cx);
     }
+    cx.rule = Rule::T3;
     if !cx.acquire_leader()? {
+        cx.rule = Rule::T2;
         return follow::follow(
             cx,
             Texts {
@@ -152,6 +157,7 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
     }
     let me = cx.me().clone();
     let mut peers = known_peers(cx);
+    note_not_allowed(cx);
     if cx.settings.failsafe_mode
         && let Some(topology) = cx.view.failsafe.clone()
     {
@@ -288,6 +294,22 @@ fn known_peers(cx: &Cx<'_>) -> Vec<Peer> {
             })
         })
         .collect()
+}
+
+/// Members that take no part in the race because their tags say so, for whoever asks later.
+fn note_not_allowed(cx: &mut Cx<'_>) {
+    let barred: Vec<MemberName> = cx
+        .view
+        .members
+        .iter()
+        .filter(|member| !cx.is_me(&member.name) && member.data.tags().nofailover())
+        .map(|member| member.name.clone())
+        .collect();
+    let reason = Ineligible::NotAllowed;
+    cx.refused.extend(barred.into_iter().map(|name| Refusal {
+        name,
+        reason: reason.clone(),
+    }));
 }
 
 /// Somebody asked for a change of leader, and there is none now (16.3). `None`: the request

@@ -180,6 +180,7 @@ fn decide<T>(case: &Value, question: impl Fn(&mut Cx<'_>, &Observation) -> Asked
             server: observation.server.clone(),
             memory: remember(case, &observation),
             refused: Vec::new(),
+            rule: crate::Rule::Start,
             watchdog_active: false,
             lock_confirmed: false,
             scheduled: None,

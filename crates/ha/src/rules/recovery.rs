@@ -9,6 +9,7 @@ use crate::eligibility::{self, Search};
 use crate::job::Job;
 use crate::memory::RewindState;
 use crate::replay::Asked;
+use crate::rule::Rule;
 use crate::rules::demote::{self, Mode};
 use crate::rules::{follow, rewind};
 use crate::sentence::Text;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 /// Row A11: a start was ordered; did it work?
 pub(crate) fn after_start(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
+    cx.rule = Rule::A11;
     cx.memory.recovering = false;
     if cx.is_running() || cx.rewind_due() {
         cx.memory.start_timeout = None;
@@ -42,6 +44,7 @@ pub(crate) fn after_start(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
 pub(crate) fn recover(cx: &mut Cx<'_>) -> Asked<CycleResult> {
     let mut timeout = None;
     if cx.has_lock() && cx.update_leader(None)? {
+        cx.rule = Rule::R1;
         let limit = cx.settings.primary_start_timeout;
         timeout = Some(limit).filter(|limit| !limit.is_zero());
         if limit.is_zero() && eligibility::failover_possible(cx, &Search::default())? {
@@ -51,6 +54,7 @@ pub(crate) fn recover(cx: &mut Cx<'_>) -> Asked<CycleResult> {
             return Ok(CycleResult::StoppedToFailOver);
         }
         if !limit.is_zero() && crashed_primary(cx) {
+            cx.rule = Rule::R2;
             say_control_data(cx);
             return start(
                 cx,
@@ -59,11 +63,13 @@ pub(crate) fn recover(cx: &mut Cx<'_>) -> Asked<CycleResult> {
             );
         }
     }
+    cx.rule = Rule::R4;
     cx.watchdog_disable()?;
     say_control_data(cx);
     if let Some(result) = crash_recovery(cx)? {
         return Ok(result);
     }
+    cx.rule = Rule::R7;
     cx.reload()?;
     come_up_as_standby(cx, timeout)
 }
@@ -132,6 +138,7 @@ fn come_up_as_standby(cx: &mut Cx<'_>, timeout: Option<Duration>) -> Asked<Cycle
     let lock = cx.has_lock();
     let standby_cluster = cx.in_standby_cluster();
     if lock && !standby_cluster {
+        cx.rule = Rule::R6;
         cx.memory.rewind = RewindState::Initial;
         let job = start_replica(Upstream::None, Role::Replica, timeout);
         return start(cx, job, CycleResult::StartingReadOnly);
@@ -144,13 +151,18 @@ fn come_up_as_standby(cx: &mut Cx<'_>, timeout: Option<Duration>) -> Asked<Cycle
     }
     demote::clear_sync_names(cx)?;
     let upstream = follow::upstream(cx).unwrap_or(Upstream::None);
-    let (role, result) = if lock {
-        (Role::StandbyLeader, CycleResult::StartingStandbyLeader)
+    let (rule, role, result) = if lock {
+        (
+            Rule::R8,
+            Role::StandbyLeader,
+            CycleResult::StartingStandbyLeader,
+        )
     } else if standby_cluster && cx.view.is_unlocked() {
-        (Role::Replica, CycleResult::FollowingRemote)
+        (Rule::R9, Role::Replica, CycleResult::FollowingRemote)
     } else {
-        (Role::Replica, CycleResult::StartingSecondary)
+        (Rule::R10, Role::Replica, CycleResult::StartingSecondary)
     };
+    cx.rule = rule;
     let job = start_replica(upstream, role, timeout.filter(|_| lock));
     start(cx, job, result)
 }

@@ -6,6 +6,7 @@ use crate::context::Cx;
 use crate::job::Job;
 use crate::observation::{Observation, RestartConditions};
 use crate::replay::Asked;
+use crate::rule::Rule;
 use crate::rules::failover::wall;
 use crate::schedule::{self, Due};
 use crate::sentence::Text;
@@ -86,6 +87,7 @@ pub(crate) fn scheduled(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Option<Cycl
             Ok(None)
         }
         Due::Soon(wait) => {
+            cx.rule = Rule::C1;
             if !wait.is_zero() {
                 cx.wait(wait)?;
             }

@@ -6,6 +6,7 @@ use crate::context::Cx;
 use crate::eligibility::{self, Search};
 use crate::observation::Observation;
 use crate::replay::Asked;
+use crate::rule::Rule;
 use crate::rules::demote::{self, Mode};
 use crate::rules::failover;
 use crate::sentence::Text;
@@ -32,7 +33,9 @@ pub(crate) fn starting(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Option<Cycle
         cx.say(Text::StillStartingAsStandby);
         return Ok(None);
     }
+    cx.rule = Rule::S4;
     if !cx.update_leader(None)? {
+        cx.rule = Rule::S1;
         cx.say(Text::LostLockWhileStarting);
         demote::demote(cx, Mode::ImmediateNoLock)?;
         return Ok(Some(CycleResult::LostKeyWhileStarting));
@@ -46,10 +49,13 @@ pub(crate) fn starting(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Option<Cycle
         if let Some(result) = failover::on_leader(cx, obs)? {
             return Ok(Some(result));
         }
+        cx.rule = Rule::S4;
         let seconds = limit.saturating_sub(elapsed).as_secs();
         return Ok(Some(CycleResult::StillStarting { seconds }));
     }
+    cx.rule = Rule::S2;
     if !eligibility::failover_possible(cx, &Search::default())? {
+        cx.rule = Rule::S3;
         return Ok(Some(CycleResult::StartTimedOut));
     }
     cx.say(Text::StartTakesTooLong);

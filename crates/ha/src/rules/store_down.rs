@@ -7,6 +7,7 @@ use crate::context::Cx;
 use crate::memory::Lease;
 use crate::observation::Observation;
 use crate::replay::{Asked, Halt};
+use crate::rule::Rule;
 use crate::rules::busy;
 use crate::rules::demote::{self, Mode};
 use crate::sentence::Text;
@@ -22,10 +23,12 @@ pub(crate) fn store_down(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResul
 }
 
 fn without_store(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
+    cx.rule = Rule::D1;
     if cx.paused() || !cx.is_running() {
         return Ok(CycleResult::StoreDown);
     }
     if !cx.is_primary() {
+        cx.rule = Rule::D2;
         if cx.settings.failsafe_mode && obs.executor.is_none() {
             crate::slots::sync_slots(cx)?;
         }
@@ -33,6 +36,7 @@ fn without_store(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
     }
     // Each consent lasts a ttl from when it was given, which is after this moment, whatever the
     // answers take.
+    cx.rule = Rule::D3;
     let asked = cx.now();
     if cx.settings.failsafe_mode && everybody_accepts(cx)? {
         let until = asked + cx.settings.ttl;
@@ -44,6 +48,7 @@ fn without_store(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
         }
         return Ok(CycleResult::FailsafeLeader);
     }
+    cx.rule = Rule::D4;
     cx.memory.failsafe_until = None;
     if let Some(running) = &obs.executor {
         if busy::steps_down_already(&running.job) {
