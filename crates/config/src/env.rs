@@ -241,6 +241,8 @@ fn sectioned(rest: &str) -> Option<(String, Form)> {
             | "BIN_DIR",
         )
         | ("LOG", "TYPE" | "LEVEL" | "TRACEBACK_LEVEL" | "DATEFORMAT" | "DIR")
+        // Of our own section, which the reference does not have.
+        | ("JOURNAL", "DIR" | "MAX_SIZE")
         | ("RAFT", "DATA_DIR" | "SELF_ADDR" | "PASSWORD" | "BIND_ADDR")
         | ("CITUS", "DATABASE")
         // Documented, but forgotten by the reference.
@@ -250,9 +252,11 @@ fn sectioned(rest: &str) -> Option<(String, Form)> {
         ("RESTAPI", "ALLOWLIST") | ("RAFT", "PARTNER_ADDRS") => in_section(Form::List),
         ("RESTAPI", "ALLOWLIST_INCLUDE_MEMBERS")
         | ("CTL", "INSECURE")
-        | ("LOG", "DEDUPLICATE_HEARTBEAT_LOGS") => in_section(Form::Bool),
+        | ("LOG", "DEDUPLICATE_HEARTBEAT_LOGS")
+        | ("JOURNAL", "ENABLED" | "EVERY_CYCLE") => in_section(Form::Bool),
         ("RESTAPI", "REQUEST_QUEUE_SIZE" | "THREAD_POOL_SIZE")
         | ("LOG", "MAX_QUEUE_SIZE" | "FILE_SIZE" | "FILE_NUM" | "MODE")
+        | ("JOURNAL", "KEEP")
         | ("CITUS", "GROUP")
         // Documented, but forgotten by the reference.
         | ("EXHIBITOR", "POLL_INTERVAL") => in_section(Form::Int),
@@ -343,6 +347,9 @@ mod tests {
             ("PATRONI_LOG_FILE_NUM", "abc"),
             ("PATRONI_LOG_FORMAT", "[message, {asctime: t}]"),
             ("PATRONI_LOGLEVEL", "ERROR"),
+            ("PATRONI_JOURNAL_DIR", "/j"),
+            ("PATRONI_JOURNAL_KEEP", "2"),
+            ("PATRONI_JOURNAL_EVERY_CYCLE", "on"),
             ("PATRONI_ZOOKEEPER_USE_SSL", "true"),
             ("PATRONI_KUBERNETES_LABELS", "app: x"),
             ("PATRONI_CITUS_GROUP", "0"),
@@ -361,6 +368,7 @@ mod tests {
                 "foo": {"host": "bar"},
                 "citus": {"group": 0},
                 "kubernetes": {"labels": {"app": "x"}},
+                "journal": {"dir": "/j", "keep": 2, "every_cycle": true},
                 "log": {"format": ["message", {"asctime": "t"}], "mode": 416, "level": "ERROR"},
                 "postgresql": {
                     "bin_name": {"pg_ctl": "ctl"},

@@ -148,6 +148,17 @@ impl<'a> Section<'a> {
             .transpose()
     }
 
+    /// A size in bytes, with a unit of memory or without.
+    pub(crate) fn bytes(&self, key: &str) -> Result<Option<u64>, ConfigError> {
+        let Some(given) = self.filled(key) else {
+            return Ok(None);
+        };
+        value::parse_bytes(given)
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .map(Some)
+            .ok_or_else(|| self.fail(key, format!("{} is not a size", value::repr(given))))
+    }
+
     pub(crate) fn list(&self, key: &str) -> Result<Vec<String>, ConfigError> {
         match self.filled(key) {
             None => Ok(Vec::new()),

@@ -7,7 +7,7 @@ use crate::dynamic::Dynamic;
 use crate::effective::Effective;
 use crate::error::ConfigError;
 use crate::file::dcs::STORES;
-use crate::file::{Bootstrap, Citus, Ctl, Dcs, Log, Postgresql, RestApi, Watchdog};
+use crate::file::{Bootstrap, Citus, Ctl, Dcs, Journal, Log, Postgresql, RestApi, Watchdog};
 use crate::section::Section;
 use crate::unknown;
 
@@ -28,6 +28,8 @@ pub struct Settings {
     pub ctl: Ctl,
     /// `log`.
     pub log: Log,
+    /// `journal`.
+    pub journal: Journal,
     /// `postgresql`.
     pub postgresql: Postgresql,
     /// `bootstrap`; without it the node never initialises a cluster.
@@ -66,6 +68,7 @@ impl Settings {
             restapi: RestApi::read(root, &mut warnings)?,
             ctl: Ctl::read(root)?,
             log: Log::read(root, &mut warnings)?,
+            journal: Journal::read(root)?,
             postgresql: Postgresql::read(
                 root,
                 effective.home.as_deref(),

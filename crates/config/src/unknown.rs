@@ -20,6 +20,7 @@ const KNOWN: &[(&str, &[&str])] = &[
             "thread_pool_size",
             "thread_stack_size",
             "log",
+            "journal",
             "bootstrap",
             "postgresql",
             "restapi",
@@ -57,6 +58,10 @@ const KNOWN: &[(&str, &[&str])] = &[
             "loggers",
             "deduplicate_heartbeat_logs",
         ],
+    ),
+    (
+        "journal",
+        &["enabled", "dir", "max_size", "keep", "every_cycle"],
     ),
     (
         "restapi",
@@ -340,6 +345,7 @@ mod tests {
         let settings = json!({
             "scope": "s",
             "x-anchor": {},
+            "journal": {"max_sise": 5},
             "restapi": {"alowlist": [], "listen": "x"},
             "postgresql": {"pgbackrest": {"command": "x"}, "create_replica_methods": ["pgbackrest"], "use_pg_rewnd": true},
             "bootstrap": {"dcs": {"tll": 5}},
@@ -347,6 +353,7 @@ mod tests {
         assert_eq!(
             warnings(settings.as_object().unwrap(), &Origins::default()),
             [
+                "journal.max_sise is an unknown key, did you mean max_size?",
                 "restapi.alowlist is an unknown key, did you mean allowlist?",
                 "bootstrap.dcs.tll is an unknown key, did you mean ttl?",
                 "postgresql.use_pg_rewnd is an unknown key, did you mean use_pg_rewind?",

@@ -37,6 +37,7 @@ pub(super) const TOP: &[Field] = &[
     may("thread_pool_size", Rule::IntIn(5, MAX_INT)),
     may("thread_stack_size", Rule::Check(thread_stack_size)),
     may("log", Rule::Section(LOG)),
+    may("journal", Rule::Section(JOURNAL)),
     may("ctl", Rule::Section(CTL)),
     must("restapi", Rule::Section(RESTAPI)),
     may("bootstrap", Rule::Section(BOOTSTRAP)),
@@ -72,6 +73,14 @@ const LOG: &[Field] = &[
     may("mode", Rule::IntIn(0, 0o777)),
     may("loggers", Rule::Map),
     may("deduplicate_heartbeat_logs", Rule::Bool),
+];
+
+const JOURNAL: &[Field] = &[
+    may("enabled", Rule::Bool),
+    may("dir", Rule::Text),
+    may("max_size", Rule::Check(size)),
+    may("keep", Rule::IntIn(0, MAX_INT)),
+    may("every_cycle", Rule::Bool),
 ];
 
 const CTL: &[Field] = &[
@@ -326,6 +335,12 @@ fn thread_stack_size(report: &mut Report<'_>, path: &str, given: &Value) {
         None => report.line(path, &value::text(given), "is not an integer"),
         Some(size) if size < UNIT || size % UNIT != 0 => report.refuse(path, given, "Wrong value"),
         Some(_) => {}
+    }
+}
+
+fn size(report: &mut Report<'_>, path: &str, given: &Value) {
+    if value::parse_bytes(given).is_none_or(|bytes| bytes < 0) {
+        report.line(path, &value::text(given), "is not a size");
     }
 }
 
