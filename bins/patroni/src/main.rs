@@ -1,6 +1,6 @@
 //! The daemon: command line, log, runtime, and then one running member.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -20,6 +20,10 @@ struct Cli {
     /// Check the configuration, print one line per fault, and exit with 1 if there is any.
     #[arg(long)]
     validate_config: bool,
+    /// Run the decisions of a journal through the core again: print how many came out as
+    /// recorded, or exit with 1 at the first that did not.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["validate_config", "configfile"])]
+    replay: Option<PathBuf>,
     /// With --validate-config: ports may be in use.
     #[arg(short, long)]
     ignore_listen_port: bool,
@@ -30,6 +34,9 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(journal) = &cli.replay {
+        return replay(journal);
+    }
     let environment = Environment::read(std::env::vars());
     if cli.validate_config {
         return check(&cli, &environment);
@@ -59,6 +66,23 @@ fn run(cli: Cli, environment: Environment) -> anyhow::Result<u8> {
         log,
     };
     Ok(runtime.block_on(patroni_node::run(start))?)
+}
+
+fn replay(journal: &Path) -> ExitCode {
+    match patroni_node::replay::file(journal) {
+        Ok(count) => {
+            #[expect(clippy::print_stdout, reason = "the number is what was asked for")]
+            {
+                println!("{}: {count} records replay equal", journal.display());
+            }
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            let failure = anyhow::Error::from(failure);
+            eprintln!("{failure:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn check(cli: &Cli, environment: &Environment) -> ExitCode {

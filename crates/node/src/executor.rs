@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use patroni_core::Moment;
 use patroni_ha::command::Command;
 use patroni_ha::job::{Job, JobEnd, JobReport, RunningJob};
-use patroni_ha::{JobContext, JobRun, JobStep};
+use patroni_ha::journal::Asked;
+use patroni_ha::{JobContext, JobRun, JobStep, Rule};
 use patroni_postgres::Cancel;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use crate::act::Body;
+use crate::journal::Finished;
 use crate::say;
 use crate::wake::{Wake, Wakes};
 
@@ -196,6 +198,8 @@ async fn carry_on(
     mut run: JobRun,
     cancel: Cancel,
 ) -> JobReport {
+    let wall = jiff::Timestamp::now();
+    let mut asked = Vec::new();
     loop {
         match run.step() {
             JobStep::Do {
@@ -210,6 +214,11 @@ async fn carry_on(
                         }
                     });
                 }
+                asked.push(Asked {
+                    rule: Rule::J,
+                    say: sentences,
+                    command: command.clone(),
+                });
                 let outcome = body.carry_out(command, &cancel).await;
                 run.resume(outcome, body.clock.now());
             }
@@ -218,6 +227,13 @@ async fn carry_on(
                 report,
             } => {
                 say::all(&sentences);
+                body.journal.take(Finished::Job {
+                    wall,
+                    run,
+                    asked,
+                    say: sentences,
+                    report: report.clone(),
+                });
                 return report;
             }
         }

@@ -8,6 +8,7 @@ use patroni_core::{Cluster, Moment, Role};
 use patroni_ha::command::Command;
 use patroni_ha::intent::{self, Refuse, ReinitializeBody};
 use patroni_ha::job::Job;
+use patroni_ha::journal::Asked;
 use patroni_ha::memory::{Lease, Memory};
 use patroni_ha::observation::ScheduledRestart;
 use patroni_ha::outcome::Outcome;
@@ -20,6 +21,7 @@ use tracing::{error, info, warn};
 use crate::act::{Body, LOOK};
 use crate::configuration::Configuration;
 use crate::executor::{Executor, JobEnds};
+use crate::journal::Finished;
 use crate::observe::{self, OfTheLoop};
 use crate::reload::{self, Reloader};
 use crate::request::Request;
@@ -138,14 +140,22 @@ impl HaLoop {
         }
         self.last = Some((observation.store.clone().ok(), observation.server.clone()));
         let mut cycle = Cycle::begin(observation, self.memory.clone());
+        let mut asked = Vec::new();
         loop {
-            match cycle.step() {
+            let (step, rule) = cycle.step_by_rule();
+            match step {
                 Step::Do {
                     say: sentences,
                     command,
                 } => {
                     say::all(&sentences);
+                    asked.push(Asked {
+                        rule,
+                        say: sentences,
+                        command: command.clone(),
+                    });
                     if self.stopping.is_cancelled() {
+                        self.body.journal.take(Finished::Broken { cycle, asked });
                         return None;
                     }
                     let outcome = self.carry_out(command).await;
@@ -157,8 +167,15 @@ impl HaLoop {
                     memory,
                 } => {
                     say::all(&sentences);
-                    self.memory = memory;
+                    self.memory = memory.clone();
                     self.begin_ordered();
+                    self.body.journal.take(Finished::Cycle {
+                        cycle,
+                        asked,
+                        say: sentences,
+                        verdict: verdict.clone(),
+                        memory,
+                    });
                     return Some(verdict);
                 }
             }

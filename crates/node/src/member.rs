@@ -9,6 +9,7 @@ use patroni_api::error::Unavailable;
 use patroni_api::server::{Member, Retry};
 use patroni_api::wire::failover::FailoverWrite;
 use patroni_api::wire::failsafe::FailsafeVote;
+use patroni_api::wire::journal::{JournalPage, JournalQuery};
 use patroni_api::wire::reinitialize::ReinitOutcome;
 use patroni_api::wire::restart::RestartOutcome;
 use patroni_api::wire::schedule::Scheduled;
@@ -154,6 +155,10 @@ impl Member for NodeMember {
             waiting: state.waiting,
             lost: state.lost,
         }
+    }
+
+    fn journal(&self, query: &JournalQuery) -> JournalPage {
+        self.body.journal.page(&self.body.name, query)
     }
 
     async fn load_cluster(&self) -> Result<Arc<Cluster>, Unavailable> {

@@ -60,6 +60,7 @@ impl Reloader {
         }
         let (watchdog, timing) = adapt::watchdog(&settings);
         body.watchdog().reload(watchdog, timing);
+        body.journal.reload(&settings);
         body.settings.send_replace(Arc::clone(&settings));
         body.callbacks.reconfigure(&settings.postgresql.callbacks);
         body.supervisor

@@ -4,15 +4,20 @@
 use std::time::Duration;
 
 use patroni_ha::job::{Job, JobEnd};
-use patroni_ha::{JobRun, JobStep};
+use patroni_ha::journal::Asked;
+use patroni_ha::{JobRun, JobStep, Rule};
 use patroni_postgres::Cancel;
 use tracing::error;
 
 use crate::ha_loop::{End, HaLoop};
+use crate::journal::Finished;
 use crate::say;
 
 /// How long requests in progress may hold up the end.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// How long the last records of the journal may. PostgreSQL is settled by then.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
 
 /// Ends everything and gives the exit status.
 pub(crate) async fn run(mut ha_loop: HaLoop, end: &End) -> u8 {
@@ -30,6 +35,7 @@ pub(crate) async fn run(mut ha_loop: HaLoop, end: &End) -> u8 {
     if !leave_postgres && leave(&ha_loop).await != JobEnd::Success {
         error!("the daemon ends without having stopped PostgreSQL");
     }
+    ha_loop.body.journal.flush(LAST_RECORDS);
     ha_loop.body.store.close().await;
     end.code()
 }
@@ -39,6 +45,8 @@ async fn leave(ha_loop: &HaLoop) -> JobEnd {
     let body = &ha_loop.body;
     // Nothing may cut this work short: the request to end has been heard already.
     let cancel = Cancel::default();
+    let wall = jiff::Timestamp::now();
+    let mut asked = Vec::new();
     let mut run = JobRun::begin(Job::Shutdown, ha_loop.job_context(), body.clock.now());
     loop {
         match run.step() {
@@ -47,6 +55,11 @@ async fn leave(ha_loop: &HaLoop) -> JobEnd {
                 command,
             } => {
                 say::all(&sentences);
+                asked.push(Asked {
+                    rule: Rule::J,
+                    say: sentences,
+                    command: command.clone(),
+                });
                 let outcome = body.carry_out(command, &cancel).await;
                 run.resume(outcome, body.clock.now());
             }
@@ -55,7 +68,15 @@ async fn leave(ha_loop: &HaLoop) -> JobEnd {
                 report,
             } => {
                 say::all(&sentences);
-                return report.end;
+                let end = report.end;
+                body.journal.take(Finished::Job {
+                    wall,
+                    run,
+                    asked,
+                    say: sentences,
+                    report,
+                });
+                return end;
             }
         }
     }

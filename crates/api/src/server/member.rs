@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::error::Unavailable;
 use crate::wire::{
-    Answer, FailoverBody, FailsafeBody, LogQueue, MppEvent, ReinitRequest, RestartRequest,
-    ServerFacts, Snapshot,
+    Answer, FailoverBody, FailsafeBody, JournalPage, JournalQuery, LogQueue, MppEvent,
+    ReinitRequest, RestartRequest, ServerFacts, Snapshot,
 };
 
 /// Whether a status query is worth a second try on connection loss.
@@ -39,6 +39,9 @@ pub trait Member: Send + Sync + 'static {
     fn log_queue(&self) -> LogQueue {
         LogQueue::default()
     }
+
+    /// `GET /journal`: what was decided, from memory. Never waits.
+    fn journal(&self, query: &JournalQuery) -> JournalPage;
 
     /// Reads the cluster afresh and publishes the view; never the view that the HA loop judges.
     ///

@@ -17,8 +17,8 @@ use super::request::ApiRequest;
 use crate::wire::answer::health_code;
 use crate::wire::probes::{self, Duty};
 use crate::wire::{
-    Action, Answer, BodyFault, Content, FailoverBody, FailsafeBody, MppEvent, Query, ReinitRequest,
-    RestartRequest, ServerFacts, Snapshot, Status, cluster, health, metrics,
+    Action, Answer, BodyFault, Content, FailoverBody, FailsafeBody, JournalQuery, MppEvent, Query,
+    ReinitRequest, RestartRequest, ServerFacts, Snapshot, Status, cluster, health, metrics,
 };
 
 /// The routes over one member.
@@ -71,6 +71,7 @@ impl Routes {
             "cluster" => self.cluster().await,
             "history" => self.history().await,
             "config" => self.config().await,
+            "journal" => self.journal(request),
             "failsafe" => self.failsafe_members(),
             "liveness" => self.liveness(),
             "readiness" => self.readiness(request).await,
@@ -258,6 +259,13 @@ impl Routes {
                 None => Answer::error_page(StatusCode::BAD_GATEWAY),
             },
             Err(refused) => refused,
+        }
+    }
+
+    fn journal(&self, request: &ApiRequest) -> Answer {
+        match JournalQuery::parse(&Query::parse(&request.query)) {
+            Ok(query) => Answer::json(StatusCode::OK, &self.member.journal(&query)),
+            Err(refusal) => refusal,
         }
     }
 

@@ -13,8 +13,8 @@ use patroni_api::wire::failsafe::FailsafeVote;
 use patroni_api::wire::reinitialize::ReinitOutcome;
 use patroni_api::wire::restart::RestartOutcome;
 use patroni_api::wire::{
-    Answer, CachedView, FailoverBody, FailsafeBody, MppEvent, ReinitRequest, RestartRequest, Row,
-    ServerFacts, ServerRow, Snapshot,
+    Answer, CachedView, FailoverBody, FailsafeBody, JournalPage, JournalQuery, MppEvent,
+    ReinitRequest, RestartRequest, Row, ServerFacts, ServerRow, Snapshot,
 };
 use patroni_core::{Cluster, Lsn, MemberData, MemberName, Role, Scope, State};
 use serde_json::{Map, Value};
@@ -79,6 +79,17 @@ impl Member for FakeMember {
 
     async fn status(&self, _retry: Retry) -> Arc<ServerFacts> {
         self.facts.load_full()
+    }
+
+    fn journal(&self, query: &JournalQuery) -> JournalPage {
+        JournalPage {
+            member: MemberName::new("node1"),
+            enabled: true,
+            oldest: None,
+            newest: Some(u64::try_from(query.limit).unwrap()),
+            lost: 0,
+            records: Vec::new(),
+        }
     }
 
     async fn load_cluster(&self) -> Result<Arc<Cluster>, Unavailable> {

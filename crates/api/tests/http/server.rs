@@ -66,6 +66,8 @@ async fn routes_follow_the_first_segment() {
         ("GET /metrics/ HTTP/1.0", 200),
         ("GET /cluster HTTP/1.0", 200),
         ("GET /history HTTP/1.0", 200),
+        ("GET /journal?limit=7 HTTP/1.0", 200),
+        ("GET /journal?limit=x HTTP/1.0", 400),
         ("GET /config/ttl HTTP/1.0", 502),
         ("GET /failsafe HTTP/1.0", 200),
         ("GET /liveness HTTP/1.0", 200),

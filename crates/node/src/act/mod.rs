@@ -25,6 +25,7 @@ use store::written;
 
 use crate::background::Background;
 use crate::callbacks::Callbacks;
+use crate::journal::Journal;
 use crate::lease_guard::Lease;
 use crate::lock_turn::LockTurn;
 use crate::peers;
@@ -45,6 +46,8 @@ pub(crate) struct Body {
     /// goes out after it.
     pub(crate) lock_turn: LockTurn,
     pub(crate) wakes: Arc<Wakes>,
+    /// What was decided, and why.
+    pub(crate) journal: Journal,
     /// Short work that nobody waits for.
     pub(crate) background: Background,
     pub(crate) settings: watch::Sender<Arc<Settings>>,
@@ -105,6 +108,7 @@ impl Body {
             server,
         } = parts;
         let snapshot = Snapshot::new(settings.scope.clone(), settings.name.clone());
+        let journal = Journal::start(&settings);
         let callbacks = Callbacks::new(supervisor.clone(), settings.scope.clone());
         let facts = Facts {
             addresses: Addresses::of(&settings),
@@ -126,6 +130,7 @@ impl Body {
             lease: Lease::default(),
             lock_turn: LockTurn::default(),
             wakes: Arc::default(),
+            journal,
             background: Background::default(),
             settings: watch::Sender::new(settings),
             facts: Mutex::new(facts),
