@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// With --seed: print every event.
     #[arg(long)]
     trace: bool,
+    /// With --seed: write every decision into this file, for `patroni --replay`.
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    journal: Option<std::path::PathBuf>,
     /// Put each known fault back and show which invariant finds it, and how soon.
     #[arg(long)]
     mutants: bool,
@@ -39,7 +42,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return mutants(options.seeds);
     }
     if let Some(seed) = options.seed {
-        return replay(seed, options.trace);
+        return replay(seed, options);
     }
     let summary = many(
         options.first,
@@ -67,13 +70,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
 }
 
-fn replay(seed: u64, print: bool) -> Result<()> {
-    let options = patroni_sim::Options::default();
-    let report = if print {
+fn replay(seed: u64, wanted: &Options) -> Result<()> {
+    let options = patroni_sim::Options {
+        journal: wanted.journal.is_some(),
+        ..patroni_sim::Options::default()
+    };
+    let report = if wanted.trace {
         trace(seed, &options, &mut std::io::stdout().lock())?
     } else {
         patroni_sim::run(seed, &options)
     };
+    if let Some(path) = &wanted.journal {
+        let mut text = report.journal.join("\n");
+        text.push('\n');
+        std::fs::write(path, text)?;
+        let (count, path) = (report.journal.len(), path.display());
+        println!("sim: {count} decisions are in {path}");
+    }
     match report.violation {
         None => {
             println!("sim: seed {seed} is clean");

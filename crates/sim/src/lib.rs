@@ -38,6 +38,7 @@ mod daemon;
 mod event;
 mod faults;
 mod invariants;
+mod journal;
 mod mutants;
 mod network;
 mod node;

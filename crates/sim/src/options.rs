@@ -17,6 +17,8 @@ pub struct Options {
     pub mutant: Option<Mutant>,
     /// Keep one line for each event in the report.
     pub trace: bool,
+    /// Keep every cycle and every long task as a line of a journal in the report.
+    pub journal: bool,
 }
 
 impl Default for Options {
@@ -28,6 +30,7 @@ impl Default for Options {
             faults: Faults::default(),
             mutant: None,
             trace: false,
+            journal: false,
         }
     }
 }

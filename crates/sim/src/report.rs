@@ -17,6 +17,8 @@ pub struct Report {
     pub coverage: Coverage,
     /// One line for each event, when asked for.
     pub trace: Vec<String>,
+    /// One line for each decision, when asked for; `patroni --replay` reads them.
+    pub journal: Vec<String>,
 }
 
 /// A broken invariant.

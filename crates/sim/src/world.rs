@@ -50,6 +50,7 @@ pub(crate) struct World {
     pub(crate) coverage: Coverage,
     pub(crate) violation: Option<Violation>,
     pub(crate) trace: Vec<String>,
+    pub(crate) journal: Vec<String>,
     pub(crate) ops: u64,
     /// Percent of the local queries that time out.
     pub(crate) slow_queries: u64,
@@ -88,6 +89,7 @@ impl World {
             coverage: Coverage::default(),
             violation: None,
             trace: Vec::new(),
+            journal: Vec::new(),
             ops: 0,
             slow_queries: 0,
             over: false,
@@ -209,6 +211,7 @@ impl World {
             violation: self.violation,
             coverage: self.coverage,
             trace: self.trace,
+            journal: self.journal,
         }
     }
 

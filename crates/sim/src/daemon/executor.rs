@@ -56,6 +56,7 @@ impl World {
             run,
             pending: None,
             shown,
+            asked: Vec::new(),
         });
         self.step_job(node);
     }
@@ -72,7 +73,9 @@ impl World {
         let Some(program) = self.nodes[node].daemon.job.as_ref() else {
             return;
         };
-        match program.run.step() {
+        let step = program.run.step();
+        self.record_job(node, &step);
+        match step {
             JobStep::Do { say, command } => {
                 self.say(node, &say);
                 self.begin(node, Lane::Job, command);

@@ -15,6 +15,7 @@ use patroni_core::server::CheckpointTask;
 use patroni_core::{Cluster, Moment, Revision, Role, State};
 use patroni_dcs::memory::Session;
 use patroni_ha::job::{Job, JobReport};
+use patroni_ha::journal::Asked;
 use patroni_ha::observation::FailsafeLeader;
 use patroni_ha::{Command, Cycle, JobRun, Memory};
 use serde_json::{Map, Value};
@@ -89,6 +90,8 @@ pub(crate) struct Program<T> {
     pub(crate) pending: Option<Pending>,
     /// The revisions that this program was shown, for the rule about conditional writes.
     pub(crate) shown: Shown,
+    /// What it asked for so far, while a journal is kept.
+    pub(crate) asked: Vec<Asked>,
 }
 
 /// A command under way.

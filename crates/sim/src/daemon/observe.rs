@@ -87,7 +87,7 @@ pub(crate) fn conn_url(name: &str) -> String {
     format!("postgres://{name}:5432/postgres")
 }
 
-fn wall(millis: u128) -> Timestamp {
+pub(crate) fn wall(millis: u128) -> Timestamp {
     let since = i64::try_from(millis).unwrap_or(0);
     Timestamp::from_millisecond(1_700_000_000_000 + since).unwrap_or_default()
 }

@@ -43,6 +43,7 @@ impl World {
             run: Round::Loading,
             pending: None,
             shown: Shown::default(),
+            asked: Vec::new(),
         });
         self.begin(node, Lane::Cycle, Command::LoadCluster);
     }
@@ -103,10 +104,11 @@ impl World {
     }
 
     fn step_cycle(&mut self, node: usize, cycle: Box<Cycle>) {
-        let step = cycle.step();
+        let (step, rule) = cycle.step_by_rule();
         if let Some(program) = self.nodes[node].daemon.cycle.as_mut() {
             program.run = Round::Running(cycle);
         }
+        self.record_cycle(node, rule, &step);
         match step {
             Step::Do { say, command } => {
                 self.say(node, &say);
