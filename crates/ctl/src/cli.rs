@@ -58,6 +58,12 @@ pub(crate) enum Command {
     /// Show the changes of timeline
     #[command(override_usage = "patronictl history [OPTIONS] [CLUSTER_NAME]")]
     History(History),
+    /// Tell why the leader changed, stepped down or was refused
+    ///
+    /// Asks every member that can be reached for its journal and tells, in the order of time, what
+    /// happened and why: without options the last failover, demotion and refusal.
+    #[command(override_usage = "patronictl explain [OPTIONS] [MEMBER]")]
+    Explain(Explain),
     /// Print the dynamic configuration
     #[command(override_usage = "patronictl show-config [OPTIONS] [CLUSTER_NAME]")]
     ShowConfig(One),
@@ -227,6 +233,41 @@ pub(crate) struct History {
     /// Output format
     #[arg(short = 'f', long, default_value = "pretty", hide_default_value = true)]
     pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Explain {
+    /// Ask only this member
+    #[arg(value_name = "MEMBER")]
+    pub(crate) member: Option<String>,
+    /// The cluster, if not that of the configuration
+    #[arg(long, value_name = "CLUSTER_NAME")]
+    pub(crate) cluster: Option<String>,
+    /// Citus group
+    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    pub(crate) group: Option<i64>,
+    /// Only the last change of leader
+    #[arg(long)]
+    pub(crate) last_failover: bool,
+    /// Everything since a time (2026-01-31 13:00, or 90s, 30m, 2h, 1d for so long ago)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Why this member was not chosen, and would not be now
+    #[arg(long, value_name = "CANDIDATE")]
+    pub(crate) why_not: Option<String>,
+    /// Output format
+    #[arg(short = 'f', long, default_value = "pretty", hide_default_value = true)]
+    pub(crate) format: StoryFormat,
+}
+
+/// The formats of a story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoryFormat {
+    /// Sentences, for people.
+    Pretty,
+    /// One line of JSON.
+    Json,
 }
 
 #[derive(Debug, Args)]

@@ -175,13 +175,46 @@ impl Context {
         limit: Duration,
     ) -> Result<Answer, RestError> {
         let Some(url) = member.data.api_url() else {
-            return Err(RestError("it has published no API address".to_owned()));
+            return Err(no_address());
         };
         let rest = self
             .rest()
             .map_err(|failure| RestError(failure.to_string()))?;
         rest.request(method, &endpoint(url, path), body, limit)
             .await
+    }
+
+    /// Asks several members the same, all at once. Answers in the order of the members; a member
+    /// without an address is one that does not answer.
+    pub(crate) async fn ask_all(
+        &mut self,
+        members: &[Member],
+        path: &str,
+        limit: Duration,
+    ) -> Result<Vec<Result<Answer, RestError>>, Failure> {
+        let rest = self.rest()?;
+        let mut asking = tokio::task::JoinSet::new();
+        for (index, member) in members.iter().enumerate() {
+            let rest = rest.clone();
+            let url = member.data.api_url().map(|url| endpoint(url, path));
+            asking.spawn(async move {
+                let answer = match url {
+                    Some(url) => rest.request(Method::Get, &url, None, limit).await,
+                    None => Err(no_address()),
+                };
+                (index, answer)
+            });
+        }
+        let lost = || Err(RestError("the question was lost".to_owned()));
+        let mut answers: Vec<_> = members.iter().map(|_| lost()).collect();
+        while let Some(ended) = asking.join_next().await {
+            if let Ok((index, answer)) = ended
+                && let Some(slot) = answers.get_mut(index)
+            {
+                *slot = answer;
+            }
+        }
+        Ok(answers)
     }
 
     /// Asks a member that must answer.
@@ -209,6 +242,10 @@ impl Context {
         self.rest = Some(rest.clone());
         Ok(rest)
     }
+}
+
+fn no_address() -> RestError {
+    RestError("it has published no API address".to_owned())
 }
 
 /// The dynamic settings of a cluster; an unusable document gives the defaults.

@@ -37,6 +37,7 @@ mod run;
 mod schedule;
 mod select;
 pub mod settings;
+mod story;
 mod usage;
 pub mod view;
 mod world;

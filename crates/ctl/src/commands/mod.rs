@@ -3,6 +3,7 @@
 mod cluster_role;
 mod dsn;
 mod edit_config;
+mod explain;
 mod flush;
 mod handover;
 mod history;
@@ -35,6 +36,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<(), F
         Command::Query(args) => query::run(context, args).await,
         Command::Version(args) => version::run(context, args).await,
         Command::History(args) => history::run(context, args).await,
+        Command::Explain(args) => explain::run(context, args).await,
         Command::ShowConfig(args) => show_config::run(context, args).await,
         Command::EditConfig(args) => edit_config::run(context, args).await,
         Command::Reload(args) => reload::run(context, args).await,
