@@ -18,6 +18,7 @@ mod bootstrap;
 mod configuration;
 mod failover;
 mod faults;
+mod journal;
 mod pause;
 mod restart;
 mod start_errors;
