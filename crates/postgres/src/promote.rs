@@ -7,7 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use patroni_core::Role;
-use patroni_core::server::ControlState;
+use patroni_core::server::{CheckpointTask, ControlState};
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
@@ -52,6 +52,8 @@ impl Supervisor {
             // A layout that is not known here: the tool of that version knows it.
             None => self.promote_by_tool().await?,
         }
+        // The checkpoint after an earlier promotion says nothing about this one.
+        self.set_checkpoint_task(CheckpointTask::Idle);
         self.cache_status(None);
         self.set_role(Role::Promoted);
         Ok(())
