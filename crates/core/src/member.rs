@@ -146,6 +146,11 @@ impl MemberData {
         self.str("replication_state")
     }
 
+    /// Why the member gets no WAL, in words; a key of ours that the reference does not know.
+    pub fn replication_problem(&self) -> Option<&str> {
+        self.str("replication_problem")
+    }
+
     /// The timeline, when known.
     pub fn timeline(&self) -> Option<Timeline> {
         self.int("timeline")

@@ -268,6 +268,18 @@ pub struct ControlData {
     pub lines: Vec<String>,
 }
 
+impl ControlData {
+    /// The name of the WAL file that holds the latest checkpoint's redo point, which after a
+    /// shutdown is the checkpoint itself.
+    pub fn redo_wal_file(&self) -> Option<&str> {
+        let named = self.lines.iter().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            (name == "Latest checkpoint's REDO WAL file").then(|| value.trim())
+        });
+        named.filter(|name| !name.is_empty())
+    }
+}
+
 /// The cluster state in the control file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ControlState {

@@ -4,15 +4,17 @@
 //! [`Outcome`](crate::outcome::Outcome), named in its description; a failure is an outcome too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use patroni_core::{
     FailoverRequest, History, Leader, Lsn, MemberName, Revision, Role, SlotName, State, Status,
-    SyncNames, SyncState, SystemId, Upstream,
+    SyncNames, SyncState, SystemId, Timeline, Upstream,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::divergence::Trouble;
 use crate::job::Job;
 
 /// One thing to do.
@@ -119,18 +121,29 @@ pub enum Command {
     ResumeReplay,
     /// Make the replication slots as wished. `Outcome::Done`
     SyncSlots(SlotPlan),
-    /// Ask the leader for its timeline and history. `Outcome::LeaderInspected`
-    InspectLeader(LeaderAddress),
+    /// Ask this server for its timeline and history. `Outcome::LeaderInspected`
+    InspectLeader(RewindSource),
     /// Find the local timeline and position for the divergence check. `Outcome::LocalPosition`
     LocalPosition,
     /// Read the history file of the running primary's timeline. `Outcome::TimelineHistory`
     ReadTimelineHistory,
-    /// Run `pg_rewind` against this leader. `Outcome::Rewound`
-    PgRewind(LeaderAddress),
+    /// Whether the history file of this timeline lies in the data directory. `Outcome::Success`
+    HasHistory(Timeline),
+    /// Run `pg_rewind` against this server. `Outcome::Rewound`
+    PgRewind {
+        /// Whose history to follow afterwards.
+        source: RewindSource,
+        /// How the local data parted from it.
+        parting: Parting,
+    },
     /// Run the server in single-user mode to finish crash recovery. `Outcome::Success`
     SingleUserRecovery,
     /// Hand WAL that is ready to the archive. `Outcome::Done`
     ArchiveReadyWal,
+    /// Whether the server hands its WAL to an archive. `Outcome::Success`
+    IsArchiving,
+    /// Hand the WAL file with the shutdown checkpoint to the archive. `Outcome::Success`
+    ArchiveShutdownCheckpoint,
     /// Remove the data directory for a reason that the log names. `Outcome::Success`
     RemoveDataDir(WipeReason),
     /// Rename the data directory of a failed bootstrap to `<dir>.failed`. `Outcome::Done`
@@ -164,7 +177,7 @@ pub enum Command {
 }
 
 /// What only the decision core knows of the member object.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberNotes {
     /// Leader, and the checkpoint after promotion has not finished: publish `false`.
     pub awaits_checkpoint: bool,
@@ -172,6 +185,9 @@ pub struct MemberNotes {
     pub leaving_sync: bool,
     /// The pause was noticed.
     pub paused: bool,
+    /// Why this node does not get its WAL, when that is known not to end by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
 }
 
 /// A member to be asked over REST.
@@ -256,6 +272,45 @@ pub struct LeaderAddress {
     pub name: MemberName,
     /// Its published address.
     pub conn_url: String,
+}
+
+/// The server whose history is the right one: data are compared with it and rewound to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RewindSource {
+    /// The leader of this cluster.
+    Member(LeaderAddress),
+    /// The remote of a standby cluster. Of several hosts the one that takes writes counts.
+    Remote {
+        /// Host or comma list of hosts.
+        host: String,
+        /// Port or comma list of ports, 5432 when not given.
+        port: Option<String>,
+    },
+}
+
+impl fmt::Display for RewindSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Member(leader) => leader.name.fmt(f),
+            Self::Remote { host, port } => {
+                let port = port.as_deref().unwrap_or("5432");
+                write!(f, "remote member postgresql://{host}:{port}")
+            }
+        }
+    }
+}
+
+/// How the local data parted from the history that they shall follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Parting {
+    /// Their timelines have numbers of their own.
+    Plain,
+    /// One number stands for two timelines. WAL files of that timeline have the names of others
+    /// and must not get into the archive.
+    Fork,
+    /// The same, and both sides are on such a timeline now: `pg_rewind` would take the two for
+    /// one. The local data must be given another number first.
+    SameNumber,
 }
 
 /// Where a copy comes from.

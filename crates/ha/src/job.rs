@@ -10,7 +10,7 @@ use std::time::Duration;
 use patroni_core::{Leader, Moment, Upstream};
 use serde::{Deserialize, Serialize};
 
-use crate::command::{CloneSource, LeaderAddress};
+use crate::command::{CloneSource, Parting, RewindSource};
 use crate::observation::RestartConditions;
 
 /// A long task. Its `Display` is the name that operators know it by.
@@ -34,7 +34,12 @@ pub enum Job {
     /// Finish a crash in single-user mode.
     CrashRecovery,
     /// `pg_rewind`.
-    Rewind(LeaderAddress),
+    Rewind {
+        /// Whose history to follow afterwards.
+        source: RewindSource,
+        /// How the local data parted from it.
+        parting: Parting,
+    },
     /// Wipe and copy again, because somebody asked or the timelines diverged.
     Reinitialize {
         /// Where from.
@@ -109,7 +114,7 @@ impl fmt::Display for Job {
             Self::Clone { message, .. } => write!(f, "bootstrap {message}"),
             Self::PostBootstrap => f.write_str("post_bootstrap"),
             Self::CrashRecovery => f.write_str("doing crash recovery in a single user mode"),
-            Self::Rewind(leader) => write!(f, "running pg_rewind from {}", leader.name),
+            Self::Rewind { source, .. } => write!(f, "running pg_rewind from {source}"),
             Self::Reinitialize { diverged: true, .. } => {
                 f.write_str("reinitializing due to diverged timelines")
             }
@@ -193,6 +198,8 @@ pub enum Effect {
     },
     /// The data may have diverged.
     CheckDivergence,
+    /// What a comparison of histories found.
+    Compared(crate::divergence::Divergence),
     /// The state of rewinding.
     Rewind(crate::memory::RewindState),
     /// The hook refused the promotion.

@@ -25,7 +25,7 @@ pub(crate) fn run(cx: &mut Cx<'_>, job: &Job) -> Asked<JobEnd> {
         } => bootstrap::clone(cx, source, message, upstream),
         Job::PostBootstrap => bootstrap::post(cx),
         Job::CrashRecovery => rewind::crash_recovery(cx),
-        Job::Rewind(leader) => rewind::rewind(cx, leader),
+        Job::Rewind { source, parting } => rewind::rewind(cx, source, *parting),
         Job::Reinitialize {
             source,
             upstream,

@@ -70,7 +70,7 @@
 //! # What is not here yet
 //!
 //! Quorum commit (its votes in the race are; otherwise it works as the priority mode and says
-//! so once), the rewind source of a standby cluster, logical slots, Citus.
+//! so once), logical slots, Citus.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod support;
 pub mod command;
 mod context;
 pub mod cycle;
-mod divergence;
+pub mod divergence;
 pub mod eligibility;
 mod failsafe;
 mod history;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use patroni_core::{Cluster, Lsn, MemberName, Moment, SlotName};
 use serde::{Deserialize, Serialize};
 
+use crate::divergence::{Divergence, Trouble};
 use crate::job::Effect;
 
 /// How far the question "have my data diverged from the leader's?" is.
@@ -54,6 +55,18 @@ pub struct Memory {
     pub bootstrap: BootstrapPhase,
     /// Divergence and rewinding.
     pub rewind: RewindState,
+    /// What the last comparison of histories found.
+    #[serde(default)]
+    pub divergence: Option<Divergence>,
+    /// What the last rewind was to repair. Found again, another rewind will not repair it.
+    #[serde(default)]
+    pub rewound: Option<Divergence>,
+    /// Since when this standby gets no WAL from whom it follows.
+    #[serde(default)]
+    pub stall: Option<Stall>,
+    /// Why it gets none, for others to see.
+    #[serde(default)]
+    pub trouble: Option<Trouble>,
     /// When crash recovery in single-user mode was tried, until a start succeeds.
     pub crash_recovery_tried: Option<Moment>,
     /// The time limit of a requested restart, while it starts.
@@ -110,6 +123,17 @@ impl Lease {
     }
 }
 
+/// A running standby that gets no WAL, or cannot replay what it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stall {
+    /// Since when.
+    pub since: Moment,
+    /// When its history was last compared because of it.
+    pub compared: Option<Moment>,
+    /// How far it had replayed then.
+    pub replayed: Option<Lsn>,
+}
+
 /// How far the bootstrap of a new cluster is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BootstrapPhase {
@@ -154,7 +178,13 @@ impl Memory {
             Effect::LockReleased => self.lease = Lease::None,
             Effect::LockHeld { sent_at } => self.lease = Lease::Until(*sent_at + ttl),
             Effect::CheckDivergence => self.mark_check(),
-            Effect::Rewind(state) => self.rewind = *state,
+            Effect::Compared(found) => self.divergence = Some(found.clone()),
+            Effect::Rewind(state) => {
+                self.rewind = *state;
+                if state.was_executed() {
+                    self.rewound = self.divergence.take();
+                }
+            }
             Effect::PrePromoteFailed => self.pre_promote_failed = true,
             Effect::Recovering { start_timeout } => {
                 self.recovering = true;

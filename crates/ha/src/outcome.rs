@@ -142,6 +142,9 @@ pub struct LeaderInspection {
     pub history: Option<Vec<(Timeline, Lsn)>>,
     /// The lines of that history as the leader sent them, for the log; same order and number.
     pub lines: Vec<String>,
+    /// Up to where it has written its WAL; nobody who follows it can have more.
+    #[serde(default)]
+    pub flushed: Option<Lsn>,
 }
 
 /// Why a leader could not be inspected.
@@ -154,7 +157,7 @@ pub enum InspectFailure {
 }
 
 /// The local end of history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalPosition {
     /// The data are those of a standby.
     pub in_recovery: bool,
@@ -164,6 +167,13 @@ pub struct LocalPosition {
     pub lsn: Lsn,
     /// For a former primary: where its last checkpoint record ends, `None` when not readable.
     pub checkpoint_end: Option<Lsn>,
+    /// The end of each earlier timeline; `None` when the local history file cannot be read.
+    #[serde(default)]
+    pub history: Option<Vec<(Timeline, Lsn)>>,
+    /// The server crashed and its recovery is still to come: the position is not its end. Its
+    /// timeline and history are already what they will be.
+    #[serde(default)]
+    pub unfinished: bool,
 }
 
 /// What became of `pg_rewind`.

@@ -60,6 +60,10 @@ pub(crate) fn needs_checkpoint(cx: &mut Cx<'_>) -> bool {
 }
 
 fn checkpoint_done(cx: &Cx<'_>) -> bool {
+    // A standby leader's control file follows the remote: nobody shall rewind to it, ever.
+    if cx.in_standby_cluster() {
+        return false;
+    }
     if cx.server.checkpoint == CheckpointTask::Done {
         return true;
     }

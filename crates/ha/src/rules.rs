@@ -16,6 +16,7 @@ pub(crate) mod recovery;
 pub(crate) mod reinit;
 pub(crate) mod restart;
 pub(crate) mod rewind;
+pub(crate) mod stall;
 pub(crate) mod starting;
 pub(crate) mod store_down;
 
@@ -81,7 +82,7 @@ fn remember_finished(cx: &mut Cx<'_>, finished: &[JobReport]) {
             | Job::BootstrapStandbyLeader
             | Job::Clone { .. }
             | Job::CrashRecovery
-            | Job::Rewind(_)
+            | Job::Rewind { .. }
             | Job::Reinitialize { .. }
             | Job::StartPrimary { .. }
             | Job::StartReplica { .. }

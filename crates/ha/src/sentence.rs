@@ -5,6 +5,8 @@ use std::fmt;
 use patroni_core::{FailoverRequest, Lsn, MemberName, SlotName, Timeline};
 use serde::{Deserialize, Serialize};
 
+use crate::command::RewindSource;
+use crate::divergence::{Divergence, Trouble};
 use crate::wording::wording;
 
 /// How loud a sentence is.
@@ -228,12 +230,16 @@ wording! { levels
         Info PrimaryHistory { lines: String } => "primary: history={lines}";
         Info LeaderInRecovery => "Leader is still in_recovery and therefore can't be used for rewind";
         Error LeaderNotInspected => "Exception when working with leader";
-        Info WaitingForCheckpoint { name: MemberName } => "Waiting for checkpoint on {name} before rewind";
-        Warning CannotUseForRewind { name: MemberName, reason: String } => "Can not use {name} for rewind: {reason}";
+        Info WaitingForCheckpoint { name: RewindSource } => "Waiting for checkpoint on {name} before rewind";
+        Warning CannotUseForRewind { name: RewindSource, reason: String } => "Can not use {name} for rewind: {reason}";
         Warning RewindServerRuns => "Can not run pg_rewind because postgres is still running";
-        Warning RewindLeaderGone { name: MemberName } => "Failed to rewind because primary {name} become unreachable";
-        Error RewindFailed { name: MemberName } => "Failed to rewind from healthy primary: {name}";
+        Warning RewindLeaderGone { name: RewindSource } => "Failed to rewind because primary {name} become unreachable";
+        Error RewindFailed { name: RewindSource } => "Failed to rewind from healthy primary: {name}";
         Warning Removing { setting: String } => "{setting} is set. removing...";
+        Warning HasDiverged { source: RewindSource, why: Divergence } => "the local data have diverged from {source}: {why}";
+        Warning CannotRepair { why: Divergence } => "pg_rewind cannot repair this and nothing else is configured, a new copy is needed (reinit): {why}";
+        Warning GetsNoWal { trouble: Trouble } => "this node does not receive WAL: {trouble}";
+        Info NotArchivingCheckpoint => "Not archiving latest checkpoint WAL file. Archiving is not configured.";
 
         // ---- slots and history
         Info SlotExpired { slot: SlotName, seconds: u64 } => "Replication slot '{slot}' for absent cluster member is expired after {seconds} sec.";

@@ -5,6 +5,7 @@ use std::fmt;
 use patroni_core::MemberName;
 use serde::{Deserialize, Serialize};
 
+use crate::command::RewindSource;
 use crate::eligibility::Refusal;
 use crate::rule::Rule;
 use crate::wording::wording;
@@ -147,7 +148,7 @@ wording! {
 
         // ---- requests
         DemotingMyself { action: String } => "{action}: demoting myself";
-        Rewinding { leader: MemberName } => "running pg_rewind from {leader}";
+        Rewinding { leader: RewindSource } => "running pg_rewind from {leader}";
         Reinitializing => "reinitializing due to diverged timelines";
         RestartScheduled => "restart initiated";
         RestartBusy { action: String } => "{action} already in progress";

@@ -179,7 +179,7 @@ fn with_changed(
 
 fn jobs() -> Vec<Job> {
     use patroni_core::Upstream;
-    use patroni_ha::command::{CloneSource, LeaderAddress, Peer};
+    use patroni_ha::command::{CloneSource, LeaderAddress, Parting, Peer, RewindSource};
     use patroni_ha::job::{DemotePlan, DemoteReason};
     let from = LeaderAddress {
         name: name("b"),
@@ -210,7 +210,10 @@ fn jobs() -> Vec<Job> {
         },
         Job::PostBootstrap,
         Job::CrashRecovery,
-        Job::Rewind(from),
+        Job::Rewind {
+            source: RewindSource::Member(from),
+            parting: Parting::Plain,
+        },
         Job::Reinitialize {
             source,
             upstream: upstream.clone(),

@@ -337,6 +337,8 @@ fn a_crashed_former_primary_recovers_before_it_follows() {
                     timeline: tl(2),
                     lsn: Lsn::new(0x500_0028),
                     checkpoint_end: None,
+                    history: None,
+                    unfinished: false,
                 },
             ))),
             Command::InspectLeader(_) => Some(Outcome::LeaderInspected(Ok(
@@ -350,6 +352,7 @@ fn a_crashed_former_primary_recovers_before_it_follows() {
                         "1\t0/40004C0\tno recovery target specified".to_owned(),
                         "2\t0/40005D8\tno recovery target specified".to_owned(),
                     ],
+                    flushed: None,
                 },
             ))),
             _ => None,

@@ -2,12 +2,20 @@
 //! tables, word for word.
 
 use patroni_core::{Lsn, MemberName, Timeline};
+use patroni_ha::command::{LeaderAddress, RewindSource};
 use patroni_ha::sentence::{Action, NameList, OrNone, Text};
 use patroni_ha::verdict::CycleResult;
 use patroni_ha::{Job, Verdict};
 
 fn n(text: &str) -> MemberName {
     MemberName::new(text)
+}
+
+fn rewind_source(text: &str) -> RewindSource {
+    RewindSource::Member(LeaderAddress {
+        name: n(text),
+        conn_url: format!("postgres://{text}:5432/postgres"),
+    })
 }
 
 fn verdict(result: CycleResult) -> Verdict {
@@ -264,7 +272,10 @@ fn table() -> Vec<(&'static str, String)> {
         ),
         (
             "running pg_rewind from node3",
-            R::Rewinding { leader: n("node3") }.to_string(),
+            R::Rewinding {
+                leader: rewind_source("node3"),
+            }
+            .to_string(),
         ),
         (
             "doing crash recovery in a single user mode",

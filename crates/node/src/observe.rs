@@ -132,12 +132,16 @@ pub(crate) fn node_facts(body: &Body) -> NodeFacts {
             .and_then(|keys| keys.get("no_leader"))
             .is_some_and(patroni_core::value::is_truthy)
     };
+    let methods = match &settings.dynamic.standby_cluster {
+        Some(standby) => &standby.create_replica_methods,
+        None => &postgresql.create_replica_methods,
+    };
     NodeFacts {
         name: settings.name.clone(),
         api_url: facts.addresses.api_url.clone(),
         tags: settings.tags.clone(),
         may_bootstrap: settings.bootstrap.is_some(),
-        can_clone_without_leader: postgresql.create_replica_methods.iter().any(no_leader),
+        can_clone_without_leader: methods.iter().any(no_leader),
         wipe_on_rewind_failure: postgresql.remove_data_directory_on_rewind_failure,
         wipe_on_divergence: postgresql.remove_data_directory_on_diverged_timelines,
         store_is_raft: body.store.kind() == "raft",

@@ -25,7 +25,7 @@ pub(crate) fn member_data(
     server: &LocalServer,
     positions_are_stable: bool,
     scheduled_restart: Option<&Map<String, Value>>,
-    notes: MemberNotes,
+    notes: &MemberNotes,
 ) -> MemberData {
     let mut map = Map::new();
     let mut put = |key: &str, value: Value| {
@@ -69,6 +69,9 @@ pub(crate) fn member_data(
     }
     if notes.paused {
         put("pause", true.into());
+    }
+    if let Some(trouble) = &notes.trouble {
+        put("replication_problem", trouble.to_string().into());
     }
     MemberData::new(map)
 }
@@ -153,7 +156,7 @@ mod tests {
             &primary(state),
             positions_are_stable,
             None,
-            MemberNotes::default(),
+            &MemberNotes::default(),
         );
         data.as_map().contains_key("xlog_location")
     }

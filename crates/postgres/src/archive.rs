@@ -126,6 +126,11 @@ pub(crate) fn wal_dir(data_dir: &Path) -> std::path::PathBuf {
     }
 }
 
+/// Whether archiving is on and has a command.
+pub(crate) async fn is_configured(settings: &Postgresql, binaries: &Binaries) -> bool {
+    archive_command(settings, binaries).await.is_some()
+}
+
 /// The configured command, when archiving is on.
 async fn archive_command(settings: &Postgresql, binaries: &Binaries) -> Option<String> {
     let mode = configured(settings, binaries, "archive_mode").await?;

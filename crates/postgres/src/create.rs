@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use patroni_core::State;
 use patroni_core::server::DataDir;
-use patroni_core::{ConnUrl, State};
 use tracing::error;
 
 use crate::binaries::Binaries;
@@ -191,20 +191,11 @@ fn source_of(
             )
         }
         CopyFrom::Remote { host, port } => {
-            let url = ConnUrl {
-                host: String::new(),
-                port: 0,
-                database: String::new(),
-            };
-            let remote = Elsewhere {
-                settings,
-                hosts: host.clone(),
-                ports: port.clone(),
-                database: url.database,
-                user: &settings.replication,
-                version,
-                read_write: false,
-            };
+            // Without a host only an archive is there to copy from.
+            if host.is_empty() {
+                return Ok(None);
+            }
+            let remote = Elsewhere::remote(settings, host, port, version);
             ("remote".to_owned(), remote)
         }
     };

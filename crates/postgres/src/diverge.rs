@@ -1,18 +1,19 @@
 //! Comparing this server's history with the leader's, and rewinding it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use patroni_core::server::ControlState;
+use patroni_core::server::{ControlData, ControlState};
 use patroni_core::{HistoryLine, Lsn, State, Timeline};
 use tracing::error;
 
 use crate::archive;
 use crate::binaries::Binaries;
 use crate::cancel::Cancel;
-use crate::elsewhere::Elsewhere;
+use crate::elsewhere::{Elsewhere, RewindFrom};
 use crate::replication::parse_history;
 use crate::rewind::{
-    self, InspectError, LeaderInspection, LeaderReadiness, LocalPosition, PositionSource,
+    self, InspectError, LeaderInspection, LeaderReadiness, LocalPosition, Parting, PositionSource,
     RewindOutcome, RewindRequest,
 };
 use crate::stop::ShutdownPoint;
@@ -23,20 +24,22 @@ use crate::{single_user, waldump};
 const ASK: Duration = Duration::from_secs(5);
 
 impl Supervisor {
-    /// Asks a member for its state, timeline and history. Cancel safe.
+    /// Asks a server for its state, timeline and history. Cancel safe.
     ///
     /// # Errors
     /// It cannot be reached, or not with our credentials; logged already.
-    pub async fn inspect_leader(&self, conn_url: &str) -> Result<LeaderInspection, String> {
+    pub async fn inspect_leader(&self, from: &RewindFrom) -> Result<LeaderInspection, String> {
         let settings = self.settings();
         let version = self.full_version().await.unwrap_or_default();
-        let replication = Elsewhere::member(&settings, conn_url, version)
-            .ok_or_else(|| format!("its address cannot be read: {conn_url}"))?;
-        let sql = replication
-            .clone()
-            .for_rewind()
-            .target(false)
-            .map_err(|reason| reason.to_string())?;
+        let replication = Elsewhere::origin(&settings, from, version)
+            .ok_or_else(|| format!("its address cannot be read: {from:?}"))?;
+        let sql = Elsewhere {
+            // A single server is to say itself that it is in recovery.
+            read_write: replication.hosts.contains(','),
+            ..replication.clone().for_rewind()
+        }
+        .target(false)
+        .map_err(|reason| reason.to_string())?;
         let replication = replication
             .target(true)
             .map_err(|reason| reason.to_string())?;
@@ -98,6 +101,25 @@ impl Supervisor {
         Some((position, end))
     }
 
+    /// The timeline of a crashed primary whose recovery is still to come, and its last checkpoint.
+    /// `None` when it runs, or ended in another way. The control file may still be on the
+    /// timeline before its promotion; the history file of the new one is written earlier.
+    pub async fn unfinished_position(&self) -> Option<(Timeline, Lsn)> {
+        if self.is_alive() {
+            return None;
+        }
+        let control = self.pg_controldata().await?;
+        let crashed = matches!(
+            control.state,
+            ControlState::InProduction | ControlState::ShuttingDown | ControlState::InCrashRecovery
+        );
+        let mut timeline = control.checkpoint_timeline.filter(|_| crashed)?;
+        while self.has_history(timeline.next()) {
+            timeline = timeline.next();
+        }
+        Some((timeline, control.checkpoint?))
+    }
+
     /// The shutdown point with the record before the checkpoint looked up.
     pub async fn refine_shutdown_point(&self, point: ShutdownPoint) -> ShutdownPoint {
         let settings = self.settings();
@@ -115,14 +137,15 @@ impl Supervisor {
         }
     }
 
-    /// Rewinds the stopped server to a member. `checkpointed` tells what the member's key says of
-    /// its checkpoint: done, still running, or nothing.
+    /// Rewinds the stopped server to another, which the log calls `leader`. `checkpointed` tells
+    /// what a member's key says of its checkpoint: done, still running, or nothing.
     ///
     /// Must not be dropped half way; raise `cancel` instead.
     pub async fn rewind(
         &self,
         leader: &str,
-        conn_url: &str,
+        from: &RewindFrom,
+        parting: Parting,
         checkpointed: Option<bool>,
         cancel: &Cancel,
     ) -> RewindOutcome {
@@ -131,10 +154,9 @@ impl Supervisor {
         let failed = RewindOutcome::Failed {
             leader_healthy: false,
         };
-        let Some(member) =
-            Elsewhere::member(&settings, conn_url, version).map(Elsewhere::for_rewind)
+        let Some(member) = Elsewhere::origin(&settings, from, version).map(Elsewhere::for_rewind)
         else {
-            error!("the address of {leader} cannot be read: {conn_url}");
+            error!("the address of {leader} cannot be read: {from:?}");
             return failed;
         };
         let prepared = member
@@ -169,6 +191,7 @@ impl Supervisor {
             conninfo: &conninfo,
             pgpass,
             readiness,
+            parting,
             limit: ASK,
         };
         let outcome = rewind::run(&request, cancel).await;
@@ -190,15 +213,48 @@ impl Supervisor {
         archive::archive_ready(&settings, &Binaries::new(&settings), cancel).await;
     }
 
+    /// Whether the server hands its WAL to an archive, by its configuration.
+    pub async fn is_archiving(&self) -> bool {
+        let settings = self.settings();
+        archive::is_configured(&settings, &Binaries::new(&settings)).await
+    }
+
+    /// Hands the WAL file with the shutdown checkpoint of the stopped server to the archive, so
+    /// that those who recover from there see the end of this timeline.
+    pub async fn archive_shutdown_checkpoint(&self, cancel: &Cancel) -> bool {
+        let settings = self.settings();
+        let control = self.pg_controldata().await;
+        let wal = control.as_ref().and_then(ControlData::redo_wal_file);
+        let binaries = Binaries::new(&settings);
+        archive::archive_shutdown_checkpoint(&settings, &binaries, wal, cancel).await
+    }
+
+    /// Whether the history file of a timeline is there.
+    pub fn has_history(&self, timeline: Timeline) -> bool {
+        self.history_path(timeline).exists()
+    }
+
+    /// The end of each timeline before this one by the local history file; `None` when that cannot
+    /// be read.
+    pub fn earlier_timelines(&self, timeline: Timeline) -> Option<Vec<(Timeline, Lsn)>> {
+        if timeline == Timeline::FIRST {
+            return Some(Vec::new());
+        }
+        let text = std::fs::read_to_string(self.history_path(timeline)).ok()?;
+        let switches = parse_history(&text).into_iter();
+        Some(switches.map(|(earlier, end, _)| (earlier, end)).collect())
+    }
+
+    fn history_path(&self, timeline: Timeline) -> PathBuf {
+        archive::wal_dir(&self.data_dir()).join(format!("{:08X}.history", timeline.number()))
+    }
+
     /// The lines of the local history file of a timeline, with the time of the file for the last.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn timeline_history(&self, timeline: Timeline) -> std::io::Result<Vec<HistoryLine>> {
-        let path = self
-            .data_dir()
-            .join("pg_wal")
-            .join(format!("{:08X}.history", timeline.number()));
+        let path = self.history_path(timeline);
         let text = std::fs::read_to_string(&path)?;
         let mut lines: Vec<HistoryLine> = parse_history(&text)
             .into_iter()

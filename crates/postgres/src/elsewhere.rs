@@ -27,7 +27,50 @@ pub(crate) struct Elsewhere<'a> {
     pub(crate) read_write: bool,
 }
 
+/// The server whose history is the right one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RewindFrom {
+    /// A member by its published address.
+    Member {
+        /// Its address.
+        conn_url: String,
+    },
+    /// The remote of a standby cluster.
+    Remote {
+        /// Host or comma list of hosts.
+        host: String,
+        /// Port or comma list of ports.
+        port: String,
+    },
+}
+
 impl<'a> Elsewhere<'a> {
+    /// The server to compare with, as the replication user; `None` when its address cannot be
+    /// read.
+    pub(crate) fn origin(
+        settings: &'a Postgresql,
+        from: &RewindFrom,
+        version: u32,
+    ) -> Option<Self> {
+        match from {
+            RewindFrom::Member { conn_url } => Self::member(settings, conn_url, version),
+            RewindFrom::Remote { host, port } => Some(Self::remote(settings, host, port, version)),
+        }
+    }
+
+    /// The remote of a standby cluster, as the replication user.
+    pub(crate) fn remote(settings: &'a Postgresql, host: &str, port: &str, version: u32) -> Self {
+        Self {
+            settings,
+            hosts: host.to_owned(),
+            ports: port.to_owned(),
+            database: String::new(),
+            user: &settings.replication,
+            version,
+            read_write: false,
+        }
+    }
+
     /// A member by its published address, as the replication user.
     pub(crate) fn member(settings: &'a Postgresql, conn_url: &str, version: u32) -> Option<Self> {
         let url = ConnUrl::parse(conn_url)?;

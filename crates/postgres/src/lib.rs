@@ -78,6 +78,7 @@ pub use conf::ClusterFacts;
 pub use connection::{Named, QueryError};
 pub use create::CopyFrom;
 pub use directories::DirectoryError;
+pub use elsewhere::RewindFrom;
 pub use follow::RecoveryChange;
 pub use monitor::Ask;
 pub use promote::PromoteError;

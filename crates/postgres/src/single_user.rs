@@ -46,7 +46,10 @@ pub async fn recover(
     for name in ["recovery.conf", "standby.signal", "recovery.signal"] {
         remove(&settings.data_dir.join(name));
     }
-    let outcome = command(settings, binaries).capture().run(cancel).await?;
+    let outcome = command(settings, binaries, &ARCHIVE_LATER)
+        .capture()
+        .run(cancel)
+        .await?;
     if outcome.is_success() {
         return Ok(());
     }
@@ -56,7 +59,11 @@ pub async fn recover(
     Err(RecoverError::Failed { end: outcome.end })
 }
 
-fn command(settings: &Postgresql, binaries: &Binaries) -> Command {
+/// New WAL is marked for the archive and left to the server that runs next.
+const ARCHIVE_LATER: [(&str, &str); 2] = [("archive_mode", "on"), ("archive_command", "false")];
+
+/// `postgres --single` with the options of the last start, changed by `own`.
+pub(crate) fn command(settings: &Postgresql, binaries: &Binaries, own: &[(&str, &str)]) -> Command {
     let mut options = match fs::read_to_string(settings.data_dir.join("postmaster.opts")) {
         Ok(text) => last_options(&text),
         Err(error) => {
@@ -64,8 +71,10 @@ fn command(settings: &Postgresql, binaries: &Binaries) -> Command {
             BTreeMap::new()
         }
     };
-    options.insert("archive_mode".to_owned(), "on".to_owned());
-    options.insert("archive_command".to_owned(), "false".to_owned());
+    let own = own
+        .iter()
+        .map(|(name, given)| ((*name).to_owned(), (*given).to_owned()));
+    options.extend(own);
     let mut command = Command::new(binaries.binary("postgres"))
         .args(["--single", "-D"])
         .arg(&settings.data_dir);
@@ -91,7 +100,8 @@ fn last_options(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn remove(path: &Path) {
+/// Removes a file that may be absent; a failure is logged.
+pub(crate) fn remove(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -114,7 +124,7 @@ mod tests {
             ..Postgresql::default()
         };
         assert_eq!(
-            command(&settings, &Binaries::default()).argv(),
+            command(&settings, &Binaries::default(), &ARCHIVE_LATER).argv(),
             format!(
                 "postgres --single -D {} -c archive_command=false -c archive_mode=on \
                  -c 'cluster_name=a \"b\" c' -c config-file=/c/p.conf -c port=5433 template1",

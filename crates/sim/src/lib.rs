@@ -46,6 +46,7 @@ mod operators;
 mod options;
 mod postgres;
 mod queue;
+mod remote;
 mod report;
 mod survey;
 mod sweep;

@@ -41,6 +41,10 @@ impl World {
             self.change_config("pause", Value::Bool(false));
             return;
         }
+        if self.has_remote() && self.chance.percent(30) {
+            self.operate_on_the_remote();
+            return;
+        }
         let node = self.chance.index(self.nodes.len());
         match self.chance.below(12) {
             0..4 => self.ask_for_switchover(node),

@@ -31,6 +31,7 @@ impl World {
     pub(crate) fn survey(&mut self) {
         self.schedule(PAUSE, Event::Survey);
         self.note_pause();
+        self.remote_goes_on();
         let complaint = self.complaint();
         if complaint.is_some() {
             self.witness.healthy_since = None;
@@ -44,6 +45,7 @@ impl World {
             Phase::Forming => healing::overdue(self, Moment::ZERO, complaint),
             Phase::Troubled(until) if self.now >= until => {
                 self.end_troubles();
+                self.promote_cluster();
                 self.change_config("pause", Value::Bool(false));
                 self.witness.healthy_since = None;
                 self.witness.phase = Phase::Healing(self.now);

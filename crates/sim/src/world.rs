@@ -24,6 +24,7 @@ use crate::options::{Mutant, Options};
 use crate::postgres::server::Server;
 use crate::postgres::wal::Wal;
 use crate::queue::Queue;
+use crate::remote::Remote;
 use crate::report::{Coverage, Report, Violation};
 
 /// The key prefix of the simulated cluster.
@@ -45,6 +46,7 @@ pub(crate) struct World {
     pub(crate) names: Vec<String>,
     pub(crate) clients: Vec<Client>,
     pub(crate) operator: Operator,
+    pub(crate) remote: Option<Remote>,
     pub(crate) troubles: Troubles,
     pub(crate) witness: Witness,
     pub(crate) coverage: Coverage,
@@ -84,6 +86,7 @@ impl World {
             names,
             clients: (0..3).map(|_| Client::default()).collect(),
             operator: Operator::new(),
+            remote: None,
             troubles: Troubles::default(),
             witness: Witness::default(),
             coverage: Coverage::default(),

@@ -97,6 +97,12 @@ impl<'a> Status<'a> {
         self.view.is_none_or(|view| view.cluster.is_unlocked())
     }
 
+    /// Why this node gets no WAL, as it published it itself.
+    pub fn replication_problem(&self) -> Option<&'a str> {
+        let member = self.view?.cluster.member(&self.snapshot.name)?;
+        member.data.replication_problem()
+    }
+
     /// The furthest position known in the cluster, zero when unknown.
     pub fn newest_position(&self) -> Lsn {
         let leader = self.view.map(CachedView::leader_position);
@@ -199,6 +205,9 @@ impl<'a> Status<'a> {
         }
         if snapshot.watchdog_failed {
             put("watchdog_failed", true.into());
+        }
+        if let Some(problem) = self.replication_problem() {
+            put("replication_problem", problem.into());
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Cx, only};
 use crate::command::{
-    CallbackEvent, CloneSource, Command, LeaderAddress, SlotPlan, StartRequest, StopMode,
+    CallbackEvent, CloneSource, Command, Parting, RewindSource, SlotPlan, StartRequest, StopMode,
     StopRequest, Until, WipeReason,
 };
 use crate::outcome::{
@@ -11,7 +11,7 @@ use crate::outcome::{
 };
 use crate::replay::{Asked, Halt};
 use patroni_core::server::{Answer, Process};
-use patroni_core::{Role, State, SyncNames, Upstream};
+use patroni_core::{Role, State, SyncNames, Timeline, Upstream};
 use std::time::Duration;
 
 impl Cx<'_> {
@@ -131,10 +131,10 @@ impl Cx<'_> {
 
     pub(crate) fn inspect_leader(
         &mut self,
-        leader: LeaderAddress,
+        source: RewindSource,
     ) -> Asked<Result<LeaderInspection, InspectFailure>> {
         Ok(only!(
-            self.ask(Command::InspectLeader(leader))?,
+            self.ask(Command::InspectLeader(source))?,
             LeaderInspected
         ))
     }
@@ -152,8 +152,17 @@ impl Cx<'_> {
         ))
     }
 
-    pub(crate) fn pg_rewind(&mut self, leader: LeaderAddress) -> Asked<RewindOutcome> {
-        Ok(only!(self.ask(Command::PgRewind(leader))?, Rewound))
+    pub(crate) fn has_history(&mut self, timeline: Timeline) -> Asked<bool> {
+        self.success(Command::HasHistory(timeline))
+    }
+
+    pub(crate) fn pg_rewind(
+        &mut self,
+        source: RewindSource,
+        parting: Parting,
+    ) -> Asked<RewindOutcome> {
+        let command = Command::PgRewind { source, parting };
+        Ok(only!(self.ask(command)?, Rewound))
     }
 
     pub(crate) fn single_user_recovery(&mut self) -> Asked<bool> {
@@ -162,6 +171,14 @@ impl Cx<'_> {
 
     pub(crate) fn archive_ready_wal(&mut self) -> Asked<()> {
         self.done(Command::ArchiveReadyWal)
+    }
+
+    pub(crate) fn is_archiving(&mut self) -> Asked<bool> {
+        self.success(Command::IsArchiving)
+    }
+
+    pub(crate) fn archive_shutdown_checkpoint(&mut self) -> Asked<bool> {
+        self.success(Command::ArchiveShutdownCheckpoint)
     }
 
     pub(crate) fn remove_data_dir(&mut self, why: WipeReason) -> Asked<bool> {

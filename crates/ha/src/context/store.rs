@@ -69,6 +69,7 @@ impl Cx<'_> {
             awaits_checkpoint: crate::publish::awaits_checkpoint(self),
             leaving_sync: self.memory.leaving_sync,
             paused: self.paused(),
+            trouble: self.memory.trouble.clone(),
         };
         self.write(Command::TouchMember(notes))
     }

@@ -7,7 +7,7 @@ use crate::command::{CloneSource, StartRequest, WipeReason};
 use crate::context::Cx;
 use crate::job::JobEnd;
 use crate::replay::Asked;
-use crate::rules::follow;
+use crate::rules::{follow, rewind};
 use crate::sentence::Text;
 
 /// initdb or the custom method, then the first start. Its end is judged by the cycles.
@@ -29,7 +29,8 @@ pub(super) fn new_cluster(cx: &mut Cx<'_>) -> Asked<JobEnd> {
 
 /// The first node of a standby cluster: a copy of the remote.
 pub(super) fn standby_leader(cx: &mut Cx<'_>) -> Asked<JobEnd> {
-    if !copy(cx, &CloneSource::Remote, "clone from remote member")? {
+    let message = remote_message(cx);
+    if !copy(cx, &CloneSource::Remote, &message)? {
         return Ok(ended(false));
     }
     let upstream = follow::upstream(cx).unwrap_or(Upstream::None);
@@ -53,6 +54,14 @@ pub(super) fn standby_leader(cx: &mut Cx<'_>) -> Asked<JobEnd> {
         role_change: false,
     })?;
     Ok(ended(start::end_of(&outcome) != JobEnd::Failure))
+}
+
+/// `clone from remote member postgresql://host:port`
+pub(super) fn remote_message(cx: &Cx<'_>) -> String {
+    match rewind::source(cx) {
+        Some(remote) => format!("clone from {remote}"),
+        None => "clone from remote member".to_owned(),
+    }
 }
 
 /// A copy of a member, then its first start as a standby.

@@ -16,7 +16,7 @@ use crate::eligibility;
 use crate::job::{DemotePlan, DemoteReason, Effect, JobEnd};
 use crate::memory::RewindState;
 use crate::outcome::ShutdownPoint;
-use crate::replay::Asked;
+use crate::replay::{Asked, Halt};
 use crate::rules::race::TIME_FOR_OTHERS;
 use crate::rules::{demote, follow, rewind};
 use crate::sentence::Text;
@@ -47,13 +47,17 @@ pub(super) fn run(
         DemoteReason::Switchover | DemoteReason::Failover => cx.stop_timeout(),
         DemoteReason::DemoteCluster => None,
     };
+    let archiving = reason == DemoteReason::DemoteCluster && cx.is_archiving()?;
+    // A primary that became one without the lock demotes, too, and has nothing to give back.
+    let leads = cx.view.leader_name().is_some_and(|name| cx.is_me(name));
     let point = shut_down(cx, reason, timeout)?;
     let mut released = false;
     if let Some(point) = point {
         // All WAL is written and nobody can write more: the safe point.
         cx.watchdog_disable()?;
         cx.set_role(Role::Demoted)?;
-        if somebody_has(cx, &plan.candidates, point.checkpoint)? {
+        // With an archive the key stays until the file with the shutdown checkpoint is there.
+        if leads && !archiving && somebody_has(cx, &plan.candidates, point.checkpoint)? {
             released = release(cx, judged.clone(), reason, point)?;
         }
     }
@@ -62,7 +66,9 @@ pub(super) fn run(
     }
     cx.watchdog_disable()?;
     cx.set_role(Role::Demoted)?;
-    if !released && reason != DemoteReason::DemoteCluster {
+    if reason == DemoteReason::DemoteCluster {
+        archive_the_end(cx, archiving, point)?;
+    } else if !released {
         // Every WAL sender ended after its standby confirmed the last record, or never will.
         cx.effects.push(Effect::LockReleased);
         released = match point {
@@ -75,7 +81,34 @@ pub(super) fn run(
     } else {
         cx.try_reload()?
     };
-    come_back(cx, reason, released, seen)
+    // The key of a demoted cluster is kept: this node leads on, as a standby leader.
+    let mut role = Role::Replica;
+    if reason == DemoteReason::DemoteCluster && seen && keeps_the_lock(cx)? {
+        role = Role::StandbyLeader;
+    }
+    come_back(cx, role, seen)
+}
+
+/// The lock is still ours, and extended. Where the store does not answer it is not known to be.
+fn keeps_the_lock(cx: &mut Cx<'_>) -> Asked<bool> {
+    if !cx.has_lock() {
+        return Ok(false);
+    }
+    match cx.update_leader(None) {
+        Ok(kept) => Ok(kept),
+        Err(Halt::StoreFailed) => Ok(false),
+        Err(halt) => Err(halt),
+    }
+}
+
+/// The remote's archive recovery must be able to see that this timeline ended, and where.
+fn archive_the_end(cx: &mut Cx<'_>, archiving: bool, point: Option<ShutdownPoint>) -> Asked<()> {
+    if !archiving {
+        cx.say(Text::NotArchivingCheckpoint);
+    } else if point.is_some() {
+        cx.archive_shutdown_checkpoint()?;
+    }
+    Ok(())
 }
 
 fn shut_down(
@@ -139,19 +172,17 @@ fn release(
     cx.release_judged(judged, Some(at))
 }
 
-fn come_back(cx: &mut Cx<'_>, reason: DemoteReason, released: bool, seen: bool) -> Asked<JobEnd> {
+fn come_back(cx: &mut Cx<'_>, role: Role, seen: bool) -> Asked<JobEnd> {
     demote::clear_sync_names(cx)?;
     let due = rewind::needed(cx)?;
+    if let Some(found) = cx.memory.divergence.clone().filter(|_| due) {
+        cx.effects.push(Effect::Compared(found));
+    }
     cx.effects.push(Effect::Rewind(cx.memory.rewind));
     if due && cx.memory.rewind == RewindState::Need {
         return Ok(JobEnd::Success);
     }
     let upstream = if seen { follow::upstream(cx) } else { None };
-    let role = if reason == DemoteReason::DemoteCluster && !released {
-        Role::StandbyLeader
-    } else {
-        Role::Replica
-    };
     let outcome = cx.start(demote::as_standby(upstream.unwrap_or(Upstream::None), role))?;
     Ok(start::end_of(&outcome))
 }

@@ -21,10 +21,11 @@ pub(super) fn run(
     }
     cx.watchdog_disable()?;
     cx.effects.push(Effect::Rewind(RewindState::Initial));
-    let why = if diverged {
-        WipeReason::Diverged
-    } else {
-        WipeReason::Reinitialize
+    let why = match (diverged, cx.node.wipe_on_divergence) {
+        (false, _) => WipeReason::Reinitialize,
+        (true, true) => WipeReason::Diverged,
+        // What cannot be rewound is a rewind that failed.
+        (true, false) => WipeReason::RewindFailed,
     };
     if !cx.remove_data_dir(why)? {
         return Ok(ended(false));
@@ -35,7 +36,7 @@ pub(super) fn run(
             let kind = if leads { "leader" } else { "replica" };
             format!("from {kind} '{}'", from.name)
         }
-        CloneSource::Remote => "clone from remote member".to_owned(),
+        CloneSource::Remote => bootstrap::remote_message(cx),
         CloneSource::Nobody => "(without leader)".to_owned(),
     };
     if !bootstrap::copy(cx, source, &message)? {

@@ -3,7 +3,7 @@
 use patroni_core::{Role, State};
 
 use super::ended;
-use crate::command::{LeaderAddress, StopMode, StopRequest, Until, WipeReason};
+use crate::command::{Parting, RewindSource, StopMode, StopRequest, Until, WipeReason};
 use crate::context::Cx;
 use crate::job::{Effect, JobEnd};
 use crate::memory::RewindState;
@@ -19,7 +19,7 @@ pub(super) fn crash_recovery(cx: &mut Cx<'_>) -> Asked<JobEnd> {
 }
 
 /// `pg_rewind`, when the leader is ready to be rewound to.
-pub(super) fn rewind(cx: &mut Cx<'_>, leader: &LeaderAddress) -> Asked<JobEnd> {
+pub(super) fn rewind(cx: &mut Cx<'_>, source: &RewindSource, parting: Parting) -> Asked<JobEnd> {
     if cx.is_running() {
         let outcome = cx.stop(StopRequest {
             mode: StopMode::Fast,
@@ -33,11 +33,14 @@ pub(super) fn rewind(cx: &mut Cx<'_>, leader: &LeaderAddress) -> Asked<JobEnd> {
             return Ok(ended(false));
         }
     }
-    cx.archive_ready_wal()?;
-    if !is_ready(cx, leader)? {
+    // Of a fork the archive must not get WAL under the names of the other side's.
+    if parting == Parting::Plain {
+        cx.archive_ready_wal()?;
+    }
+    if !is_ready(cx, source)? {
         return Ok(ended(false));
     }
-    match cx.pg_rewind(leader.clone())? {
+    match cx.pg_rewind(source.clone(), parting)? {
         RewindOutcome::Success => {
             cx.effects.push(Effect::Rewind(RewindState::Success));
             Ok(JobEnd::Success)
@@ -48,7 +51,7 @@ pub(super) fn rewind(cx: &mut Cx<'_>, leader: &LeaderAddress) -> Asked<JobEnd> {
         }
         RewindOutcome::LeaderGone { retry } => {
             cx.say(Text::RewindLeaderGone {
-                name: leader.name.clone(),
+                name: source.clone(),
             });
             if !retry {
                 failed(cx)?;
@@ -57,7 +60,7 @@ pub(super) fn rewind(cx: &mut Cx<'_>, leader: &LeaderAddress) -> Asked<JobEnd> {
         }
         RewindOutcome::Failed => {
             cx.say(Text::RewindFailed {
-                name: leader.name.clone(),
+                name: source.clone(),
             });
             failed(cx)?;
             Ok(ended(false))
@@ -66,13 +69,16 @@ pub(super) fn rewind(cx: &mut Cx<'_>, leader: &LeaderAddress) -> Asked<JobEnd> {
 }
 
 /// The leader's control file is on its new timeline: its member object says so by not saying
-/// otherwise.
-fn is_ready(cx: &mut Cx<'_>, leader: &LeaderAddress) -> Asked<bool> {
+/// otherwise. A remote has no such object, and is asked when the rewind begins.
+fn is_ready(cx: &mut Cx<'_>, source: &RewindSource) -> Asked<bool> {
+    let RewindSource::Member(leader) = source else {
+        return Ok(true);
+    };
     let fresh = cx.try_reload()?;
     let member = cx.view.leader_member().filter(|m| m.name == leader.name);
     let Some(member) = member.filter(|_| fresh) else {
         cx.say(Text::CannotUseForRewind {
-            name: leader.name.clone(),
+            name: source.clone(),
             reason: "not accessible or not healthy".to_owned(),
         });
         return Ok(false);
@@ -81,7 +87,7 @@ fn is_ready(cx: &mut Cx<'_>, leader: &LeaderAddress) -> Asked<bool> {
         return Ok(true);
     }
     cx.say(Text::WaitingForCheckpoint {
-        name: leader.name.clone(),
+        name: source.clone(),
     });
     Ok(false)
 }

@@ -126,7 +126,8 @@ fn bring_to_life(cx: &mut Cx<'_>) -> Asked<Decided> {
 
 /// The order matters: identity, configuration, lock.
 fn announce(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
-    if !cx.watchdog_activate()? {
+    // A standby leader takes no writes: there is nothing that a reset would have to prevent.
+    if !cx.in_standby_cluster() && !cx.watchdog_activate()? {
         cx.say(Text::WatchdogStopsBootstrap);
         return give_up(cx);
     }

@@ -74,7 +74,7 @@ fn lost(cx: &mut Cx<'_>, running: &RunningJob, action: String) -> Asked<CycleRes
 /// with the first about the same process.
 pub(crate) fn steps_down_already(job: &Job) -> bool {
     match job {
-        Job::Demote { .. } | Job::Rewind(_) | Job::Reinitialize { .. } | Job::Shutdown => true,
+        Job::Demote { .. } | Job::Rewind { .. } | Job::Reinitialize { .. } | Job::Shutdown => true,
         Job::Bootstrap
         | Job::BootstrapStandbyLeader
         | Job::Clone { .. }

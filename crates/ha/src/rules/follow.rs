@@ -1,7 +1,8 @@
 //! Following somebody (HA contract 12).
 
+use patroni_config::dynamic::StandbyCluster;
 use patroni_core::server::ServerStatus;
-use patroni_core::{Member, Role, SlotName, Upstream};
+use patroni_core::{Member, MemberName, Role, SlotName, Upstream};
 
 use crate::command::CallbackEvent;
 use crate::context::Cx;
@@ -11,7 +12,7 @@ use crate::outcome::RecoveryChange;
 use crate::replay::Asked;
 use crate::rule::Rule;
 use crate::rules::demote::{self, Mode};
-use crate::rules::rewind;
+use crate::rules::{rewind, stall};
 use crate::verdict::CycleResult;
 
 /// What the cycle is called when the node had to stop being primary, and when it only follows.
@@ -41,6 +42,9 @@ pub(crate) fn follow(cx: &mut Cx<'_>, texts: Texts, reload: bool) -> Asked<Cycle
         }
         demote::demote(cx, Mode::ImmediateNoLock)?;
         return Ok(texts.demoted);
+    }
+    if !cx.paused() && past_the_standby_leader(cx)? {
+        cx.mark_check();
     }
     // While paused nothing new is judged, but a rewind that is known to be needed goes on.
     if (!cx.paused() || cx.rewind_due())
@@ -110,6 +114,20 @@ fn paused(cx: &mut Cx<'_>, primary: bool) -> Asked<Option<CycleResult>> {
     Ok(None)
 }
 
+/// A replica of a standby cluster can reach a later timeline of the remote by the archive, before
+/// its standby leader does. Then it is the remote who tells whose history is right.
+fn past_the_standby_leader(cx: &mut Cx<'_>) -> Asked<bool> {
+    if !cx.in_standby_cluster() || !cx.can_rewind_or_wipe() {
+        return Ok(false);
+    }
+    let leader = cx.view.leader_member();
+    let leader = leader.filter(|leader| !cx.is_me(&leader.name));
+    match leader.and_then(|leader| leader.data.timeline()) {
+        Some(timeline) => cx.has_history(timeline.next()),
+        None => Ok(false),
+    }
+}
+
 /// Makes the server follow `upstream`.
 fn follow_upstream(
     cx: &mut Cx<'_>,
@@ -125,6 +143,11 @@ fn follow_upstream(
                     cx.rule = Rule::F3;
                     return Ok(result);
                 }
+            }
+            if !cx.paused()
+                && let Some(result) = stall::watch(cx, &upstream)?
+            {
+                return Ok(result);
             }
         }
         RecoveryChange::Reload => {
@@ -190,7 +213,7 @@ pub(crate) fn upstream(cx: &Cx<'_>) -> Option<Upstream> {
         return Some(Upstream::Remote {
             host: remote.host.clone(),
             port: remote.port.clone(),
-            slot: remote.primary_slot_name.clone().map(SlotName::new),
+            slot: remote_slot(remote),
             leading: mine,
         });
     }
@@ -209,6 +232,12 @@ pub(crate) fn upstream(cx: &Cx<'_>) -> Option<Upstream> {
         None => Some(Upstream::None),
         Some(_) => following_member(cx, cx.view.leader_member()?),
     }
+}
+
+/// The slot on the remote, by the rule that makes a slot's name of a member's.
+fn remote_slot(remote: &StandbyCluster) -> Option<SlotName> {
+    let configured = remote.primary_slot_name.clone()?;
+    Some(SlotName::of_member(&MemberName::new(configured)))
 }
 
 fn following_member(cx: &Cx<'_>, member: &Member) -> Option<Upstream> {

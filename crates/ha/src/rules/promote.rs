@@ -24,6 +24,7 @@ pub(crate) fn promote(
     {
         return Ok(result);
     }
+    cx.memory.trouble = None;
     if cx.is_primary() {
         cx.rule = Rule::P2;
         cx.set_role(Role::Primary)?;

@@ -53,7 +53,7 @@ pub(crate) fn recover(cx: &mut Cx<'_>) -> Asked<CycleResult> {
             demote::demote(cx, Mode::Immediate)?;
             return Ok(CycleResult::StoppedToFailOver);
         }
-        if !limit.is_zero() && crashed_primary(cx) {
+        if !limit.is_zero() && !cx.in_standby_cluster() && crashed_primary(cx) {
             cx.rule = Rule::R2;
             say_control_data(cx);
             return start(
@@ -74,7 +74,8 @@ pub(crate) fn recover(cx: &mut Cx<'_>) -> Asked<CycleResult> {
     come_up_as_standby(cx, timeout)
 }
 
-/// A primary that died: its own start is the quickest way back.
+/// A primary that died: its own start is the quickest way back. Not where the cluster has become
+/// a standby of another, which may have been promoted by now.
 fn crashed_primary(cx: &Cx<'_>) -> bool {
     let restartable = matches!(
         control_state(cx),

@@ -3,9 +3,9 @@
 use patroni_core::server::ControlState;
 use patroni_core::{Role, Upstream};
 
-use crate::command::LeaderAddress;
+use crate::command::{LeaderAddress, Parting, RewindSource};
 use crate::context::Cx;
-use crate::divergence;
+use crate::divergence::{self, Divergence, Trouble};
 use crate::job::Job;
 use crate::memory::RewindState;
 use crate::outcome::InspectFailure;
@@ -14,16 +14,23 @@ use crate::rules::{follow, reinit};
 use crate::sentence::Text;
 use crate::verdict::CycleResult;
 
-/// The leader to compare with: another member that is a primary and has an address.
-pub(crate) fn leader_address(cx: &Cx<'_>) -> Option<LeaderAddress> {
+/// The server to compare with: the remote of a standby cluster, otherwise another member that is
+/// a primary and has an address.
+pub(crate) fn source(cx: &Cx<'_>) -> Option<RewindSource> {
+    if let Some(remote) = &cx.settings.standby_cluster {
+        return Some(RewindSource::Remote {
+            host: remote.host.clone()?,
+            port: remote.port.clone(),
+        });
+    }
     let leader = cx.view.leader_member()?;
     if cx.is_me(&leader.name) || leader.data.role() != Some(Role::Primary) {
         return None;
     }
-    Some(LeaderAddress {
+    Some(RewindSource::Member(LeaderAddress {
         name: leader.name.clone(),
         conn_url: leader.data.conn_url()?,
-    })
+    }))
 }
 
 /// Answers a check that is due, as far as the leader lets it, and tells whether a rewind (or a
@@ -33,31 +40,54 @@ pub(crate) fn needed(cx: &mut Cx<'_>) -> Asked<bool> {
         return Ok(false);
     }
     if cx.memory.rewind == RewindState::Check
-        && let Some(leader) = leader_address(cx)
+        && let Some(source) = source(cx)
     {
-        check(cx, leader)?;
+        match compare(cx, &source)? {
+            Comparison::Unknown => {}
+            Comparison::Agrees => {
+                cx.memory.rewind = RewindState::NotNeed;
+                cx.memory.divergence = None;
+            }
+            Comparison::Diverged(why) => note(cx, why),
+        }
     }
     Ok(cx.memory.rewind == RewindState::Need)
 }
 
-/// One divergence check. Without an answer of the leader it stays due.
-fn check(cx: &mut Cx<'_>, leader: LeaderAddress) -> Asked<()> {
+/// Takes a divergence as the answer to the check.
+pub(crate) fn note(cx: &mut Cx<'_>, why: Divergence) {
+    cx.memory.rewind = RewindState::Need;
+    cx.memory.divergence = Some(why);
+}
+
+/// What a comparison of histories came to.
+pub(crate) enum Comparison {
+    /// The leader or the local server did not answer, or not enough is known yet.
+    Unknown,
+    /// The local data are a part of the leader's history.
+    Agrees,
+    /// They are not.
+    Diverged(Divergence),
+}
+
+/// One comparison of histories.
+pub(crate) fn compare(cx: &mut Cx<'_>, source: &RewindSource) -> Asked<Comparison> {
     let Some(local) = cx.local_position()? else {
-        return Ok(());
+        return Ok(Comparison::Unknown);
     };
     cx.say(Text::LocalTimeline {
         timeline: local.timeline,
         lsn: local.lsn,
     });
-    let inspection = match cx.inspect_leader(leader)? {
+    let inspection = match cx.inspect_leader(source.clone())? {
         Ok(inspection) => inspection,
         Err(InspectFailure::InRecovery) => {
             cx.say(Text::LeaderInRecovery);
-            return Ok(());
+            return Ok(Comparison::Unknown);
         }
         Err(InspectFailure::Failed(_)) => {
             cx.say(Text::LeaderNotInspected);
-            return Ok(());
+            return Ok(Comparison::Unknown);
         }
     };
     cx.say(Text::PrimaryTimeline {
@@ -67,12 +97,19 @@ fn check(cx: &mut Cx<'_>, leader: LeaderAddress) -> Asked<()> {
     if let Some(lines) = judged.lines {
         cx.say(Text::PrimaryHistory { lines });
     }
-    cx.memory.rewind = if judged.diverged {
-        RewindState::Need
-    } else {
-        RewindState::NotNeed
+    let Some(why) = judged.found else {
+        // Where the data end decides the rest, and that shows only after their recovery.
+        return Ok(if local.unfinished {
+            Comparison::Unknown
+        } else {
+            Comparison::Agrees
+        });
     };
-    Ok(())
+    cx.say(Text::HasDiverged {
+        source: source.clone(),
+        why: why.clone(),
+    });
+    Ok(Comparison::Diverged(why))
 }
 
 /// Rewinds or copies anew where that is needed and possible; `None` means go on.
@@ -80,10 +117,28 @@ pub(crate) fn rewind_or_reinit(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
     if !needed(cx)? {
         return Ok(None);
     }
-    let Some(leader) = leader_address(cx) else {
+    let Some(source) = source(cx) else {
         return Ok(None);
     };
-    let (job, result) = if cx.can_rewind() {
+    let Some((job, result)) = repair(cx, source) else {
+        return Ok(None);
+    };
+    Ok(Some(match cx.schedule(job)? {
+        Ok(()) => result,
+        Err(action) => CycleResult::InProgress { action },
+    }))
+}
+
+/// What repairs the data: a rewind where one can, else a new copy where that is allowed. Without
+/// either the node goes on as it is, and says so.
+fn repair(cx: &mut Cx<'_>, source: RewindSource) -> Option<(Job, CycleResult)> {
+    let found = cx.memory.divergence.clone();
+    let repeated = match (&found, &cx.memory.rewound) {
+        (Some(now), Some(before)) => now.is_again(before),
+        (None, _) | (_, None) => false,
+    };
+    let by_rewind = found.as_ref().is_none_or(Divergence::can_be_rewound) && !repeated;
+    if cx.can_rewind() && by_rewind {
         let halfway = cx
             .server
             .control
@@ -91,29 +146,39 @@ pub(crate) fn rewind_or_reinit(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
             .is_some_and(|control| control.state == ControlState::InArchiveRecovery);
         if halfway && !cx.is_running() && cx.memory.crash_recovery_tried.is_none() {
             cx.memory.crash_recovery_tried = Some(cx.now());
-            (Job::CrashRecovery, CycleResult::SingleUserRecovery)
-        } else {
-            let result = CycleResult::Rewinding {
-                leader: leader.name.clone(),
-            };
-            (Job::Rewind(leader), result)
+            return Some((Job::CrashRecovery, CycleResult::SingleUserRecovery));
         }
-    } else if cx.node.wipe_on_divergence && !cx.in_standby_cluster() {
-        let Some(source) = reinit::source(cx) else {
-            return Ok(None);
+        let result = CycleResult::Rewinding {
+            leader: source.clone(),
         };
+        let parting = found.as_ref().map_or(Parting::Plain, Divergence::parting);
+        let job = Job::Rewind { source, parting };
+        return Some((job, result));
+    }
+    // What `pg_rewind` cannot repair counts as a rewind that failed.
+    let failed = cx.can_rewind() && cx.node.wipe_on_rewind_failure;
+    let may_wipe = cx.node.wipe_on_divergence || failed;
+    if may_wipe
+        && !cx.in_standby_cluster()
+        && let Some(copy) = reinit::source(cx)
+    {
         let upstream = follow::upstream(cx).unwrap_or(Upstream::None);
         let job = Job::Reinitialize {
-            source: source.from,
+            source: copy.from,
             upstream,
             diverged: true,
         };
-        (job, CycleResult::Reinitializing)
-    } else {
-        return Ok(None);
-    };
-    Ok(Some(match cx.schedule(job)? {
-        Ok(()) => result,
-        Err(action) => CycleResult::InProgress { action },
-    }))
+        return Some((job, CycleResult::Reinitializing));
+    }
+    if let Some(why) = found {
+        report(cx, source, why);
+    }
+    None
+}
+
+/// Nothing that may be done repairs the data: a person has to know.
+pub(crate) fn report(cx: &mut Cx<'_>, source: RewindSource, why: Divergence) {
+    cx.say(Text::CannotRepair { why: why.clone() });
+    cx.memory.rewind = RewindState::Failed;
+    cx.memory.trouble = Some(Trouble::Diverged { source, why });
 }

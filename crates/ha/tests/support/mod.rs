@@ -301,7 +301,8 @@ pub fn fine(command: &Command, server: &LocalServer, view: &Cluster, now: Moment
         }
         Command::LocalPosition => Outcome::LocalPosition(None),
         Command::ReadTimelineHistory => Outcome::TimelineHistory(Ok(Vec::new())),
-        Command::PgRewind(_) => Outcome::Rewound(RewindOutcome::Success),
+        Command::PgRewind { .. } => Outcome::Rewound(RewindOutcome::Success),
+        Command::HasHistory(_) | Command::IsArchiving => Outcome::Success(false),
         Command::Schedule(_) => Outcome::Scheduled(Ok(())),
         Command::Wait(_) => Outcome::Waited(true),
         Command::WaitProduction { .. }
@@ -309,6 +310,7 @@ pub fn fine(command: &Command, server: &LocalServer, view: &Cluster, now: Moment
         | Command::ReloadRecovery(_)
         | Command::SetSyncNames(_)
         | Command::SingleUserRecovery
+        | Command::ArchiveShutdownCheckpoint
         | Command::RemoveDataDir(_)
         | Command::CreateCluster
         | Command::PostInit

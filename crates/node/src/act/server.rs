@@ -8,14 +8,14 @@ use patroni_api::wire::{Row, SenderRow, ServerFacts, ServerRow};
 use patroni_core::server::{Answer, CheckpointTask};
 use patroni_core::{Role, State};
 use patroni_ha::command::{
-    self, CallbackEvent, CloneSource, Command, LeaderAddress, SlotPlan, StopMode,
+    self, CallbackEvent, CloneSource, Command, Parting, RewindSource, SlotPlan, StopMode,
 };
 use patroni_ha::outcome::{
     HookOutcome, InspectFailure, LeaderInspection, LocalPosition, Outcome, RecoveryChange,
     RewindOutcome, ShutdownPoint, StartOutcome, StopOutcome,
 };
 use patroni_postgres as pg;
-use patroni_postgres::{Ask, Cancel, CopyFrom, hooks, rewind, slots};
+use patroni_postgres::{Ask, Cancel, CopyFrom, RewindFrom, hooks, rewind, slots};
 use tracing::{error, info, warn};
 
 use super::{Body, LOOK};
@@ -78,16 +78,23 @@ impl Body {
                 self.sync_slots(plan).await;
                 Outcome::Done
             }
-            C::InspectLeader(leader) => {
-                Outcome::LeaderInspected(self.inspect_leader(&leader).await)
+            C::InspectLeader(source) => {
+                Outcome::LeaderInspected(self.inspect_leader(&source).await)
             }
             C::LocalPosition => Outcome::LocalPosition(self.local_position().await),
             C::ReadTimelineHistory => Outcome::TimelineHistory(self.timeline_history()),
-            C::PgRewind(leader) => Outcome::Rewound(self.rewind(&leader, cancel).await),
+            C::HasHistory(timeline) => Outcome::Success(server.has_history(timeline)),
+            C::PgRewind { source, parting } => {
+                Outcome::Rewound(self.rewind(&source, parting, cancel).await)
+            }
             C::SingleUserRecovery => Outcome::Success(server.single_user_recovery(cancel).await),
             C::ArchiveReadyWal => {
                 server.archive_ready_wal(cancel).await;
                 Outcome::Done
+            }
+            C::IsArchiving => Outcome::Success(server.is_archiving().await),
+            C::ArchiveShutdownCheckpoint => {
+                Outcome::Success(server.archive_shutdown_checkpoint(cancel).await)
             }
             C::RemoveDataDir(_) => {
                 server.remove_data_dir().await;
@@ -268,11 +275,11 @@ impl Body {
 
     async fn inspect_leader(
         &self,
-        leader: &LeaderAddress,
+        source: &RewindSource,
     ) -> Result<LeaderInspection, InspectFailure> {
         let found = self
             .supervisor
-            .inspect_leader(&leader.conn_url)
+            .inspect_leader(&rewind_from(source))
             .await
             .map_err(InspectFailure::Failed)?;
         if found.in_recovery {
@@ -285,6 +292,7 @@ impl Body {
             .map(|(timeline, lsn, reason)| format!("{timeline}\t{lsn}\t{reason}"));
         Ok(LeaderInspection {
             timeline: found.timeline,
+            flushed: Some(found.flushed),
             lines: lines.collect(),
             history: switches.map(|switches| {
                 switches
@@ -296,12 +304,29 @@ impl Body {
     }
 
     async fn local_position(&self) -> Option<LocalPosition> {
-        let (position, checkpoint_end) = self.supervisor.local_position().await?;
+        let Some((position, checkpoint_end)) = self.supervisor.local_position().await else {
+            return self.unfinished_position().await;
+        };
         Some(LocalPosition {
             in_recovery: position.in_recovery,
             timeline: position.timeline,
             lsn: position.lsn,
             checkpoint_end,
+            history: self.supervisor.earlier_timelines(position.timeline),
+            unfinished: false,
+        })
+    }
+
+    /// What a crashed primary's files tell before its recovery.
+    async fn unfinished_position(&self) -> Option<LocalPosition> {
+        let (timeline, lsn) = self.supervisor.unfinished_position().await?;
+        Some(LocalPosition {
+            in_recovery: false,
+            timeline,
+            lsn,
+            checkpoint_end: None,
+            history: self.supervisor.earlier_timelines(timeline),
+            unfinished: true,
         })
     }
 
@@ -318,14 +343,25 @@ impl Body {
             .map_err(|reason| reason.to_string())
     }
 
-    async fn rewind(&self, leader: &LeaderAddress, cancel: &Cancel) -> RewindOutcome {
+    async fn rewind(
+        &self,
+        source: &RewindSource,
+        parting: Parting,
+        cancel: &Cancel,
+    ) -> RewindOutcome {
         if self.supervisor.is_alive() {
             return RewindOutcome::ServerRuns;
         }
-        let checkpointed = self.leader_has_checkpointed(leader);
+        let parting = match parting {
+            Parting::Plain => rewind::Parting::Plain,
+            Parting::Fork => rewind::Parting::Fork,
+            Parting::SameNumber => rewind::Parting::SameNumber,
+        };
+        let (name, from) = (source.to_string(), rewind_from(source));
+        let checkpointed = self.has_checkpointed(source);
         let outcome = self
             .supervisor
-            .rewind(leader.name.as_str(), &leader.conn_url, checkpointed, cancel)
+            .rewind(&name, &from, parting, checkpointed, cancel)
             .await;
         match outcome {
             rewind::RewindOutcome::Success => RewindOutcome::Success,
@@ -342,8 +378,11 @@ impl Body {
         }
     }
 
-    /// What the leader's member key says of the checkpoint after its promotion.
-    fn leader_has_checkpointed(&self, leader: &LeaderAddress) -> Option<bool> {
+    /// What the leader's member key says of the checkpoint after its promotion. A remote has none.
+    fn has_checkpointed(&self, source: &RewindSource) -> Option<bool> {
+        let RewindSource::Member(leader) = source else {
+            return None;
+        };
         let view = self.view()?;
         let data = &view.member(&leader.name)?.data;
         data.version()?;
@@ -431,6 +470,19 @@ impl Body {
             replication_state,
             replication: row.replication.into_iter().map(sender_row).collect(),
         }
+    }
+}
+
+/// Where the server is whose history is the right one.
+fn rewind_from(source: &RewindSource) -> RewindFrom {
+    match source {
+        RewindSource::Member(leader) => RewindFrom::Member {
+            conn_url: leader.conn_url.clone(),
+        },
+        RewindSource::Remote { host, port } => RewindFrom::Remote {
+            host: host.clone(),
+            port: port.clone().unwrap_or_else(|| "5432".to_owned()),
+        },
     }
 }
 

@@ -95,7 +95,7 @@ impl Body {
                 &facts.server_now(&self.supervisor),
                 facts.positions_are_stable,
                 facts.scheduled_restart.as_ref(),
-                notes,
+                &notes,
             )
         };
         let view = self.view();

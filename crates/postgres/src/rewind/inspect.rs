@@ -6,7 +6,9 @@ use patroni_core::server::{ControlData, ControlState};
 use patroni_core::{Lsn, Timeline};
 
 use crate::causes::Causes;
-use crate::replication::{ConnectionError, ReplicationClient, Session, Switch, Target, within};
+use crate::replication::{
+    ConnectionError, Identity, ReplicationClient, Session, Switch, Target, within,
+};
 
 /// What the leader says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct LeaderInspection {
     /// The switches that led to its timeline, oldest first; `None` when it did not deliver them
     /// (and when it is in recovery, where nobody asked).
     pub history: Option<Vec<Switch>>,
+    /// Up to where it has written its WAL; zero when it is in recovery.
+    pub flushed: Lsn,
 }
 
 /// The leader could not be looked at. Logged where it happened; nothing is to be concluded.
@@ -50,7 +54,7 @@ pub async fn inspect_leader(
     if in_recovery {
         tracing::info!("Leader is still in_recovery and therefore can't be used for rewind");
     }
-    let (timeline, history) =
+    let (identity, history) =
         timeline_of(replication, in_recovery, limit)
             .await
             .map_err(|error| {
@@ -62,8 +66,13 @@ pub async fn inspect_leader(
             })?;
     Ok(LeaderInspection {
         in_recovery,
-        timeline,
+        timeline: identity.timeline,
         history,
+        flushed: if in_recovery {
+            Lsn::ZERO
+        } else {
+            identity.position
+        },
     })
 }
 
@@ -71,11 +80,12 @@ async fn timeline_of(
     target: &Target,
     in_recovery: bool,
     limit: Duration,
-) -> Result<(Timeline, Option<Vec<Switch>>), ConnectionError> {
+) -> Result<(Identity, Option<Vec<Switch>>), ConnectionError> {
     let client = ReplicationClient::connect(target, limit).await?;
-    let timeline = client.identify_system().await?.timeline;
+    let identity = client.identify_system().await?;
+    let timeline = identity.timeline;
     if in_recovery {
-        return Ok((timeline, None));
+        return Ok((identity, None));
     }
     let history = match client.timeline_history(timeline).await {
         Ok(history) => Some(history),
@@ -88,7 +98,7 @@ async fn timeline_of(
         }
         Err(error) => return Err(error),
     };
-    Ok((timeline, history))
+    Ok((identity, history))
 }
 
 /// Whether the leader itself said that it has no such file, or sent one without content. A lost

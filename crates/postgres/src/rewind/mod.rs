@@ -3,12 +3,13 @@
 //! What follows from the facts (whether a rewind is needed, what to do after a failed one) is
 //! decided by the HA brain, not here.
 
+mod aside;
 pub mod inspect;
 pub mod run;
 
 pub use inspect::{
     InspectError, LeaderInspection, LocalPosition, PositionSource, inspect_leader, local_position,
 };
-pub use run::{LeaderReadiness, NotYet, RewindOutcome, RewindRequest, can_execute, run};
+pub use run::{LeaderReadiness, NotYet, Parting, RewindOutcome, RewindRequest, can_execute, run};
 
 pub use crate::waldump::checkpoint_end;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use patroni_config::file::Postgresql;
 use patroni_core::value;
 
+use super::aside::Aside;
 use super::inspect::is_in_recovery;
 use crate::archive;
 use crate::binaries::Binaries;
@@ -36,6 +37,8 @@ pub struct RewindRequest<'a> {
     pub pgpass: Option<PathBuf>,
     /// What is known of the leader's checkpoint.
     pub readiness: LeaderReadiness,
+    /// How the local data parted from the leader's history.
+    pub parting: Parting,
     /// Bound of each question to the leader.
     pub limit: Duration,
 }
@@ -53,6 +56,18 @@ pub enum LeaderReadiness {
         /// The credentials are the superuser's: just run a checkpoint there.
         may_checkpoint: bool,
     },
+}
+
+/// How the local data parted from the leader's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// Their timelines have numbers of their own.
+    Plain,
+    /// One number stands for two timelines: the local WAL files of that timeline are not to be
+    /// archived.
+    Fork,
+    /// The same, and both sides are on such a timeline now.
+    SameNumber,
 }
 
 /// What came of it.
@@ -111,7 +126,9 @@ pub async fn can_execute(binaries: &Binaries) -> bool {
 ///
 /// Must not be dropped half way; raise `cancel` instead.
 pub async fn run(request: &RewindRequest<'_>, cancel: &Cancel) -> RewindOutcome {
-    archive::archive_ready(request.settings, request.binaries, cancel).await;
+    if request.parting == Parting::Plain {
+        archive::archive_ready(request.settings, request.binaries, cancel).await;
+    }
     if cancel.is_cancelled() {
         return RewindOutcome::NotYet(NotYet::Cancelled);
     }
@@ -129,7 +146,7 @@ pub async fn run(request: &RewindRequest<'_>, cancel: &Cancel) -> RewindOutcome 
         }
         return RewindOutcome::NotYet(reason);
     }
-    if request.rewind(cancel).await {
+    if request.step_aside_and_rewind(cancel).await {
         if request.version < 110_000 {
             empty(&request.settings.data_dir.join("pg_replslot"));
         }
@@ -207,6 +224,23 @@ impl RewindRequest<'_> {
                 .map_err(ConnectionError::Postgres)
         })
         .await
+    }
+
+    /// `pg_rewind` compares the numbers of the timelines first and does nothing when they are
+    /// equal. So data that are on another timeline of the same number get one of their own.
+    async fn step_aside_and_rewind(&self, cancel: &Cancel) -> bool {
+        if self.parting != Parting::SameNumber {
+            return self.rewind(cancel).await;
+        }
+        let Some(aside) = Aside::step(self.settings, self.binaries, self.version, cancel).await
+        else {
+            return false;
+        };
+        let rewound = self.rewind(cancel).await;
+        if rewound {
+            aside.clean();
+        }
+        rewound
     }
 
     /// Runs `pg_rewind` until it succeeds or fails for another reason than a WAL file that the
@@ -353,6 +387,7 @@ mod tests {
             conninfo: "dbname=postgres user=rw",
             pgpass: None,
             readiness: LeaderReadiness::Checkpointed,
+            parting: Parting::Plain,
             limit: Duration::from_secs(1),
         }
     }

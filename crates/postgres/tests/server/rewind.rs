@@ -8,7 +8,7 @@ use patroni_postgres::bootstrap::{
     CloneRequest, CloneSource, ScriptConnection, clone_replica, post_init,
 };
 use patroni_postgres::rewind::{
-    LeaderReadiness, NotYet, PositionSource, RewindOutcome, RewindRequest, can_execute,
+    LeaderReadiness, NotYet, Parting, PositionSource, RewindOutcome, RewindRequest, can_execute,
     checkpoint_end, inspect_leader, local_position, run,
 };
 use patroni_postgres::{Cancel, single_user, waldump};
@@ -144,6 +144,16 @@ async fn rewind(
     version: u32,
     readiness: LeaderReadiness,
 ) -> RewindOutcome {
+    rewind_parted(old, new, version, readiness, Parting::Plain).await
+}
+
+async fn rewind_parted(
+    old: &Server,
+    new: &Server,
+    version: u32,
+    readiness: LeaderReadiness,
+    parting: Parting,
+) -> RewindOutcome {
     let superuser = &new.settings.superuser;
     let request = RewindRequest {
         settings: &old.settings,
@@ -154,6 +164,7 @@ async fn rewind(
         conninfo: &new.conninfo(superuser),
         pgpass: Some(old.pgpass_for(new, superuser)),
         readiness,
+        parting,
         limit: LIMIT,
     };
     run(&request, &Cancel::new()).await
@@ -210,6 +221,44 @@ async fn a_diverged_primary_is_rewound() {
     let source = PositionSource::Running { target: &target, replayed: Lsn::new(7) };
     let here = local_position(source, LIMIT).await.unwrap();
     assert!(here.in_recovery && here.timeline.number() == 2 && here.lsn == Lsn::new(7));
+}
+}
+
+server_test! {
+async fn another_timeline_of_the_same_number_is_rewound() {
+    let (old, new) = pair().await;
+    diverge(&old, &new).await;
+    old.stop("fast");
+    // Somebody promotes the old one by hand, and its archive does not tell of the other.
+    old.configure(
+        "restore_command = ''\nprimary_conninfo = ''\nrecovery_target_timeline = 'current'\n\
+         archive_mode = off",
+    );
+    fs::write(old.data_dir().join("standby.signal"), "").unwrap();
+    old.start();
+    old.pg_ctl(&["-w", "promote"]);
+    let client = old.connect().await;
+    client.batch_execute("INSERT INTO t VALUES ('forked'); CHECKPOINT").await.unwrap();
+    drop(client);
+    old.stop("fast");
+    let archive = old.home().join("archive");
+    old.configure(&format!("restore_command = 'cp {}/%f \"%p\"'", archive.display()));
+
+    // Taken for one timeline, nothing is done about it.
+    let ready = LeaderReadiness::Checkpointed;
+    assert_eq!(rewind(&old, &new, 150_000, ready).await, RewindOutcome::Success);
+    assert_eq!(old.control("Database cluster state"), "shut down");
+    assert_eq!(old.control("Latest checkpoint's TimeLineID"), "2");
+
+    let parted = rewind_parted(&old, &new, 150_000, ready, Parting::SameNumber).await;
+    assert_eq!(parted, RewindOutcome::Success);
+    // The number that it had for a moment is not seen anywhere.
+    let pg_wal = old.data_dir().join("pg_wal");
+    let left = fs::read_dir(pg_wal).unwrap().flatten();
+    let left: Vec<_> = left.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    assert!(left.iter().all(|name| !name.starts_with("00000003")), "{left:?}");
+    assert!(!archive.join("00000003.history").exists());
+    follows_after_all(&old, &new).await;
 }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use patroni_core::server::{CheckpointTask, ControlState};
 use patroni_core::{Role, State, Upstream};
-use patroni_ha::command::{CloneSource, StopRequest, Until, Wait};
+use patroni_ha::command::{CloneSource, RewindSource, StopRequest, Until, Wait};
 use patroni_ha::outcome::{HookOutcome, RecoveryChange, ShutdownPoint, StartOutcome, StopOutcome};
 use patroni_ha::{Command, Outcome};
 
@@ -85,14 +85,14 @@ impl World {
             Command::PrePromote if self.nodes[node].traits.has_hook => {
                 self.chance.skewed((50, 1000), (5000, 40_000), 20)
             }
-            Command::InspectLeader(leader) => {
-                if self.can_read_from(node, &leader.name).is_some() {
+            Command::InspectLeader(source) => {
+                if self.inspect(node, source).is_ok() {
                     self.chance.millis(5, 100)
                 } else {
                     self.chance.millis(5, 3000)
                 }
             }
-            Command::PgRewind(_) => self.chance.millis(300, 8000),
+            Command::PgRewind { .. } => self.chance.millis(300, 8000),
             Command::CloneFrom(_) => self.chance.millis(1000, 20_000),
             Command::CreateCluster => self.chance.millis(1000, 4000),
             Command::SingleUserRecovery => self.chance.skewed((300, 3000), (5000, 20_000), 10),
@@ -117,6 +117,11 @@ impl World {
             Command::ReadTimelineHistory => {
                 Some(Outcome::TimelineHistory(self.timeline_history(node)))
             }
+            Command::HasHistory(timeline) => {
+                Some(Outcome::Success(self.has_history(node, *timeline)))
+            }
+            Command::IsArchiving => Some(Outcome::Success(self.seed.is_multiple_of(8))),
+            Command::ArchiveShutdownCheckpoint => Some(Outcome::Success(true)),
             Command::SetState(state) => {
                 self.enter_state(node, *state);
                 Some(Outcome::Done)
@@ -161,7 +166,12 @@ impl World {
                 if let Some(data) = self.nodes[node].server.data.as_mut() {
                     data.upstream = upstream.clone();
                 }
-                self.nodes[node].daemon.supervised.role = Role::Replica;
+                let leads = matches!(upstream, Upstream::Remote { leading: true, .. });
+                self.nodes[node].daemon.supervised.role = if leads {
+                    Role::StandbyLeader
+                } else {
+                    Role::Replica
+                };
                 Some(Outcome::Success(true))
             }
             Command::SetSyncNames(names) => {
@@ -194,10 +204,13 @@ impl World {
                 }
                 None
             }
-            Command::PgRewind(_) => {
+            Command::PgRewind { source, .. } => {
+                let away = matches!(source, RewindSource::Remote { .. })
+                    && self.inspect_the_remote().is_err();
                 let running = self.nodes[node].server.runs();
                 if let Some(data) = self.nodes[node].server.data.as_mut()
                     && !running
+                    && !away
                 {
                     data.torn = true;
                 }
@@ -256,10 +269,8 @@ impl World {
             } else {
                 HookOutcome::NotConfigured
             }),
-            Command::InspectLeader(leader) => {
-                Outcome::LeaderInspected(self.inspect(node, &leader.name))
-            }
-            Command::PgRewind(leader) => Outcome::Rewound(self.rewind(node, &leader.name)),
+            Command::InspectLeader(source) => Outcome::LeaderInspected(self.inspect(node, source)),
+            Command::PgRewind { source, .. } => Outcome::Rewound(self.rewind(node, source)),
             Command::SingleUserRecovery => Outcome::Success(self.recover_alone(node)),
             Command::CreateCluster => {
                 self.create_cluster(node);
@@ -432,9 +443,12 @@ pub(crate) fn command_name(command: &Command) -> &'static str {
         Command::InspectLeader(_) => "inspect leader",
         Command::LocalPosition => "local position",
         Command::ReadTimelineHistory => "read timeline history",
-        Command::PgRewind(_) => "pg_rewind",
+        Command::HasHistory(_) => "has history",
+        Command::PgRewind { .. } => "pg_rewind",
         Command::SingleUserRecovery => "single-user recovery",
         Command::ArchiveReadyWal => "archive ready wal",
+        Command::IsArchiving => "is archiving",
+        Command::ArchiveShutdownCheckpoint => "archive shutdown checkpoint",
         Command::RemoveDataDir(_) => "remove data dir",
         Command::MoveDataDirAside => "move data dir aside",
         Command::CreateCluster => "create cluster",

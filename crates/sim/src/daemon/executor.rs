@@ -213,7 +213,7 @@ impl World {
 fn job_name(job: &Job) -> String {
     match job {
         Job::Clone { .. } => "clone".to_owned(),
-        Job::Rewind(_) => "rewind".to_owned(),
+        Job::Rewind { .. } => "rewind".to_owned(),
         Job::Bootstrap
         | Job::BootstrapStandbyLeader
         | Job::PostBootstrap

@@ -6,7 +6,8 @@ use patroni_core::server::{
     Answer, ControlData, ControlState, DataDir, LocalServer, RewindAbility, ServerStatus,
     WalReceiver, WalSender,
 };
-use patroni_core::{HistoryLine, Lsn, MemberName, Role, State, Timeline};
+use patroni_core::{HistoryLine, Lsn, Role, State, Timeline};
+use patroni_ha::command::RewindSource;
 use patroni_ha::outcome::{InspectFailure, LeaderInspection, LocalPosition};
 
 use super::server::{Data, Process, Server};
@@ -149,8 +150,12 @@ impl World {
     pub(crate) fn inspect(
         &self,
         node: usize,
-        name: &MemberName,
+        source: &RewindSource,
     ) -> Result<LeaderInspection, InspectFailure> {
+        let name = match source {
+            RewindSource::Member(leader) => &leader.name,
+            RewindSource::Remote { .. } => return self.inspect_the_remote(),
+        };
         let unreachable = || InspectFailure::Failed("connection refused".to_owned());
         let there = self.node_named(name).ok_or_else(unreachable)?;
         let server = &self.nodes[there].server;
@@ -167,6 +172,7 @@ impl World {
             timeline: self.wal.get(data.branch).number,
             lines: history.iter().map(|(t, at)| format!("{t}\t{at}")).collect(),
             history: Some(history),
+            flushed: Some(data.flushed),
         })
     }
 
@@ -180,12 +186,16 @@ impl World {
             timeline,
             lsn,
             checkpoint_end: None,
+            history: Some(self.wal.history(data.branch)),
+            unfinished: false,
         };
         let checkpoint = LocalPosition {
             in_recovery: false,
             timeline: self.wal.get(data.checkpoint.branch).number,
             lsn: data.checkpoint.begin,
             checkpoint_end: Some(data.checkpoint.end),
+            history: Some(self.wal.history(data.checkpoint.branch)),
+            unfinished: false,
         };
         match (server.process, &data.control) {
             (Process::Standby, _) => Some(standby(data.replayed)),
@@ -205,6 +215,16 @@ impl World {
                 _,
             ) => None,
         }
+    }
+
+    /// Whether the history file of this timeline is among the files.
+    pub(crate) fn has_history(&self, node: usize, timeline: Timeline) -> bool {
+        let data = self.nodes[node].server.data.as_ref();
+        data.is_some_and(|data| {
+            let own = self.wal.get(data.branch).number == timeline;
+            let earlier = self.wal.history(data.branch);
+            own || earlier.iter().any(|(known, _)| *known == timeline)
+        })
     }
 
     /// The history file of the running primary's timeline.

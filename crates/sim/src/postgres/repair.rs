@@ -2,6 +2,7 @@
 
 use patroni_core::server::ControlState;
 use patroni_core::{Lsn, MemberName, SyncNames, Upstream};
+use patroni_ha::command::RewindSource;
 use patroni_ha::outcome::RewindOutcome;
 
 use super::life;
@@ -63,11 +64,15 @@ impl World {
     }
 
     /// `pg_rewind` ends: the local data take the source's history, up to its present end.
-    pub(crate) fn rewind(&mut self, node: usize, source: &MemberName) -> RewindOutcome {
+    pub(crate) fn rewind(&mut self, node: usize, source: &RewindSource) -> RewindOutcome {
         if self.nodes[node].server.runs() {
             return RewindOutcome::ServerRuns;
         }
         data_dir::touched(self, node, Touch::Rewind);
+        let source = match source {
+            RewindSource::Member(leader) => &leader.name,
+            RewindSource::Remote { .. } => return self.rewind_to_the_remote(node),
+        };
         // Only where the settings know a way out of it.
         let unlucky = self.nodes[node].traits.wipe_on_rewind_failure && self.chance.percent(10);
         let Some(there) = self.can_read_from(node, source) else {

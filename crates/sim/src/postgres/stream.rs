@@ -33,7 +33,7 @@ impl World {
         }
         let streaming = match self.source(node) {
             Some(source) => self.receive(node, source),
-            None => false,
+            None => self.receive_from_the_remote(node),
         };
         if self.nodes[node].server.receiving != streaming {
             self.nodes[node].server.receiving = streaming;
