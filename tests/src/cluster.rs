@@ -174,6 +174,67 @@ impl Cluster {
         self.wait_healthy(SOON).map(|_| ())
     }
 
+    /// A standby cluster of other servers: dynamic configuration that names their addresses.
+    ///
+    /// # Errors
+    /// It cannot be made or started.
+    pub fn start_standby(kind: StoreKind, count: usize, remote: &[Ports]) -> Result<Self> {
+        let hosts = vec!["127.0.0.1"; remote.len()].join(",");
+        let ports: Vec<String> = remote.iter().map(|own| own.postgres.to_string()).collect();
+        let dynamic = format!(
+            "    standby_cluster:\n      host: {hosts}\n      port: '{}'\n      create_replica_methods: [basebackup]\n",
+            ports.join(",")
+        );
+        let mut cluster = Self::prepare_with(kind, count, &dynamic, |_| String::new())?;
+        match kind {
+            StoreKind::Raft => cluster.nodes.iter_mut().try_for_each(Node::start)?,
+            StoreKind::Etcd3 => {
+                cluster.nodes[0].start()?;
+                cluster.wait_standby(&[0], SOON)?;
+                cluster.nodes.iter_mut().skip(1).try_for_each(Node::start)?;
+            }
+        }
+        let all: Vec<usize> = (0..count).collect();
+        cluster.wait_standby(&all, SOON)?;
+        Ok(cluster)
+    }
+
+    /// Waits until one of these nodes is standby leader and streams, and every other streams.
+    /// Gives the standby leader.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn wait_standby(&self, nodes: &[usize], at_most: Duration) -> Result<usize> {
+        wait::until("one standby leader, all streaming", at_most, || {
+            let leads = |&index: &usize| {
+                let health = self.nodes[index].health("/standby-leader");
+                health.is_ok_and(|code| code == 200)
+                    && self.nodes[index].is("standby_leader").is_ok()
+            };
+            let leaders: Vec<usize> = nodes.iter().copied().filter(leads).collect();
+            ensure!(
+                leaders.len() == 1,
+                "standby leaders: {leaders:?}\n{}",
+                self.log_tails()
+            );
+            for &index in nodes {
+                let node = &self.nodes[index];
+                let status = node.status()?;
+                ensure!(
+                    status["replication_state"] == "streaming",
+                    "{}: {status}",
+                    node.name
+                );
+                ensure!(
+                    index == leaders[0] || status["role"] == "replica",
+                    "{}: {status}",
+                    node.name
+                );
+            }
+            Ok(leaders[0])
+        })
+    }
+
     /// The name of the store's kind.
     pub fn kind(&self) -> StoreKind {
         self.kind

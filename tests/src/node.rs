@@ -140,6 +140,31 @@ impl Node {
         Ok(kill(self.postmaster()?, Signal::SIGKILL)?)
     }
 
+    /// Runs `pg_ctl` on the data directory, as an operator does by hand, and waits for its end.
+    ///
+    /// # Errors
+    /// It fails; its words are in the text.
+    pub fn pg_ctl(&self, args: &[&str]) -> Result<()> {
+        let program = proc::postgres_bin_dir()
+            .context("PostgreSQL is not installed")?
+            .join("pg_ctl");
+        let output = proc::command(program)
+            .arg("-D")
+            .arg(self.data_dir())
+            .arg("-w")
+            .args(args)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .context("run pg_ctl")?;
+        ensure!(
+            output.status.success(),
+            "pg_ctl {args:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
     /// Everything at once: daemon and PostgreSQL, as a power cut would.
     pub fn kill_all(&mut self) {
         if let Some(daemon) = &mut self.daemon {

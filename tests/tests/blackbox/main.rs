@@ -16,11 +16,13 @@ macro_rules! on_each_store {
 
 mod bootstrap;
 mod configuration;
+mod divergence;
 mod failover;
 mod faults;
 mod journal;
 mod pause;
 mod restart;
+mod standby_cluster;
 mod start_errors;
 mod switchover;
 mod witness;
