@@ -245,6 +245,7 @@ fn sectioned(rest: &str) -> Option<(String, Form)> {
         | ("JOURNAL", "DIR" | "MAX_SIZE")
         | ("RAFT", "DATA_DIR" | "SELF_ADDR" | "PASSWORD" | "BIND_ADDR")
         | ("CITUS", "DATABASE")
+        | ("GUARDIAN", "MODE")
         // Documented, but forgotten by the reference.
         | ("CONSUL", "SCHEME") => in_section(Form::Text),
         ("RESTAPI", "HTTP_EXTRA_HEADERS" | "HTTPS_EXTRA_HEADERS")

@@ -7,7 +7,9 @@ use crate::dynamic::Dynamic;
 use crate::effective::Effective;
 use crate::error::ConfigError;
 use crate::file::dcs::STORES;
-use crate::file::{Bootstrap, Citus, Ctl, Dcs, Journal, Log, Postgresql, RestApi, Watchdog};
+use crate::file::{
+    Bootstrap, Citus, Ctl, Dcs, Guardian, Journal, Log, Postgresql, RestApi, Watchdog,
+};
 use crate::section::Section;
 use crate::unknown;
 
@@ -36,6 +38,8 @@ pub struct Settings {
     pub bootstrap: Option<Bootstrap>,
     /// `watchdog`.
     pub watchdog: Watchdog,
+    /// `guardian`.
+    pub guardian: Guardian,
     /// `tags`.
     pub tags: Tags,
     /// `citus`.
@@ -77,6 +81,7 @@ impl Settings {
             )?,
             bootstrap: Bootstrap::read(root)?,
             watchdog: Watchdog::read(root, &mut warnings)?,
+            guardian: Guardian::read(root, &mut warnings)?,
             tags,
             citus: Citus::read(root)?,
             thread_pool_size: thread_pool_size(root, &mut warnings),

@@ -26,6 +26,7 @@ const KNOWN: &[(&str, &[&str])] = &[
             "restapi",
             "ctl",
             "watchdog",
+            "guardian",
             "tags",
             "citus",
             "consul",
@@ -190,6 +191,8 @@ const KNOWN: &[(&str, &[&str])] = &[
             "retriable_http_codes",
         ],
     ),
+    ("guardian", &["mode"]),
+    ("postgresql.probe", &["mode", "after"]),
     ("watchdog", &["mode", "device", "safety_margin", "driver"]),
     ("citus", &["group", "database"]),
     (

@@ -8,6 +8,7 @@ use patroni_core::{MemberName, Scope, Secret, value};
 use serde_json::{Map, Value};
 
 pub use super::address::{HostPort, Listen};
+use super::postgresql_probe::Probe;
 use crate::error::ConfigError;
 use crate::section::Section;
 
@@ -109,6 +110,8 @@ pub struct Postgresql {
     pub pg_ctl_timeout: Duration,
     /// `krbsrvname`.
     pub krbsrvname: Option<String>,
+    /// `probe`.
+    pub probe: Probe,
     /// Top-level `retry_timeout`, already adjusted.
     pub retry_timeout: Duration,
     /// The section `bootstrap`, as written; `None` means that this node never initialises.
@@ -170,6 +173,7 @@ impl Postgresql {
             use_slots: section.flag("use_slots", true),
             pg_ctl_timeout: pg_ctl_timeout(section, warnings),
             krbsrvname: section.text("krbsrvname")?,
+            probe: Probe::read(section, warnings)?,
             retry_timeout,
             bootstrap: match root.get("bootstrap") {
                 Some(_) => Some(root.map("bootstrap")?),
@@ -327,6 +331,7 @@ pub(crate) const KEYS: &[&str] = &[
     "use_slots",
     "pg_ctl_timeout",
     "krbsrvname",
+    "probe",
     "name",
     "scope",
     "retry_timeout",

@@ -51,6 +51,7 @@ pub(super) const TOP: &[Field] = &[
     may("citus", Rule::Section(CITUS)),
     must("postgresql", Rule::Section(POSTGRESQL)),
     may("watchdog", Rule::Section(WATCHDOG)),
+    may("guardian", Rule::Section(GUARDIAN)),
     may("tags", Rule::Section(TAGS)),
 ];
 
@@ -153,6 +154,13 @@ const DCS: &[Field] = &[
             may("pg_hba", Rule::Texts),
             may("pg_ident", Rule::Texts),
             may("pg_ctl_timeout", Rule::NumberIn(0, MAX_INT)),
+            may(
+                "probe",
+                Rule::Section(&[
+                    may("mode", Rule::Check(probe_mode)),
+                    may("after", Rule::IntIn(0, MAX_INT)),
+                ]),
+            ),
             may("use_slots", Rule::Bool),
         ]),
     ),
@@ -312,6 +320,8 @@ const POSTGRESQL: &[Field] = &[
     may("use_pg_rewind", Rule::Bool),
 ];
 
+const GUARDIAN: &[Field] = &[may("mode", Rule::Bool)];
+
 const WATCHDOG: &[Field] = &[
     may("mode", Rule::Check(watchdog_mode)),
     may("device", Rule::Text),
@@ -373,6 +383,16 @@ fn synchronous_mode(report: &mut Report<'_>, path: &str, given: &Value) {
         .is_some_and(|text| text.eq_ignore_ascii_case("quorum"));
     if !quorum && value::parse_bool(given).is_none() {
         report.refuse(path, given, "invalid value for synchronous_mode");
+    }
+}
+
+fn probe_mode(report: &mut Report<'_>, path: &str, given: &Value) {
+    let known = given == &Value::Bool(false)
+        || given
+            .as_str()
+            .is_some_and(|text| matches!(text, "off" | "report" | "failover"));
+    if !known {
+        report.refuse(path, given, "Wrong value");
     }
 }
 
