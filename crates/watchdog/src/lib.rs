@@ -22,6 +22,7 @@
 
 mod device;
 mod error;
+pub mod guardian;
 mod linux;
 mod settings;
 mod testing;
@@ -29,6 +30,7 @@ mod timing;
 mod watchdog;
 
 pub use error::DeviceError;
+pub use guardian::Guardian;
 pub use settings::{Driver, Mode, WatchdogSettings};
 pub use timing::Timing;
 pub use watchdog::{Activation, Watchdog};

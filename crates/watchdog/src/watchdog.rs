@@ -1,5 +1,7 @@
 //! Arming, feeding, disarming.
 
+use std::time::Duration;
+
 use crate::device::{self, Device};
 use crate::error::DeviceError;
 use crate::settings::{Mode, WatchdogSettings};
@@ -69,6 +71,14 @@ impl Watchdog {
     /// Whether the device counts down.
     pub const fn is_armed(&self) -> bool {
         matches!(self.state, State::Armed(_))
+    }
+
+    /// After how long without being fed the armed device fires.
+    pub fn timeout(&self) -> Option<Duration> {
+        match &self.state {
+            State::Armed(armed) => u64::try_from(armed.timeout).ok().map(Duration::from_secs),
+            State::Disarmed | State::Unusable => None,
+        }
     }
 
     /// Whether this node could be primary as far as the watchdog goes: it is not required, or it
