@@ -29,6 +29,12 @@ impl Clock {
     pub fn now(self) -> Moment {
         Moment::new(read().saturating_sub(self.origin))
     }
+
+    /// A moment as a time on the clock of the system that it is counted on, which other
+    /// processes share.
+    pub fn of_the_system(self, moment: Moment) -> Duration {
+        self.origin + moment.since_origin()
+    }
 }
 
 fn read() -> Duration {

@@ -69,6 +69,11 @@ impl Postmaster {
         self.pid.as_raw_nonzero().get()
     }
 
+    /// The descriptor, which becomes readable when the process has ended.
+    pub(crate) fn handle(&self) -> &OwnedFd {
+        &self.handle
+    }
+
     /// Whether it is a single-user server, which cannot be stopped from outside.
     pub(crate) fn is_single_user(&self) -> bool {
         self.single_user
@@ -195,6 +200,11 @@ impl Stat {
         })
     }
 
+    /// Clock ticks between boot and birth.
+    pub(crate) fn born_ticks(&self) -> u64 {
+        self.started
+    }
+
     /// Birth in seconds of the epoch.
     fn born_at(&self) -> Option<i64> {
         let boot: u64 = std::fs::read_to_string("/proc/stat")
@@ -238,6 +248,26 @@ pub(crate) fn children_of(parent: i32, deep: bool) -> Vec<i32> {
         }
     }
     found.split_off(1)
+}
+
+/// Stops the postmaster from replacing children, then kills all of them.
+pub(crate) fn kill_with_children(postmaster: &Postmaster) {
+    warn!("Sending SIGKILL to Postmaster and its children");
+    if let Err(reason) = postmaster.signal(Signal::STOP) {
+        warn!("Failed to suspend postmaster: {reason}");
+    }
+    // Taken hold of before anyone dies, so that no number is reused in between.
+    let children: Vec<Postmaster> = children_of(postmaster.pid(), true)
+        .into_iter()
+        .filter_map(|pid| Postmaster::open(pid).ok())
+        .collect();
+    if let Err(reason) = postmaster.signal(Signal::KILL) {
+        warn!("Could not kill postmaster: {reason}");
+    }
+    for child in children {
+        // One that has ended meanwhile is as good as killed.
+        let _ = child.signal(Signal::KILL);
+    }
 }
 
 /// The title of a process (its `argv[0]`), `None` when it has no command line.
