@@ -33,6 +33,15 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    if let Some(end) = patroni_node::run_as_guardian(std::env::args_os().skip(1)) {
+        return match end {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("guardian: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let cli = Cli::parse();
     if let Some(journal) = &cli.replay {
         return replay(journal);

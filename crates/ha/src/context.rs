@@ -8,6 +8,7 @@ mod store;
 use crate::command::Command;
 use crate::eligibility::Refusal;
 use crate::job::{Effect, Job};
+use crate::lease::Again;
 use crate::memory::{Memory, RewindState};
 use crate::observation::NodeFacts;
 use crate::outcome::{Outcome, Written};
@@ -34,6 +35,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) refused: Vec<Refusal>,
     /// The row of the decision tables that speaks at the moment.
     pub(crate) rule: Rule,
+    /// The next cycle must not wait for its time.
+    pub(crate) again: Option<Again>,
     /// Armed at the moment.
     pub(crate) watchdog_active: bool,
     /// The lock was confirmed or taken by this very program.

@@ -55,6 +55,7 @@ mod tests {
             memory: Memory::default(),
             refused: Vec::new(),
             rule: Rule::Start,
+            again: None,
             watchdog_active: false,
             lock_confirmed: false,
             scheduled: Some(Job::Promote),

@@ -104,6 +104,7 @@ impl JobRun {
             memory: context.memory.clone(),
             refused: Vec::new(),
             rule: Rule::J,
+            again: None,
             watchdog_active: context.watchdog.active,
             lock_confirmed: false,
             scheduled: None,

@@ -64,6 +64,9 @@
 //!   reference promotes it.
 //! - *A lock that a newer view contradicts* is not acted on: nothing is promoted until a view
 //!   shows it ours.
+//! - *A silent store* does not end the lease: a primary leads on until an orderly stop needs the
+//!   rest of it (see [`lease`]).
+//! - *An immediate stop that hangs* is followed by a kill.
 //! - *A restart, promotion or start that runs when the store fails* is ended before the offline
 //!   demotion begins.
 //!
@@ -92,6 +95,7 @@ pub mod job;
 pub mod job_run;
 mod jobs;
 pub mod journal;
+pub mod lease;
 pub mod memory;
 pub mod observation;
 pub mod outcome;

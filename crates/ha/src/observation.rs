@@ -1,6 +1,7 @@
 //! What a cycle is begun with: everything observed, at one time, in one value.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use patroni_config::Dynamic;
@@ -38,6 +39,18 @@ pub struct Observation {
     pub watchdog: WatchdogFacts,
     /// The leader that announced itself while the store was down, while that is fresh.
     pub failsafe_leader: Option<FailsafeLeader>,
+    /// Whether the server answers new connections.
+    #[serde(default)]
+    pub probe: ProbeFacts,
+}
+
+/// What was found by knocking at the local server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeFacts {
+    /// For how long it has left new connections without an answer; `None` while it does not.
+    pub silent_for: Option<Duration>,
+    /// After how long of that a leader gives up; `None` when it is only reported.
+    pub fail_over_after: Option<Duration>,
 }
 
 /// What the node's own configuration says, as far as decisions need it.
@@ -70,6 +83,9 @@ pub struct WatchdogFacts {
     pub required: bool,
     /// It could be armed (always true when not required).
     pub usable: bool,
+    /// After how long without being fed the armed one fires.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
 }
 
 /// A leader known from its failsafe announcement.
@@ -108,7 +124,7 @@ pub struct RestartConditions {
     /// Only if a restart is pending.
     pub only_if_pending: bool,
     /// Time limit of the start.
-    pub timeout: Option<std::time::Duration>,
+    pub timeout: Option<Duration>,
 }
 
 /// What a peer's REST interface said.

@@ -16,6 +16,7 @@ pub(crate) mod recovery;
 pub(crate) mod reinit;
 pub(crate) mod restart;
 pub(crate) mod rewind;
+pub(crate) mod silent;
 pub(crate) mod stall;
 pub(crate) mod starting;
 pub(crate) mod store_down;

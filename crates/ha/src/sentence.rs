@@ -161,6 +161,7 @@ wording! { levels
         Info LeaderKeyReleased => "Leader key released";
         Info Demoting { mode: String } => "Demoting self ({mode})";
         Info DemotingPrimaryDuring { action: String } => "Demoting primary during {action}";
+        Info ServerSilent { seconds: u64 } => "demoting self because PostgreSQL has not answered new connections for {seconds} seconds";
         Info DemotingForLostStore => "demoting self because DCS is not accessible and I was a leader";
         Warning LeaseRanOut { seconds: u64 } => "the leader lock ran out {seconds} s ago while this process did not run, looking at the cluster before anything else";
         Warning Superseded { why: String } => "another node may have been promoted meanwhile: {why}";

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::RewindSource;
 use crate::eligibility::Refusal;
+use crate::lease::Again;
 use crate::rule::Rule;
 use crate::wording::wording;
 
@@ -23,6 +24,9 @@ pub struct Verdict {
     pub exit: Option<Exit>,
     /// Every node that was looked at and not found fit to lead, with the reason.
     pub refused: Vec<Refusal>,
+    /// Set when the next cycle must not wait for its time.
+    #[serde(default)]
+    pub again: Option<Again>,
 }
 
 impl Verdict {
@@ -141,8 +145,12 @@ wording! {
         PrePromoteFailed => "Promotion cancelled because the pre-promote script failed";
         PostponingPromotion => "Postponing promotion because synchronous replication state was updated by somebody else";
 
+        // ---- a server that hangs
+        DemotedSilent => "demoted self because PostgreSQL does not answer new connections";
+
         // ---- the store is down
         StoreDown => "DCS is not accessible";
+        LeaseLasts { seconds: u64 } => "DCS is not accessible, continue to run as a leader while the lease lasts ({seconds} seconds left)";
         FailsafeLeader => "continue to run as a leader because failsafe mode is enabled and all members are accessible";
         DemotedStoreDown => "demoted self because DCS is not accessible and I was a leader";
 

@@ -248,7 +248,7 @@ proptest! {
             settings: settings(json!({"synchronous_mode": sync})),
             cluster: Some(view.clone()),
             server: server.clone(),
-            watchdog: patroni_ha::observation::WatchdogFacts { active: true, required: false, usable: true },
+            watchdog: patroni_ha::observation::WatchdogFacts { active: true, required: false, usable: true, timeout: Some(Duration::from_secs(25)) },
             memory: Memory { lease, ..Memory::default() },
         };
         let job = jobs().swap_remove(which);

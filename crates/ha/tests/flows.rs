@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use patroni_core::server::{Answer, ControlState, Process};
 use patroni_core::sync::SyncState;
 use patroni_core::{Lsn, Revision, Role, State};
@@ -19,6 +21,14 @@ fn leading() -> Memory {
         lease: Lease::Until(at(1025)),
         seen_identity: true,
         ..Memory::default()
+    }
+}
+
+/// So little of the lease is left that an orderly stop needs it.
+fn nearly_over() -> Memory {
+    Memory {
+        lease: Lease::Until(at(1006)),
+        ..leading()
     }
 }
 
@@ -145,6 +155,7 @@ fn context(server: patroni_core::server::LocalServer, owner: &str) -> JobContext
             active: true,
             required: false,
             usable: true,
+            timeout: None,
         },
         memory: leading(),
     }
@@ -272,7 +283,37 @@ fn the_daemon_of_a_leader_ends() {
 fn the_store_is_down_and_the_primary_steps_down() {
     let mut observed = observation(primary(), cluster(Some("a")));
     observed.store = Err("no route".to_owned());
-    insta::assert_snapshot!(play(observed, leading(), nothing).transcript());
+    insta::assert_snapshot!(play(observed, nearly_over(), nothing).transcript());
+}
+
+/// Three ways to have no answer; each leaves the lease as the last renewal made it.
+#[test]
+fn a_silent_store_is_sat_out_while_the_lease_lasts() {
+    let mut unread = observation(primary(), cluster(Some("a")));
+    unread.store = Err("no route".to_owned());
+    let unrenewed = observation(primary(), cluster(Some("a")));
+    let silent = |command: &Command| match command {
+        Command::UpdateLeader { .. } => Some(Outcome::Lock(LockOutcome::Unreachable(
+            "timeout".to_owned(),
+        ))),
+        _ => None,
+    };
+    let mut promoting = unread.clone();
+    promoting.executor = Some(RunningJob {
+        job: Job::Restart(RestartConditions::default()),
+        since: at(990),
+        committed: false,
+    });
+    let played = [
+        play(unread, leading(), nothing),
+        play(unrenewed, leading(), silent),
+        play(promoting, leading(), nothing),
+    ];
+    for played in &played {
+        assert_eq!(played.memory.lease, Lease::Until(at(1025)));
+        assert!(played.verdict.again.is_some());
+    }
+    insta::assert_snapshot!(played.map(|p| p.transcript()).join("\n---\n"));
 }
 
 #[test]
@@ -283,7 +324,7 @@ fn the_store_is_down_and_everybody_accepts_the_primary() {
     let members = ["a", "b", "c"].map(|who| (name(who), format!("http://{who}:8008/patroni")));
     let memory = Memory {
         failsafe_members: Some(members.into()),
-        ..leading()
+        ..nearly_over()
     };
     let played = play(observed.clone(), memory.clone(), nothing);
     let refused = play(observed, memory, |command| match command {
@@ -296,6 +337,23 @@ fn the_store_is_down_and_everybody_accepts_the_primary() {
         _ => None,
     });
     insta::assert_snapshot!([played, refused].map(|p| p.transcript()).join("\n---\n"));
+}
+
+/// A server that hangs: reported only, unless the policy says more and somebody can take over.
+#[test]
+fn a_silent_server_is_given_up_when_that_is_asked_for() {
+    let mut observed = observation(primary(), cluster(Some("a")));
+    observed.probe.silent_for = Some(Duration::from_secs(31));
+    let reported = play(observed.clone(), leading(), nothing);
+    observed.probe.fail_over_after = Some(Duration::from_secs(30));
+    let alone = play(observed.clone(), leading(), |command| match command {
+        Command::AskPeers(_) => Some(Outcome::Peers(Vec::new())),
+        _ => None,
+    });
+    for kept in [reported, alone] {
+        assert!(kept.verdict.is_heartbeat(), "{}", kept.verdict);
+    }
+    insta::assert_snapshot!(play(observed, leading(), nothing).transcript());
 }
 
 #[test]
@@ -629,7 +687,12 @@ fn a_member_that_the_leader_has_just_written_down_is_asked_for_its_consent() {
     observed.settings = settings(json!({"failsafe_mode": true}));
     let first = play(observed.clone(), leading(), nothing);
     observed.store = Err("no route".to_owned());
-    let second = play(observed, first.memory, |command| match command {
+    // Nothing but consent would let it lead on.
+    let memory = Memory {
+        lease: nearly_over().lease,
+        ..first.memory
+    };
+    let second = play(observed, memory, |command| match command {
         Command::AnnounceFailsafe(peers) => Some(Outcome::Failsafe(
             peers
                 .iter()

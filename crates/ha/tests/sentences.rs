@@ -25,6 +25,7 @@ fn verdict(result: CycleResult) -> Verdict {
         exit: None,
         rule: patroni_ha::Rule::Start,
         refused: Vec::new(),
+        again: None,
     }
 }
 
@@ -291,6 +292,18 @@ fn table() -> Vec<(&'static str, String)> {
             Text::StoreUnreachable.to_string(),
         ),
         ("DCS is not accessible", R::StoreDown.to_string()),
+        (
+            "demoted self because PostgreSQL does not answer new connections",
+            R::DemotedSilent.to_string(),
+        ),
+        (
+            "demoting self because PostgreSQL has not answered new connections for 31 seconds",
+            Text::ServerSilent { seconds: 31 }.to_string(),
+        ),
+        (
+            "DCS is not accessible, continue to run as a leader while the lease lasts (12 seconds left)",
+            R::LeaseLasts { seconds: 12 }.to_string(),
+        ),
         (
             "continue to run as a leader because failsafe mode is enabled and all members are accessible",
             R::FailsafeLeader.to_string(),

@@ -9,6 +9,7 @@ use patroni_ha::command::Command;
 use patroni_ha::intent::{self, Refuse, ReinitializeBody};
 use patroni_ha::job::Job;
 use patroni_ha::journal::Asked;
+use patroni_ha::lease::Again;
 use patroni_ha::memory::{Lease, Memory};
 use patroni_ha::observation::ScheduledRestart;
 use patroni_ha::outcome::Outcome;
@@ -99,7 +100,7 @@ impl HaLoop {
             if self.stopping.is_cancelled() {
                 return End::Asked;
             }
-            match Box::pin(self.cycle()).await {
+            let again = match Box::pin(self.cycle()).await {
                 Some(verdict) => {
                     info!("{verdict}");
                     if let Some(exit) = &verdict.exit {
@@ -110,11 +111,13 @@ impl HaLoop {
                             leave_postgres: exit.leave_server,
                         };
                     }
+                    verdict.again
                 }
                 None => return End::Asked,
-            }
+            };
+            self.body.facts().store_until = again.map(|again| again.store_until);
             self.after_cycle().await;
-            self.wait().await;
+            self.wait(again).await;
         }
     }
 
@@ -272,9 +275,13 @@ impl HaLoop {
             Lease::None | Lease::Lapsed(_) => None,
         };
         match lease_end {
-            Some(end) if !self.body.settings().dynamic.pause => self.body.lease.held_until(end),
+            _ if self.body.settings().dynamic.pause => self.body.lease.ended(),
+            Some(end) if now < end => self.body.lease.held_until(end),
+            // A primary that is still on its way down is watched over until the end.
+            Some(_) | None if self.leads() => {}
             Some(_) | None => self.body.lease.ended(),
         }
+        self.body.tell_guardian();
         let lock_until = lease_end.map(|end| instant_of(end, now));
         let server = self.body.facts().server_now(&self.body.supervisor);
         let settings = self.body.settings();
@@ -298,11 +305,19 @@ impl HaLoop {
         });
     }
 
+    /// Whether the server is a primary as far as its supervisor knows.
+    fn leads(&self) -> bool {
+        matches!(self.body.supervisor.role(), Role::Primary | Role::Promoted)
+    }
+
     /// Waits until the next planned run, or until something happens.
-    async fn wait(&mut self) {
+    async fn wait(&mut self, again: Option<Again>) {
         let loop_wait = self.body.timings().loop_wait;
-        self.next_run += loop_wait;
         let now = Instant::now();
+        self.next_run = match again {
+            Some(again) => now + again.after,
+            None => self.next_run + loop_wait,
+        };
         if self.next_run <= now {
             warn!("Loop time exceeded, rescheduling immediately.");
             self.next_run = now;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use patroni_core::{Moment, Role};
+use patroni_ha::lease::guard_margin;
 use patroni_postgres::{Clock, Supervisor};
 use tokio::sync::watch;
 use tracing::error;
@@ -17,51 +18,62 @@ use crate::wake::{Wake, Wakes};
 
 /// The lease as the body knows it: renewals are noted when the store confirms them, counted from
 /// the moment before the request was sent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Lease {
-    end: watch::Sender<Option<Moment>>,
+    term: watch::Sender<Option<Term>>,
 }
 
-impl Default for Lease {
-    fn default() -> Self {
-        Self {
-            end: watch::Sender::new(None),
-        }
-    }
+/// The time that the lock was taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Term {
+    /// When it is over.
+    pub(crate) end: Moment,
+    /// The store has said that the lock is not ours any more: nothing may be begun on it, while
+    /// the server may still be on its way down.
+    lost: bool,
 }
 
 impl Lease {
     /// The lock is ours until `end`. A renewal that was overtaken never shortens the lease.
     pub fn held_until(&self, end: Moment) {
-        self.end.send_if_modified(|known| {
-            let later = known.is_none_or(|known| end > known);
+        self.term.send_if_modified(|known| {
+            let later = known.is_none_or(|known| known.lost || end > known.end);
             if later {
-                *known = Some(end);
+                *known = Some(Term { end, lost: false });
             }
             later
         });
     }
 
-    /// The lock is known to be lost or given back, or nothing is promised (in a pause).
+    /// The store says that the lock is not ours. The guard stays on its post until somebody
+    /// knows that the server is no primary any more, and calls [`Lease::ended`].
+    pub fn lost(&self) {
+        self.term.send_if_modified(|known| {
+            let changed = known.as_mut().filter(|term| !term.lost);
+            changed.map(|term| term.lost = true).is_some()
+        });
+    }
+
+    /// The lock was given back, or nothing is promised (in a pause, or without a primary).
     pub fn ended(&self) {
-        self.end.send_if_modified(|known| known.take().is_some());
+        self.term.send_if_modified(|known| known.take().is_some());
     }
 
     /// When the lease ends, if there is one.
     pub fn end(&self) -> Option<Moment> {
-        *self.end.borrow()
+        self.term.borrow().map(|term| term.end)
     }
 
     /// Whether the lock is ours at `now`, by this claim alone.
     pub fn is_held(&self, now: Moment) -> bool {
-        self.end().is_some_and(|end| now < end)
+        let term = *self.term.borrow();
+        term.is_some_and(|term| !term.lost && now < term.end)
     }
-}
 
-/// How long before its end the guard acts: a fifteenth of the ttl, between 1 and 3 seconds, so
-/// that an immediate stop is over before anybody else can take the lock.
-fn margin(ttl: Duration) -> Duration {
-    (ttl / 15).clamp(Duration::from_secs(1), Duration::from_secs(3))
+    /// The lease as it changes.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Term>> {
+        self.term.subscribe()
+    }
 }
 
 /// Watches the lease for ever. `ttl` changes with the configuration.
@@ -72,21 +84,21 @@ pub(crate) async fn guard(
     supervisor: Supervisor,
     wakes: Arc<Wakes>,
 ) {
-    let mut changes = lease.end.subscribe();
+    let mut changes = lease.subscribe();
     loop {
-        let end = *changes.borrow_and_update();
-        let Some(end) = end else {
+        let term = *changes.borrow_and_update();
+        let Some(Term { end, .. }) = term else {
             if changes.changed().await.is_err() {
                 return;
             }
             continue;
         };
-        let limit = end - margin(*ttl.borrow());
+        let margin = guard_margin(*ttl.borrow());
         tokio::select! {
             noticed = changes.changed() => if noticed.is_err() { return },
-            () = sleep_until(clock, limit) => {
+            () = sleep_until(clock, end - margin) => {
                 if lease.end() == Some(end) {
-                    expire(&lease, &supervisor).await;
+                    expire(&lease, &supervisor, margin / 2).await;
                     wakes.wake(Wake::LeaseExpired);
                 }
             }
@@ -106,11 +118,12 @@ async fn sleep_until(clock: Clock, limit: Moment) {
     }
 }
 
-async fn expire(lease: &Lease, supervisor: &Supervisor) {
+/// Stops a primary at once; one that has not ended after `patience` is killed.
+async fn expire(lease: &Lease, supervisor: &Supervisor, patience: Duration) {
     lease.ended();
     if matches!(supervisor.role(), Role::Primary | Role::Promoted) {
         error!("leader lock ran out before it could be renewed, stopping PostgreSQL at once");
-        supervisor.fence().await;
+        supervisor.fence(patience).await;
     }
 }
 
@@ -134,9 +147,15 @@ mod tests {
     }
 
     #[test]
-    fn the_margin_follows_the_ttl_within_bounds() {
-        assert_eq!(margin(Duration::from_secs(30)), Duration::from_secs(2));
-        assert_eq!(margin(Duration::from_mins(5)), Duration::from_secs(3));
-        assert_eq!(margin(Duration::from_secs(5)), Duration::from_secs(1));
+    fn a_lost_lock_is_not_held_and_still_guarded() {
+        let lease = Lease::default();
+        lease.lost();
+        assert_eq!(lease.end(), None);
+        lease.held_until(at(30));
+        lease.lost();
+        assert!(!lease.is_held(at(1)));
+        assert_eq!(lease.end(), Some(at(30)));
+        lease.held_until(at(20));
+        assert!(lease.is_held(at(19)) && !lease.is_held(at(20)));
     }
 }

@@ -13,6 +13,7 @@ use patroni_postgres::Ask;
 use serde_json::{Map, Value};
 
 use crate::act::{Body, LOOK};
+use crate::probe;
 
 /// What the loop itself adds to an observation.
 pub(crate) struct OfTheLoop {
@@ -51,6 +52,7 @@ pub(crate) async fn observe(body: &Arc<Body>, of_the_loop: OfTheLoop) -> Observa
             .map(|(leader, _)| leader.clone())
     };
     let watchdog = watchdog_facts(body);
+    let probe = probe::facts(body);
     Observation {
         now,
         wall: jiff::Timestamp::now(),
@@ -64,6 +66,7 @@ pub(crate) async fn observe(body: &Arc<Body>, of_the_loop: OfTheLoop) -> Observa
         scheduled_restart,
         watchdog,
         failsafe_leader,
+        probe,
     }
 }
 
@@ -118,6 +121,7 @@ pub(crate) fn watchdog_facts(body: &Body) -> WatchdogFacts {
         active: watchdog.is_armed(),
         required,
         usable: watchdog.is_usable(),
+        timeout: watchdog.timeout(),
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn member_data(
     server: &LocalServer,
     positions_are_stable: bool,
     scheduled_restart: Option<&Map<String, Value>>,
+    accepts_connections: bool,
     notes: &MemberNotes,
 ) -> MemberData {
     let mut map = Map::new();
@@ -72,6 +73,9 @@ pub(crate) fn member_data(
     }
     if let Some(trouble) = &notes.trouble {
         put("replication_problem", trouble.to_string().into());
+    }
+    if !accepts_connections {
+        put("accepts_connections", false.into());
     }
     MemberData::new(map)
 }
@@ -156,6 +160,7 @@ mod tests {
             &primary(state),
             positions_are_stable,
             None,
+            true,
             &MemberNotes::default(),
         );
         data.as_map().contains_key("xlog_location")

@@ -21,10 +21,12 @@ pub(crate) enum Wake {
     Shutdown,
     /// The lease ran out without the loop noticing.
     LeaseExpired,
+    /// The server has begun or ceased to answer new connections.
+    ProbeChanged,
 }
 
 impl Wake {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Request,
         Self::JobEnded,
         Self::PostgresExited,
@@ -32,6 +34,7 @@ impl Wake {
         Self::Reload,
         Self::Shutdown,
         Self::LeaseExpired,
+        Self::ProbeChanged,
     ];
 
     const fn bit(self) -> u32 {

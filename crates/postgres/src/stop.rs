@@ -248,7 +248,7 @@ impl Supervisor {
                 return self.finish_stop(request, None);
             }
         }
-        kill_all(postmaster);
+        process::kill_with_children(postmaster);
         if postmaster.exits_within(Some(AFTER_KILL)).await {
             self.finish_stop(request, None)
         } else {
@@ -343,26 +343,6 @@ fn client_backends(postmaster: &Postmaster) -> Vec<String> {
         .collect()
 }
 
-/// Stops the postmaster from replacing children, then kills all of them.
-fn kill_all(postmaster: &Postmaster) {
-    warn!("Sending SIGKILL to Postmaster and its children");
-    if let Err(reason) = postmaster.signal(Signal::STOP) {
-        warn!("Failed to suspend postmaster: {reason}");
-    }
-    // Taken hold of before anyone dies, so that no number is reused in between.
-    let children: Vec<Postmaster> = process::children_of(postmaster.pid(), true)
-        .into_iter()
-        .filter_map(|pid| Postmaster::open(pid).ok())
-        .collect();
-    if let Err(reason) = postmaster.signal(Signal::KILL) {
-        warn!("Could not kill postmaster: {reason}");
-    }
-    for child in children {
-        // One that has ended meanwhile is as good as killed.
-        let _ = child.signal(Signal::KILL);
-    }
-}
-
 /// The floor of a fast shutdown is some tens of milliseconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
@@ -378,18 +358,15 @@ const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 
 impl Supervisor {
     /// Stops the server at once, whatever else is going on: its clients must not write any more.
-    /// Nothing is waited for but the end of the process, for a few seconds; what stays is killed.
-    pub async fn fence(&self) {
+    /// Nothing is waited for but the end of the process; what stays after `patience` is killed.
+    pub async fn fence(&self, patience: Duration) {
         let request = StopRequest {
             mode: StopMode::Immediate,
             checkpoint: false,
             until: Until::Exit,
-            timeout: Some(FENCE),
+            timeout: Some(patience),
             restart: false,
         };
         self.stop(request).await;
     }
 }
-
-/// How long an immediate stop may take before the processes are killed.
-const FENCE: Duration = Duration::from_secs(1);

@@ -36,6 +36,8 @@ pub(crate) enum Event {
     },
     /// The watchdog device may fire.
     Watchdog { node: usize },
+    /// The guardian of a primary may have to act.
+    Guardian { node: usize },
     /// A server goes on.
     Server {
         node: usize,

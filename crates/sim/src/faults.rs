@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     Isolated(usize),
     /// The loop of a daemon waits for something that does not come; the rest of it goes on.
     LoopHangs(usize),
+    /// The postmaster hangs, its sessions go on.
+    Silent(usize),
     /// The daemon stands still, its server goes on.
     DaemonFrozen(usize),
     /// The machine stands still.
@@ -57,6 +59,7 @@ impl World {
             7 if faults.freezes => self.begin_fault(Fault::DaemonFrozen(node)),
             8 if faults.freezes => self.begin_fault(Fault::Frozen(node)),
             9 if faults.crashes => self.kill_daemon(node),
+            10 if faults.freezes && self.chance.percent(40) => self.begin_silence(node),
             10 if faults.crashes => self.kill_server(node),
             11 if faults.crashes => {
                 self.kill_server(node);
@@ -100,8 +103,13 @@ impl World {
         }
     }
 
-    fn begin_fault(&mut self, fault: Fault) {
+    pub(crate) fn begin_fault(&mut self, fault: Fault) {
         let lasts = self.chance.skewed((200, 20_000), (20_000, 90_000), 35);
+        self.begin_fault_for(fault, lasts);
+    }
+
+    /// A fault of a known length.
+    pub(crate) fn begin_fault_for(&mut self, fault: Fault, lasts: Duration) {
         self.coverage.count("fault", fault.name());
         self.trace("-", "fault", || {
             format!("{fault:?} for {} ms", lasts.as_millis())
@@ -125,9 +133,9 @@ impl World {
                 }
             }
             Fault::LoopHangs(node) => self.nodes[node].loop_hangs = true,
+            Fault::Silent(_) | Fault::Down(_) => {}
             Fault::DaemonFrozen(node) => self.nodes[node].daemon_frozen = true,
             Fault::Frozen(node) => self.nodes[node].frozen = true,
-            Fault::Down(_) => {}
         }
     }
 
@@ -155,6 +163,7 @@ impl World {
                 self.nodes[node].loop_hangs = false;
                 self.release_held_back(node);
             }
+            Fault::Silent(node) => self.end_silence(node),
             Fault::DaemonFrozen(node) => self.thaw(node, |node| node.daemon_frozen = false),
             Fault::Frozen(node) => self.thaw(node, |node| node.frozen = false),
             Fault::Down(node) => {
@@ -208,6 +217,7 @@ impl World {
         here.daemon_frozen = false;
         here.loop_hangs = false;
         here.watchdog = None;
+        here.guardian = None;
         here.daemon.alive = false;
         here.daemon.life += 1;
         here.daemon.cycle = None;
@@ -228,6 +238,7 @@ impl World {
         for node in 0..self.nodes.len() {
             self.mend(&Fault::SlowStore(node));
             self.mend(&Fault::LoopHangs(node));
+            self.mend(&Fault::Silent(node));
             self.mend(&Fault::DaemonFrozen(node));
             self.mend(&Fault::Frozen(node));
         }
@@ -246,6 +257,7 @@ impl Fault {
             Self::Link(Traffic::Postgres, ..) => "streaming cut",
             Self::Isolated(_) => "isolated",
             Self::LoopHangs(_) => "loop hangs",
+            Self::Silent(_) => "server silent",
             Self::DaemonFrozen(_) => "daemon frozen",
             Self::Frozen(_) => "machine frozen",
             Self::Down(_) => "power off",

@@ -16,6 +16,8 @@ pub(crate) struct Node {
     pub(crate) traits: Traits,
     /// When the watchdog fires; `None` while it is not armed.
     pub(crate) watchdog: Option<Moment>,
+    /// When the guardian stops the server; `None` while it has nothing to guard.
+    pub(crate) guardian: Option<Moment>,
     /// The loop of the daemon does not go on, while its guard and its long task do.
     pub(crate) loop_hangs: bool,
     /// The daemon does not run although it lives.
@@ -30,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) down: bool,
     /// Answers of the store are often late.
     pub(crate) slow_store: bool,
+    /// Since when the postmaster hangs: open sessions go on, signals and new ones wait.
+    pub(crate) silent_since: Option<Moment>,
 }
 
 /// What does not change in a run.
@@ -37,6 +41,8 @@ pub(crate) struct Node {
 pub(crate) struct Traits {
     pub(crate) has_watchdog: bool,
     pub(crate) watchdog_required: bool,
+    pub(crate) has_guardian: bool,
+    pub(crate) silence_fails_over: bool,
     pub(crate) can_rewind: bool,
     pub(crate) wipe_on_divergence: bool,
     pub(crate) wipe_on_rewind_failure: bool,

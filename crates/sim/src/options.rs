@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::scenario::Scenario;
+
 /// The shape of a run. Everything else comes from the seed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
@@ -13,6 +15,9 @@ pub struct Options {
     pub time: Duration,
     /// Which faults happen.
     pub faults: Faults,
+    /// One fault at a known place instead of random ones.
+    #[serde(default)]
+    pub scenario: Option<Scenario>,
     /// A known fault of the body to put back.
     pub mutant: Option<Mutant>,
     /// Keep one line for each event in the report.
@@ -28,6 +33,7 @@ impl Default for Options {
             members: None,
             time: Duration::from_mins(10),
             faults: Faults::default(),
+            scenario: None,
             mutant: None,
             trace: false,
             journal: false,
@@ -75,15 +81,18 @@ pub enum Mutant {
     GuardOff,
     /// The `sync` key is written later than the body says.
     SyncKeyLate,
+    /// The guardian of a primary does not act.
+    GuardianAsleep,
 }
 
 impl Mutant {
     /// Every one.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::LeaseFromAnswer,
         Self::PromoteBeforeLock,
         Self::ReleaseBeforeStop,
         Self::GuardOff,
         Self::SyncKeyLate,
+        Self::GuardianAsleep,
     ];
 }

@@ -62,6 +62,10 @@ impl World {
     fn begin_troubles(&mut self) {
         self.trace("-", "faults", || "begin".to_owned());
         self.witness.phase = Phase::Troubled(self.now + self.options.time);
+        if let Some(scenario) = self.options.scenario {
+            self.stage(scenario);
+            return;
+        }
         self.schedule(PAUSE, Event::Break);
         if self.options.faults.operators {
             self.schedule(PAUSE, Event::Operator);

@@ -26,6 +26,7 @@ use crate::postgres::wal::Wal;
 use crate::queue::Queue;
 use crate::remote::Remote;
 use crate::report::{Coverage, Report, Violation};
+use crate::scenario::Scenario;
 
 /// The key prefix of the simulated cluster.
 pub(crate) const PREFIX: &str = "/service/sim";
@@ -70,7 +71,10 @@ impl World {
             2..8 => 3,
             _ => 5,
         });
-        let config = random_config(&mut chance);
+        let mut config = random_config(&mut chance);
+        if options.scenario.is_some() {
+            Scenario::set_timings(&mut config);
+        }
         let names: Vec<String> = (0..count).map(|index| format!("n{}", index + 1)).collect();
         let mut world = Self {
             seed,
@@ -106,6 +110,8 @@ impl World {
     fn people(&mut self) {
         let watchdogs = self.chance.percent(30);
         let required = watchdogs && self.chance.percent(50);
+        let guardians = self.chance.percent(70);
+        let silence_fails_over = self.chance.percent(50);
         let can_rewind = self.chance.percent(80);
         let wipe = self.chance.percent(40);
         let hook = self.chance.percent(15);
@@ -118,6 +124,20 @@ impl World {
             let drift = self.drift();
             let offset = self.chance.millis(0, 1_000_000);
             let daemon = self.new_daemon(&name, Role::Uninitialized, State::Stopped);
+            let mut traits = Traits {
+                has_watchdog: watchdogs,
+                watchdog_required: required,
+                has_guardian: guardians,
+                silence_fails_over,
+                can_rewind,
+                wipe_on_divergence: wipe || !can_rewind,
+                wipe_on_rewind_failure: wipe,
+                has_hook: hook,
+                nofailover: lazy && index + 1 == self.names.len(),
+            };
+            if self.options.scenario.is_some() {
+                Scenario::set_traits(&mut traits);
+            }
             self.nodes.push(Node {
                 clock: Clock::new(offset, drift),
                 server: Server::empty(),
@@ -125,16 +145,9 @@ impl World {
                     alive: false,
                     ..daemon
                 },
-                traits: Traits {
-                    has_watchdog: watchdogs,
-                    watchdog_required: required,
-                    can_rewind,
-                    wipe_on_divergence: wipe || !can_rewind,
-                    wipe_on_rewind_failure: wipe,
-                    has_hook: hook,
-                    nofailover: lazy && index + 1 == self.names.len(),
-                },
+                traits,
                 watchdog: None,
+                guardian: None,
                 loop_hangs: false,
                 daemon_frozen: false,
                 frozen: false,
@@ -142,6 +155,7 @@ impl World {
                 paused_until: Moment::ZERO,
                 down: false,
                 slow_store: false,
+                silent_since: None,
                 name,
             });
             let after = self.chance.millis(0, 3000);
@@ -190,6 +204,7 @@ impl World {
             view: None,
             next_run: Moment::ZERO,
             woken: false,
+            store_until: None,
             seen_revision: 0,
             guard: Moment::ZERO,
             leased_until: Moment::ZERO,
@@ -259,6 +274,7 @@ impl World {
                 }
             }
             Event::Watchdog { node } => self.watchdog_event(node),
+            Event::Guardian { node } => self.guardian_event(node),
             Event::Server {
                 node,
                 generation,
@@ -335,6 +351,14 @@ impl World {
             self.held_back.push((node, Event::Watchdog { node }));
         } else {
             self.watchdog(node);
+        }
+    }
+
+    fn guardian_event(&mut self, node: usize) {
+        if self.nodes[node].stands_still() {
+            self.held_back.push((node, Event::Guardian { node }));
+        } else {
+            self.guardian(node);
         }
     }
 

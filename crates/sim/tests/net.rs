@@ -32,6 +32,9 @@ fn honest_runs_are_clean_and_go_everywhere() {
         "promotion: done",
         "guard: stopped a primary",
         "watchdog: fired",
+        "guardian: stopped a primary",
+        "verdict: LeaseLasts",
+        "fault: server silent",
         "job: rewind",
         "job: clone",
         "job: promote",
@@ -60,6 +63,12 @@ fn honest_runs_are_clean_and_go_everywhere() {
 #[test]
 fn a_lease_that_counts_from_the_answer_is_caught() {
     let found = caught(Mutant::LeaseFromAnswer, 200);
+    assert!(found.is_some(), "200 seeds saw nothing");
+}
+
+#[test]
+fn a_guardian_that_sleeps_is_caught() {
+    let found = caught(Mutant::GuardianAsleep, 200);
     assert!(found.is_some(), "200 seeds saw nothing");
 }
 

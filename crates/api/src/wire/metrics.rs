@@ -122,6 +122,11 @@ fn node(page: &mut Page, status: &Status<'_>) {
     let help = "State of PostgreSQL as a number.";
     page.head("postgres_state", help, Some(&legend), "gauge");
     page.sample("postgres_state", status.state_number());
+    page.flag(
+        "postgres_accepts_connections",
+        "PostgreSQL is not known to leave new connections without an answer.",
+        status.is_running() && snapshot.accepts_connections,
+    );
     page.gauge(
         "failover_priority",
         "Rank of this member in a failover, 0 never.",

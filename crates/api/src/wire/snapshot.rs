@@ -59,6 +59,8 @@ pub struct Snapshot {
     pub scheduled_restart: Option<Map<String, Value>>,
     /// The watchdog is required and cannot be used.
     pub watchdog_failed: bool,
+    /// The server is not known to leave new connections without an answer.
+    pub accepts_connections: bool,
     /// The server's state as the supervisor knows it; liveness does not ask PostgreSQL.
     pub server_state: State,
     /// The server's role in memory.
@@ -111,6 +113,7 @@ impl Snapshot {
             pending_restart: BTreeMap::new(),
             scheduled_restart: None,
             watchdog_failed: false,
+            accepts_connections: true,
             server_state: State::Stopped,
             server_role: Role::Uninitialized,
             next_run: None,

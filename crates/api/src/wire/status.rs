@@ -209,6 +209,9 @@ impl<'a> Status<'a> {
         if let Some(problem) = self.replication_problem() {
             put("replication_problem", problem.into());
         }
+        if !snapshot.accepts_connections {
+            put("accepts_connections", false.into());
+        }
     }
 }
 

@@ -136,7 +136,10 @@ impl Cx<'_> {
                 Ok(false)
             }
             LockOutcome::Unreachable(_) => {
-                self.memory.lease = Lease::None;
+                // What was promised by the renewal before is promised still.
+                if !matches!(self.memory.lease, Lease::Until(_)) {
+                    self.memory.lease = Lease::None;
+                }
                 self.lock_confirmed = false;
                 Err(Halt::StoreFailed)
             }

@@ -1,6 +1,8 @@
 //! Stepping down inside a cycle (HA contract 14). The orderly demotions, which wait for a
 //! candidate, are long tasks: see the job of that name.
 
+use std::time::Duration;
+
 use patroni_core::{Role, SyncNames, Upstream};
 
 use crate::command::{StartRequest, StopMode, StopRequest, Until};
@@ -11,6 +13,9 @@ use crate::replay::Asked;
 use crate::rules::race::TIME_FOR_OTHERS;
 use crate::rules::{follow, rewind};
 use crate::sentence::Text;
+
+/// An immediate stop that takes longer hangs: what is left is killed then.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// How a cycle steps down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +83,7 @@ fn stop(cx: &mut Cx<'_>, mode: Mode) -> Asked<bool> {
             timeout: cx.stop_timeout(),
             restart: false,
         })?,
-        Mode::Immediate | Mode::ImmediateNoLock => cx.stop_immediately(None)?,
+        Mode::Immediate | Mode::ImmediateNoLock => cx.stop_immediately(Some(AT_ONCE))?,
     };
     Ok(outcome.stopped)
 }

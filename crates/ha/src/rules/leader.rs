@@ -9,7 +9,7 @@ use crate::replay::Asked;
 use crate::rule::Rule;
 use crate::rules::demote::{self, Mode};
 use crate::rules::follow::{self, Texts};
-use crate::rules::{failover, promote};
+use crate::rules::{failover, promote, silent};
 use crate::sentence::Text;
 use crate::verdict::CycleResult;
 
@@ -51,6 +51,9 @@ pub(crate) fn leader_exists(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleRe
 
 /// The lock was just extended.
 fn lead(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
+    if let Some(result) = silent::on_leader(cx, obs)? {
+        return Ok(result);
+    }
     if let Some(result) = failover::on_leader(cx, obs)? {
         return Ok(result);
     }

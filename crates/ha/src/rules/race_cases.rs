@@ -181,6 +181,7 @@ fn decide<T>(case: &Value, question: impl Fn(&mut Cx<'_>, &Observation) -> Asked
             memory: remember(case, &observation),
             refused: Vec::new(),
             rule: crate::Rule::Start,
+            again: None,
             watchdog_active: false,
             lock_confirmed: false,
             scheduled: None,

@@ -4,6 +4,7 @@ use patroni_core::MemberName;
 
 use crate::command::Peer;
 use crate::context::Cx;
+use crate::lease::Again;
 use crate::memory::Lease;
 use crate::observation::Observation;
 use crate::replay::{Asked, Halt};
@@ -48,8 +49,12 @@ fn without_store(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
         }
         return Ok(CycleResult::FailsafeLeader);
     }
+    // Consent that is taken back may have gone to somebody else, unlike a lock.
+    let led_by_consent = cx.memory.failsafe_until.take().is_some();
+    if !led_by_consent && let Some(result) = lead_on(cx, obs) {
+        return Ok(result);
+    }
     cx.rule = Rule::D4;
-    cx.memory.failsafe_until = None;
     if let Some(running) = &obs.executor {
         if busy::steps_down_already(&running.job) {
             return Ok(CycleResult::InProgress {
@@ -62,6 +67,24 @@ fn without_store(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
     cx.say(Text::DemotingForLostStore);
     demote::demote(cx, Mode::Offline)?;
     Ok(CycleResult::DemotedStoreDown)
+}
+
+/// Nobody else can have the lock before the lease is over: a silent store is no reason to step
+/// down while there is time left to do that in order. The task that runs beside goes on, too.
+fn lead_on(cx: &mut Cx<'_>, obs: &Observation) -> Option<CycleResult> {
+    let Lease::Until(end) = cx.memory.lease else {
+        return None;
+    };
+    let now = cx.now();
+    cx.again = Some(Again::while_leased(
+        end,
+        now,
+        cx.settings.ttl,
+        &obs.watchdog,
+    )?);
+    Some(CycleResult::LeaseLasts {
+        seconds: end.since(now).as_secs(),
+    })
 }
 
 /// Every other member of the last known failsafe topology takes this node for its leader.

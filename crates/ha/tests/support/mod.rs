@@ -21,7 +21,9 @@ use patroni_core::{
     Cluster, ConfigDoc, Failover, FailoverRequest, Leader, Lsn, Member, MemberData, MemberName,
     Moment, Revision, Role, State, Status, SystemId, Tags, Timeline,
 };
-use patroni_ha::observation::{NodeFacts, Observation, PeerAnswer, PeerStatus, WatchdogFacts};
+use patroni_ha::observation::{
+    NodeFacts, Observation, PeerAnswer, PeerStatus, ProbeFacts, WatchdogFacts,
+};
 use patroni_ha::outcome::{
     HookOutcome, InspectFailure, LockOutcome, RecoveryChange, RewindOutcome, ShutdownPoint,
     StartOutcome, StopOutcome, Written,
@@ -238,8 +240,10 @@ pub fn observation(server: LocalServer, view: Cluster) -> Observation {
             active: false,
             required: false,
             usable: true,
+            timeout: None,
         },
         failsafe_leader: None,
+        probe: ProbeFacts::default(),
     }
 }
 

@@ -16,7 +16,7 @@ use patroni_ha::command::{Command, Wait};
 use patroni_ha::observation::FailsafeLeader;
 use patroni_ha::outcome::Outcome;
 use patroni_postgres::{Cancel, Clock, Supervisor};
-use patroni_watchdog::Watchdog;
+use patroni_watchdog::{Guardian, Watchdog};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
@@ -41,6 +41,7 @@ pub(crate) struct Body {
     pub(crate) callbacks: Callbacks,
     pub(crate) rest: Client,
     pub(crate) watchdog: Mutex<Watchdog>,
+    guardian: Mutex<Guardian>,
     pub(crate) lease: Lease,
     /// Lock operations go out one after the other, and none that was judged before a release
     /// goes out after it.
@@ -72,6 +73,10 @@ pub(crate) struct Facts {
     pub(crate) scheduled_restart: Option<Map<String, Value>>,
     /// A leader that announced itself without a store, and until when that counts.
     pub(crate) failsafe_leader: Option<(FailsafeLeader, Moment)>,
+    /// The store was silent, and is waited for until then by a leader whose lease runs down.
+    pub(crate) store_until: Option<Moment>,
+    /// Since when the server leaves new connections without an answer.
+    pub(crate) silent_since: Option<Moment>,
 }
 
 impl Facts {
@@ -118,6 +123,8 @@ impl Body {
             asked_timeline: None,
             scheduled_restart: None,
             failsafe_leader: None,
+            store_until: None,
+            silent_since: None,
         };
         Self {
             name: settings.name.clone(),
@@ -127,6 +134,7 @@ impl Body {
             callbacks,
             rest,
             watchdog: Mutex::new(watchdog),
+            guardian: Mutex::default(),
             lease: Lease::default(),
             lock_turn: LockTurn::default(),
             wakes: Arc::default(),
@@ -161,6 +169,11 @@ impl Body {
     /// The watchdog.
     pub(crate) fn watchdog(&self) -> MutexGuard<'_, Watchdog> {
         self.watchdog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The guardian process.
+    pub(crate) fn guardian(&self) -> MutexGuard<'_, Guardian> {
+        self.guardian.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What REST shows.
@@ -203,7 +216,7 @@ impl Body {
 
     /// Reads the store and publishes the view.
     pub(crate) async fn load_view(&self) -> Result<Cluster, String> {
-        match self.store.load().await {
+        match self.within_patience(self.store.load()).await {
             Ok(cluster) => {
                 self.publish_view(Some(Arc::new(cluster.clone())));
                 Ok(cluster)

@@ -187,6 +187,12 @@ impl Body {
     }
 
     async fn start(&self, request: command::StartRequest, cancel: &Cancel) -> StartOutcome {
+        let founds = request.bootstrap || self.settings().dynamic.pause;
+        if request.role == Role::Primary && !founds && !self.lease.is_held(self.clock.now()) {
+            let why = "the leader lock is not held any more, not starting as primary";
+            error!("{why}");
+            return StartOutcome::Failed(why.to_owned());
+        }
         let event = if request.restart {
             CallbackEvent::Restart
         } else {
@@ -225,7 +231,9 @@ impl Body {
             error!("the leader lock is not held any more, not promoting");
             return false;
         }
-        logged("promote", self.supervisor.promote().await)
+        let promoted = logged("promote", self.supervisor.promote().await);
+        self.tell_guardian();
+        promoted
     }
 
     fn start_checkpoint(&self) {

@@ -20,16 +20,36 @@ impl Body {
     /// Takes or extends the lock by `request`. The lease counts from before it was sent.
     async fn lock(&self, request: impl Future<Output = Result<(), StoreError>>) -> LockOutcome {
         let sent_at = self.clock.now();
-        match request.await {
+        match self.within_patience(request).await {
             Ok(()) => {
                 self.lease.held_until(sent_at + self.timings().ttl);
+                self.tell_guardian();
                 LockOutcome::Held { sent_at }
             }
             Err(error) if error.is_lost_race() => {
-                self.lease.ended();
+                self.lease.lost();
                 LockOutcome::Refused
             }
             Err(error) => LockOutcome::Unreachable(explain(&error)),
+        }
+    }
+
+    /// Waits for the store as long as the last verdict allows. A renewal that is dropped may
+    /// still be carried out; then the lock lasts longer than this node counts on.
+    pub(crate) async fn within_patience<T>(
+        &self,
+        request: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let Some(until) = self.facts().store_until else {
+            return request.await;
+        };
+        let left = until.since(self.clock.now());
+        match tokio::time::timeout(left, request).await {
+            Ok(answer) => answer,
+            Err(_) => Err(StoreError::unreachable(
+                "reach the store",
+                "no answer before the lease has to be given up",
+            )),
         }
     }
 
@@ -82,6 +102,7 @@ impl Body {
             written("write status", self.store.write_status(status).await);
         }
         self.lease.ended();
+        self.rest_guardian();
         let result = self.store.delete_leader(judged).await;
         Outcome::Write(written("delete leader key", result))
     }
@@ -95,6 +116,7 @@ impl Body {
                 &facts.server_now(&self.supervisor),
                 facts.positions_are_stable,
                 facts.scheduled_restart.as_ref(),
+                facts.silent_since.is_none(),
                 &notes,
             )
         };

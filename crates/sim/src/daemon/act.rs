@@ -30,8 +30,11 @@ impl World {
         judged_revision::commanded(self, node, lane, &command);
         data_dir::commanded(self, node, lane, &command);
         // From here on the cycles beside the task must not extend the lock again.
-        if lane == Lane::Job && matches!(command, Command::ReleaseLeader { .. }) {
-            self.nodes[node].daemon.committed = true;
+        if matches!(command, Command::ReleaseLeader { .. }) {
+            self.nodes[node].guardian = None;
+            if lane == Lane::Job {
+                self.nodes[node].daemon.committed = true;
+            }
         }
         if super::store::is_for_the_store(&command) {
             self.send(node, lane, command);

@@ -191,7 +191,10 @@ impl World {
         // An adopted primary has until the first look at the store to show a lease.
         let grace = daemon.settings.retry_timeout + Duration::from_secs(1);
         here.daemon = daemon;
-        here.excused_until = self.now + grace + Duration::from_secs(2);
+        // One that is guarded still is stopped by the guardian of the daemon before.
+        if here.guardian.is_none() {
+            here.excused_until = self.now + grace + Duration::from_secs(2);
+        }
         let deadline = here.clock.read(self.now) + grace;
         self.note(node, "daemon", || format!("starts as {role}, {state}"));
         self.guard_until(node, deadline);

@@ -5,30 +5,34 @@ use std::time::Duration;
 
 use patroni_core::Moment;
 use patroni_ha::command::StopMode;
+use patroni_ha::lease::guard_margin;
 use patroni_ha::memory::{BootstrapPhase, Lease};
 
 use crate::event::Event;
 use crate::options::Mutant;
-use crate::postgres::server::Process;
 use crate::world::World;
 
-/// So long before the end of the lease PostgreSQL is stopped.
-pub(crate) const MARGIN: Duration = Duration::from_secs(5);
+/// So long before the end of the lease the watchdog of the machine fires.
+const SAFETY_MARGIN: Duration = Duration::from_secs(5);
 
 impl World {
     /// The lock was extended by a request sent at this moment of the node's clock.
     pub(crate) fn extend_lease(&mut self, node: usize, sent_at: Moment) {
         let ttl = self.nodes[node].daemon.settings.ttl;
-        let deadline = sent_at + ttl.saturating_sub(MARGIN);
+        let deadline = sent_at + ttl.saturating_sub(guard_margin(ttl));
         self.nodes[node].daemon.leased_until = deadline;
         self.guard_until(node, deadline);
+        self.tell_guardian(node, sent_at + ttl);
     }
 
     /// After a cycle: the lease that the core found for itself (failsafe mode).
     pub(crate) fn follow_lease(&mut self, node: usize) {
         if let Lease::Until(end) = self.nodes[node].daemon.memory.lease {
-            self.guard_until(node, end - MARGIN);
+            let margin = guard_margin(self.nodes[node].daemon.settings.ttl);
+            self.guard_until(node, end - margin);
+            self.tell_guardian(node, end);
         }
+        self.rest_guardian(node);
     }
 
     pub(crate) fn guard_until(&mut self, node: usize, deadline: Moment) {
@@ -46,15 +50,7 @@ impl World {
     pub(crate) fn guard(&mut self, node: usize) {
         let here = &self.nodes[node];
         let now = here.clock.read(self.now);
-        let leads = match here.server.process {
-            Process::Primary | Process::Promoting => true,
-            Process::Starting => here.server.data.as_ref().is_some_and(|data| !data.signal),
-            Process::Absent
-            | Process::Standby
-            | Process::Draining
-            | Process::Drained
-            | Process::Dying => false,
-        };
+        let leads = here.server.leads();
         // A cluster that is just being made has no lock yet, and nobody else to protect.
         let new = here.daemon.memory.bootstrap != BootstrapPhase::None;
         let off = new || here.daemon.settings.pause || self.mutant == Some(Mutant::GuardOff);
@@ -80,10 +76,15 @@ impl World {
         if !self.nodes[node].traits.has_watchdog {
             return;
         }
-        let ttl = self.nodes[node].daemon.settings.ttl;
-        let fires = self.now + ttl.saturating_sub(MARGIN);
+        let fires = self.now + self.watchdog_timeout(node);
         self.nodes[node].watchdog = Some(fires);
         self.queue.push(fires, Event::Watchdog { node });
+    }
+
+    /// After how long without being fed the device fires.
+    pub(crate) fn watchdog_timeout(&self, node: usize) -> Duration {
+        let ttl = self.nodes[node].daemon.settings.ttl;
+        ttl.saturating_sub(SAFETY_MARGIN)
     }
 
     /// The device fires when nobody fed it for too long: the machine starts anew.

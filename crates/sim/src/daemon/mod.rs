@@ -3,6 +3,7 @@
 pub(crate) mod act;
 pub(crate) mod executor;
 pub(crate) mod guard;
+pub(crate) mod guardian;
 pub(crate) mod observe;
 pub(crate) mod rest;
 pub(crate) mod round;
@@ -52,6 +53,8 @@ pub(crate) struct Daemon {
     /// True time.
     pub(crate) next_run: Moment,
     pub(crate) woken: bool,
+    /// A leader whose lease runs down waits for the store until then, on the node's clock.
+    pub(crate) store_until: Option<Moment>,
     pub(crate) seen_revision: u64,
     /// When the lease is over, less the margin, on the node's clock.
     pub(crate) guard: Moment,

@@ -1,10 +1,12 @@
 //! What a cycle begins with.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use patroni_core::{Cluster, Tags};
 use patroni_ha::Observation;
 use patroni_ha::job::RunningJob;
-use patroni_ha::observation::{NodeFacts, WatchdogFacts};
+use patroni_ha::observation::{NodeFacts, ProbeFacts, WatchdogFacts};
 use serde_json::{Map, Value};
 
 use crate::world::World;
@@ -42,6 +44,19 @@ impl World {
             failsafe_leader: daemon.failsafe.as_ref().map(|(leader, _)| leader.clone()),
             node: self.facts(node),
             watchdog: self.watchdog_facts(node),
+            probe: self.probe_facts(node),
+        }
+    }
+
+    /// What knocking at the server has told.
+    fn probe_facts(&self, node: usize) -> ProbeFacts {
+        let here = &self.nodes[node];
+        ProbeFacts {
+            silent_for: here.silent_since.map(|since| self.now.since(since)),
+            fail_over_after: here
+                .traits
+                .silence_fails_over
+                .then_some(Duration::from_secs(10)),
         }
     }
 
@@ -73,6 +88,10 @@ impl World {
             active: here.watchdog.is_some(),
             required: here.traits.watchdog_required,
             usable: here.traits.has_watchdog || !here.traits.watchdog_required,
+            timeout: here
+                .traits
+                .has_watchdog
+                .then(|| self.watchdog_timeout(node)),
         }
     }
 }

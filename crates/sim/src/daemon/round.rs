@@ -132,6 +132,10 @@ impl World {
         let daemon = &mut self.nodes[node].daemon;
         daemon.cycle = None;
         let life = daemon.life;
+        daemon.store_until = verdict.again.map(|again| again.store_until);
+        if let Some(again) = verdict.again {
+            daemon.next_run = self.now + again.after;
+        }
         if let Some(exit) = verdict.exit.clone() {
             self.coverage.count("exit", &exit.message);
             self.note(node, "daemon", || format!("exits: {}", exit.message));

@@ -43,6 +43,14 @@ fn is_repeated(command: &Command) -> bool {
     )
 }
 
+/// The view and the lock are waited for until the lease has to be given up.
+fn is_bounded(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::LoadCluster | Command::AcquireLeader | Command::UpdateLeader { .. }
+    )
+}
+
 impl World {
     /// Sends a request.
     pub(crate) fn send(&mut self, node: usize, lane: Lane, command: Command) {
@@ -70,6 +78,13 @@ impl World {
         };
         let back = self.way_back(node);
         match self.ask_store(node, &pending) {
+            Ok(outcome) if self.too_late(node, &pending, back) => {
+                if let Outcome::Lock(LockOutcome::Held { .. }) = outcome {
+                    self.nodes[node].daemon.renewed = self.now;
+                }
+                let error = StoreError::unreachable("wait", "the lease has to be given up");
+                self.silence(node, lane, &pending, &error);
+            }
             Ok(outcome) => {
                 if let Outcome::Lock(LockOutcome::Held { .. }) = outcome {
                     self.nodes[node].daemon.renewed = self.now;
@@ -90,9 +105,30 @@ impl World {
             .skewed((1, 8), (50, most), if slow { 50 } else { 1 })
     }
 
+    /// How long a request may take in all: less than usual for a leader whose lease runs down.
+    fn budget(&self, node: usize, pending: &Pending) -> Duration {
+        let here = &self.nodes[node];
+        let whole = here.daemon.settings.retry_timeout;
+        match here
+            .daemon
+            .store_until
+            .filter(|_| is_bounded(&pending.command))
+        {
+            Some(until) => whole.min(here.clock.when(until).since(pending.since)),
+            None => whole,
+        }
+    }
+
+    /// The answer would come when nobody waits for it any more.
+    fn too_late(&self, node: usize, pending: &Pending, back: Duration) -> bool {
+        self.nodes[node].daemon.store_until.is_some()
+            && is_bounded(&pending.command)
+            && self.now.since(pending.since) + back > self.budget(node, pending)
+    }
+
     /// No answer: again, or the end of patience.
     fn silence(&mut self, node: usize, lane: Lane, pending: &Pending, error: &StoreError) {
-        let budget = self.nodes[node].daemon.settings.retry_timeout;
+        let budget = self.budget(node, pending);
         let spent = self.now.since(pending.since);
         let life = self.nodes[node].daemon.life;
         let pause = self.chance.millis(300, 1500);

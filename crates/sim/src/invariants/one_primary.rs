@@ -3,7 +3,8 @@
 //! promoted, nobody acknowledges a write that the new history does not contain.
 //!
 //! Allowed by the documentation, and so by this file: a paused cluster; a server whose daemon
-//! stands still, is dead, or has just come back, on a machine without an armed watchdog; a
+//! stands still, is dead, or has just come back, on a machine without an armed watchdog and without a
+//! guardian on duty; a
 //! primary in failsafe mode, when a person named a candidate that is not in its topology.
 
 use patroni_core::Lsn;
@@ -44,5 +45,6 @@ pub(crate) fn excuse(world: &World, node: usize) -> Option<&'static str> {
         return Some("daemon just came back");
     }
     let idle = !here.daemon.alive || here.daemon_stands_still();
-    (idle && here.watchdog.is_none()).then_some("daemon does not run, no watchdog")
+    let guarded = here.watchdog.is_some() || here.guardian.is_some();
+    (idle && !guarded).then_some("daemon does not run, no watchdog and no guardian")
 }

@@ -32,7 +32,7 @@ pub(crate) enum Transition {
 }
 
 impl World {
-    fn later(&mut self, node: usize, after: Duration, transition: Transition) {
+    pub(crate) fn later(&mut self, node: usize, after: Duration, transition: Transition) {
         let generation = self.nodes[node].server.generation;
         let event = Event::Server {
             node,
@@ -83,6 +83,10 @@ impl World {
     /// Tells a server to stop. Harmless when it stops already, and rougher when asked to be.
     pub(crate) fn stop_server(&mut self, node: usize, mode: StopMode, checkpoint: bool) {
         let process = self.nodes[node].server.process;
+        if self.nodes[node].silent_since.is_some() {
+            self.stop_silent(node, mode);
+            return;
+        }
         match (mode, process) {
             (_, Process::Absent | Process::Dying)
             | (StopMode::Fast, Process::Draining | Process::Drained) => {}
@@ -124,7 +128,9 @@ impl World {
             return;
         }
         self.set_process(node, Process::Absent);
+        self.nodes[node].silent_since = None;
         let server = &mut self.nodes[node].server;
+        server.told_to_stop = None;
         server.senders.clear();
         server.receiving = false;
         // What was written is in the hands of the operating system, which lives on.
@@ -201,7 +207,9 @@ impl World {
 
     /// Issues a promotion. False when there is no server to promote.
     pub(crate) fn promote_server(&mut self, node: usize) -> bool {
-        if self.nodes[node].server.process != Process::Standby {
+        let here = &self.nodes[node];
+        // A postmaster that hangs does not hear of it.
+        if here.server.process != Process::Standby || here.silent_since.is_some() {
             return false;
         }
         self.set_process(node, Process::Promoting);

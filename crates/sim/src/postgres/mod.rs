@@ -5,5 +5,6 @@ pub(crate) mod control;
 pub(crate) mod life;
 pub(crate) mod repair;
 pub(crate) mod server;
+mod silence;
 pub(crate) mod stream;
 pub(crate) mod wal;

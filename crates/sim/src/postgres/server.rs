@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use patroni_core::server::ControlState;
 use patroni_core::sync_names::SyncKind;
 use patroni_core::{Lsn, Moment, SyncNames, SystemId, Upstream};
+use patroni_ha::command::StopMode;
 
 use super::wal::BranchId;
 
@@ -90,6 +91,8 @@ pub(crate) struct Server {
     pub(crate) senders: BTreeMap<usize, Sender>,
     pub(crate) receiving: bool,
     pub(crate) received: Option<Lsn>,
+    /// What a postmaster that hangs was told, for when it goes on.
+    pub(crate) told_to_stop: Option<StopMode>,
 }
 
 impl Server {
@@ -103,6 +106,7 @@ impl Server {
             senders: BTreeMap::new(),
             receiving: false,
             received: None,
+            told_to_stop: None,
         }
     }
 
@@ -128,6 +132,19 @@ impl Server {
 
     pub(crate) fn is_primary(&self) -> bool {
         self.process == Process::Primary
+    }
+
+    /// Takes writes, or will by itself.
+    pub(crate) fn leads(&self) -> bool {
+        match self.process {
+            Process::Primary | Process::Promoting => true,
+            Process::Starting => self.data.as_ref().is_some_and(|data| !data.signal),
+            Process::Absent
+            | Process::Standby
+            | Process::Draining
+            | Process::Drained
+            | Process::Dying => false,
+        }
     }
 
     /// Sends WAL to standbys.
