@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::etcd::Etcd;
-use crate::node::{ConfigText, Node, Ports, tail};
+use crate::node::{ConfigText, LOOPBACK, Node, Ports, tail};
 use crate::{ports, proc, wait};
 
 /// How long a healthy step of a cluster may take on a small, busy machine.
@@ -111,33 +111,10 @@ impl Cluster {
             StoreKind::Raft => None,
         };
         let dynamic = format!("{DYNAMIC}{dynamic}");
-        let ports: Vec<Ports> = (0..count)
-            .map(|_| Ports {
-                postgres: ports::free(),
-                rest: ports::free(),
-                raft: ports::free(),
-            })
-            .collect();
-        let mut nodes = Vec::new();
-        for (index, own) in ports.iter().enumerate() {
-            let name = format!("node{}", index + 1);
-            let node_dir = dir.join(&name);
-            let store = match &etcd {
-                Some(etcd) => format!("etcd3:\n  host: 127.0.0.1:{}\n", etcd.port),
-                None => raft_section(&node_dir, index, &ports),
-            };
-            let text = ConfigText {
-                scope: "demo",
-                name: &name,
-                ports: *own,
-                dir: &node_dir,
-                store: &store,
-                dynamic: &dynamic,
-                extra: &extra(index),
-            }
-            .render();
-            nodes.push(Node::create(node_dir, &name, *own, &text)?);
-        }
+        let etcd_section = etcd
+            .as_ref()
+            .map(|etcd| format!("etcd3:\n  host: 127.0.0.1:{}\n", etcd.port));
+        let nodes = create_nodes(dir, count, etcd_section.as_deref(), &dynamic, extra)?;
         Ok(Self {
             nodes,
             etcd,
@@ -145,6 +122,26 @@ impl Cluster {
             dynamic,
             home,
         })
+    }
+
+    /// A running cluster on a store of the test's own, with the whole dynamic configuration
+    /// given. `store` is the section of the store in each node's file.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn start_on(store: &str, count: usize, dynamic: &str) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("patroni-test-").tempdir()?;
+        proc::give_to_runner(dir.path())?;
+        let nodes = create_nodes(dir.path(), count, Some(store), dynamic, |_| String::new())?;
+        let mut cluster = Self {
+            nodes,
+            etcd: None,
+            kind: StoreKind::Etcd3,
+            dynamic: dynamic.to_owned(),
+            home: Home::Temporary(dir),
+        };
+        cluster.bootstrap()?;
+        Ok(cluster)
     }
 
     /// A cluster whose first node is the primary and whose others stream from it.
@@ -385,6 +382,45 @@ impl Drop for Cluster {
             eprintln!("{}", self.log_tails());
         }
     }
+}
+
+/// The files of so many nodes; without the section of a store they are their own (Raft).
+fn create_nodes(
+    dir: &Path,
+    count: usize,
+    store: Option<&str>,
+    dynamic: &str,
+    extra: impl Fn(usize) -> String,
+) -> Result<Vec<Node>> {
+    let ports: Vec<Ports> = (0..count)
+        .map(|_| Ports {
+            postgres: ports::free(),
+            rest: ports::free(),
+            raft: ports::free(),
+        })
+        .collect();
+    let mut nodes = Vec::new();
+    for (index, own) in ports.iter().enumerate() {
+        let name = format!("node{}", index + 1);
+        let node_dir = dir.join(&name);
+        let store = match store {
+            Some(store) => store.to_owned(),
+            None => raft_section(&node_dir, index, &ports),
+        };
+        let text = ConfigText {
+            scope: "demo",
+            name: &name,
+            ports: *own,
+            dir: &node_dir,
+            store: &store,
+            dynamic,
+            extra: &extra(index),
+            host: LOOPBACK,
+        }
+        .render();
+        nodes.push(Node::create(node_dir, &name, *own, &text)?);
+    }
+    Ok(nodes)
 }
 
 fn raft_section(dir: &Path, index: usize, ports: &[Ports]) -> String {

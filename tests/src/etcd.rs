@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use crate::node::LOOPBACK;
 use crate::proc::{self, Proc};
 use crate::{http, ports, wait};
 
-/// One etcd server on loopback.
+/// One etcd server.
 #[derive(Debug)]
 pub struct Etcd {
     /// Where clients connect.
@@ -17,38 +18,103 @@ pub struct Etcd {
     pub process: Proc,
 }
 
+/// Where a server of an etcd cluster is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its address.
+    pub host: String,
+    /// The network namespace that it runs in, if it has one of its own.
+    pub namespace: Option<String>,
+    /// The port for clients.
+    pub port: u16,
+    /// The port for the other servers.
+    pub peer: u16,
+    /// The port that clients are told, when something stands between.
+    pub advertised: u16,
+}
+
+impl Place {
+    /// A place on loopback.
+    pub fn on_loopback() -> Self {
+        let port = ports::free();
+        Self {
+            host: LOOPBACK.to_owned(),
+            namespace: None,
+            port,
+            peer: ports::free(),
+            advertised: port,
+        }
+    }
+
+    fn url(&self, port: u16) -> String {
+        format!("http://{}:{port}", self.host)
+    }
+}
+
 impl Etcd {
-    /// Starts a server and waits until it answers.
+    /// Starts a server on loopback and waits until it answers.
     ///
     /// # Errors
     /// `etcd` is not installed or does not come up.
     pub fn start(dir: &Path) -> Result<Self> {
-        let (port, peer) = (ports::free(), ports::free());
-        let mut command = proc::command("etcd");
+        let place = Place::on_loopback();
+        let server = Self::launch(dir, "etcd", 0, std::slice::from_ref(&place))?;
+        server.wait_ready()?;
+        Ok(server)
+    }
+
+    /// Starts a cluster on these places; [`Etcd::wait_ready`] tells when it answers.
+    ///
+    /// # Errors
+    /// `etcd` is not installed.
+    pub fn cluster(dir: &Path, places: &[Place]) -> Result<Vec<Self>> {
+        let servers = 0..places.len();
+        servers
+            .map(|index| Self::launch(dir, &format!("etcd{index}"), index, places))
+            .collect()
+    }
+
+    fn launch(dir: &Path, folder: &str, index: usize, places: &[Place]) -> Result<Self> {
+        let place = &places[index];
+        let name = |index: usize| format!("test{index}");
+        let listen = match place.namespace {
+            Some(_) => "0.0.0.0",
+            None => &place.host,
+        };
+        let all: Vec<String> = places
+            .iter()
+            .enumerate()
+            .map(|(index, place)| format!("{}={}", name(index), place.url(place.peer)))
+            .collect();
+        let mut command = proc::command_in(place.namespace.as_deref(), "etcd");
         command
-            .args(["--name", "test", "--log-level", "error"])
+            .args(["--name", &name(index), "--log-level", "error"])
             .arg("--data-dir")
-            .arg(dir.join("etcd"))
-            .args(["--listen-client-urls", &format!("http://127.0.0.1:{port}")])
+            .arg(dir.join(folder))
             .args([
-                "--advertise-client-urls",
-                &format!("http://127.0.0.1:{port}"),
+                "--listen-client-urls",
+                &format!("http://{listen}:{}", place.port),
             ])
-            .args(["--listen-peer-urls", &format!("http://127.0.0.1:{peer}")])
-            .args([
-                "--initial-advertise-peer-urls",
-                &format!("http://127.0.0.1:{peer}"),
-            ])
-            .args([
-                "--initial-cluster",
-                &format!("test=http://127.0.0.1:{peer}"),
-            ]);
-        let process = Proc::start("etcd", command, &dir.join("etcd.log"))?;
+            .args(["--advertise-client-urls", &place.url(place.advertised)])
+            .args(["--listen-peer-urls", &place.url(place.peer)])
+            .args(["--initial-advertise-peer-urls", &place.url(place.peer)])
+            .args(["--initial-cluster", &all.join(",")]);
+        let process = Proc::start("etcd", command, &dir.join(format!("{folder}.log")))?;
+        Ok(Self {
+            port: place.port,
+            process,
+        })
+    }
+
+    /// Waits until it answers on the loopback of the calling thread.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn wait_ready(&self) -> Result<()> {
         wait::until("etcd answers", Duration::from_secs(20), || {
-            let answer = http::request(port, "GET", "/health", None, Duration::from_secs(2))?;
+            let answer = http::request(self.port, "GET", "/health", None, Duration::from_secs(2))?;
             ensure!(answer.body.contains("true"), "{}", answer.body);
             Ok(())
-        })?;
-        Ok(Self { port, process })
+        })
     }
 }

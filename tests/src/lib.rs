@@ -6,9 +6,12 @@
 pub mod cluster;
 pub mod etcd;
 pub mod http;
+pub mod machines;
+pub mod netns;
 pub mod node;
 pub mod ports;
 pub mod proc;
+pub mod slow_link;
 pub mod sql;
 pub mod wait;
 pub mod writer;

@@ -35,6 +35,8 @@ pub struct Node {
     pub ports: Ports,
     /// Folder of everything the node owns.
     pub dir: PathBuf,
+    /// The network namespace that it runs in, if it has one of its own.
+    pub namespace: Option<String>,
     daemon: Option<Proc>,
 }
 
@@ -50,6 +52,7 @@ impl Node {
             name: name.to_owned(),
             ports,
             dir,
+            namespace: None,
             daemon: None,
         };
         node.write_config(config)?;
@@ -80,7 +83,7 @@ impl Node {
     /// # Errors
     /// The program cannot be started.
     pub fn start(&mut self) -> Result<()> {
-        let mut command = proc::command(proc::bin("patroni"));
+        let mut command = proc::command_in(self.namespace.as_deref(), proc::bin("patroni"));
         command.arg(self.config_path()).env("HOME", &self.dir);
         self.daemon = Some(Proc::start(
             &self.name,
@@ -289,6 +292,9 @@ pub fn tail(text: &str, lines: usize) -> String {
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
+/// Where a node without a network of its own is reached.
+pub const LOOPBACK: &str = "127.0.0.1";
+
 /// The configuration of a node, as a user would write it.
 pub struct ConfigText<'a> {
     /// Cluster name.
@@ -305,6 +311,8 @@ pub struct ConfigText<'a> {
     pub dynamic: &'a str,
     /// Further top-level lines.
     pub extra: &'a str,
+    /// The address that others reach the node at; it also listens on loopback.
+    pub host: &'a str,
 }
 
 impl ConfigText<'_> {
@@ -318,7 +326,21 @@ impl ConfigText<'_> {
             store,
             dynamic,
             extra,
+            host,
         } = self;
+        let listen = if *host == LOOPBACK {
+            LOOPBACK
+        } else {
+            "0.0.0.0"
+        };
+        let others = if *host == LOOPBACK {
+            String::new()
+        } else {
+            format!(
+                "    - host replication replicator {host}/24 scram-sha-256\n    \
+                 - host all all {host}/24 scram-sha-256\n"
+            )
+        };
         let dir = dir.display();
         let mut text = String::new();
         write!(
@@ -326,8 +348,8 @@ impl ConfigText<'_> {
             "scope: {scope}
 name: {name}
 restapi:
-  listen: 127.0.0.1:{rest}
-  connect_address: 127.0.0.1:{rest}
+  listen: {listen}:{rest}
+  connect_address: {host}:{rest}
 {store}
 bootstrap:
   dcs:
@@ -340,8 +362,8 @@ bootstrap:
     - encoding: UTF8
     - data-checksums
 postgresql:
-  listen: 127.0.0.1:{postgres}
-  connect_address: 127.0.0.1:{postgres}
+  listen: {listen}:{postgres}
+  connect_address: {host}:{postgres}
   data_dir: {dir}/data
   bin_dir: {bin_dir}
   pgpass: {dir}/pgpass
@@ -349,7 +371,7 @@ postgresql:
     - local all all trust
     - host replication replicator 127.0.0.1/32 scram-sha-256
     - host all all 127.0.0.1/32 scram-sha-256
-  authentication:
+{others}  authentication:
     superuser:
       username: postgres
       password: supersecret

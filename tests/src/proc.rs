@@ -52,6 +52,25 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// The same inside of a network namespace.
+pub fn command_in(namespace: Option<&str>, program: impl AsRef<OsStr>) -> Command {
+    let inner = command(program);
+    let Some(namespace) = namespace else {
+        return inner;
+    };
+    let mut outer = Command::new("ip");
+    outer.args(["netns", "exec", namespace]);
+    outer.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer.current_dir("/");
+    outer
+}
+
 /// Gives a file or folder to the node user.
 ///
 /// # Errors

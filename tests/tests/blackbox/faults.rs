@@ -20,6 +20,11 @@ fn a_frozen_leader_does_not_split_the_cluster(store: StoreKind) -> Result<()> {
             .find(|&index| cluster.nodes[index].is("primary").is_ok());
         index.context("nobody yet")
     })?;
+    // Its guardian has ended the server before anybody could be promoted.
+    ensure!(
+        cluster.nodes[old].sql("insert into t values (1)").is_err(),
+        "the frozen node takes writes beside the new leader"
+    );
     cluster.nodes[old].signal(Signal::SIGCONT);
     wait::until(
         "the thawed node refuses writes",

@@ -1,0 +1,214 @@
+//! A cluster whose nodes and stores are on machines of their own.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::etcd::{Etcd, Place};
+use crate::netns::Network;
+use crate::node::{ConfigText, Node, Ports, tail};
+use crate::writer::Writer;
+use crate::{proc, wait};
+
+/// The ports are the same on every machine.
+const PORTS: Ports = Ports {
+    postgres: 5432,
+    rest: 8008,
+    raft: 2222,
+};
+
+/// Three nodes and three etcd servers, each on its own machine.
+#[derive(Debug)]
+pub struct Machines {
+    /// The nodes.
+    pub nodes: Vec<Node>,
+    /// The servers of the store.
+    pub etcd: Vec<Etcd>,
+    /// The network; the nodes are its first machines, the servers of the store the others.
+    pub network: Network,
+    _home: TempDir,
+}
+
+/// How many of each.
+const COUNT: usize = 3;
+
+impl Machines {
+    /// A healthy cluster with this dynamic configuration (lines indented by four) and further
+    /// top-level lines in each file; `None`, with a line that says so, where namespaces cannot
+    /// be made.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn start(dynamic: &str, extra: &str) -> Result<Option<Self>> {
+        let Some(network) = Network::new(2 * COUNT)? else {
+            return Ok(None);
+        };
+        let home = tempfile::Builder::new().prefix("patroni-test-").tempdir()?;
+        let dir = home.path();
+        proc::give_to_runner(dir)?;
+        let places: Vec<Place> = (COUNT..2 * COUNT)
+            .map(|host| Place {
+                host: network.address(host),
+                namespace: Some(network.space(host)),
+                port: 2379,
+                peer: 2380,
+                advertised: 2379,
+            })
+            .collect();
+        let etcd = Etcd::cluster(dir, &places)?;
+        let hosts: Vec<String> = places
+            .iter()
+            .map(|place| format!("{}:{}", place.host, place.port))
+            .collect();
+        let store = format!("etcd3:\n  hosts: [{}]\n", hosts.join(", "));
+        let mut nodes = Vec::new();
+        for host in 0..COUNT {
+            let name = format!("node{}", host + 1);
+            let node_dir = dir.join(&name);
+            let text = ConfigText {
+                scope: "demo",
+                name: &name,
+                ports: PORTS,
+                dir: &node_dir,
+                store: &store,
+                dynamic,
+                extra,
+                host: &network.address(host),
+            }
+            .render();
+            let mut node = Node::create(node_dir, &name, PORTS, &text)?;
+            node.namespace = Some(network.space(host));
+            nodes.push(node);
+        }
+        let mut machines = Self {
+            nodes,
+            etcd,
+            network,
+            _home: home,
+        };
+        machines.bootstrap()?;
+        Ok(Some(machines))
+    }
+
+    fn bootstrap(&mut self) -> Result<()> {
+        for (index, server) in self.etcd.iter().enumerate() {
+            self.network.inside(COUNT + index, || server.wait_ready())?;
+        }
+        self.nodes[0].start()?;
+        wait::until("a primary", SOON, || self.on(0, |node| node.is("primary")))?;
+        self.nodes.iter_mut().skip(1).try_for_each(Node::start)?;
+        self.wait_healthy().map(|_| ())
+    }
+
+    /// Asks a node on its own machine.
+    ///
+    /// # Errors
+    /// Those of the question.
+    pub fn on<T: Send>(
+        &self,
+        index: usize,
+        ask: impl FnOnce(&Node) -> Result<T> + Send,
+    ) -> Result<T> {
+        let node = &self.nodes[index];
+        self.network.inside(index, || ask(node))
+    }
+
+    /// The index of the machine of a server of the store.
+    pub const fn store(index: usize) -> usize {
+        COUNT + index
+    }
+
+    /// Cuts a node off from all servers of the store.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn cut_from_stores(&self, node: usize) -> Result<()> {
+        (0..COUNT).try_for_each(|index| self.network.cut(node, Self::store(index)))
+    }
+
+    /// Mends [`Machines::cut_from_stores`].
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn mend_to_stores(&self, node: usize) -> Result<()> {
+        (0..COUNT).try_for_each(|index| self.network.mend(node, Self::store(index)))
+    }
+
+    /// Cuts a node off from everything else, or mends that.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn isolate(&self, node: usize, isolated: bool) -> Result<()> {
+        let others = (0..2 * COUNT).filter(|&other| other != node);
+        for other in others {
+            if isolated {
+                self.network.cut(node, other)?;
+            } else {
+                self.network.mend(node, other)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A client on the machine of a node that writes to it alone.
+    ///
+    /// # Errors
+    /// The namespace is gone.
+    pub fn writer_on(&self, index: usize) -> Result<Writer> {
+        let port = self.nodes[index].ports.postgres;
+        self.network.inside(index, || Ok(Writer::start(vec![port])))
+    }
+
+    /// The node that leads and runs as primary, if there is just one.
+    ///
+    /// # Errors
+    /// There is none, or more than one.
+    pub fn leader(&self) -> Result<usize> {
+        let leads = |&index: &usize| {
+            self.on(index, |node| {
+                ensure!(node.health("/primary")? == 200, "no leader");
+                node.is("primary")
+            })
+            .is_ok()
+        };
+        let leaders: Vec<usize> = (0..COUNT).filter(leads).collect();
+        ensure!(leaders.len() == 1, "leaders: {leaders:?}\n{}", self.tails());
+        Ok(leaders[0])
+    }
+
+    /// Waits until one node is primary and the others stream from it; gives its index.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn wait_healthy(&self) -> Result<usize> {
+        wait::until("one primary, the others streaming", SOON, || {
+            let leader = self.leader()?;
+            let timeline = self.timeline(leader)?;
+            for index in (0..COUNT).filter(|&index| index != leader) {
+                self.on(index, |node| node.is("replica"))
+                    .with_context(|| self.tails())?;
+                ensure!(self.timeline(index)? == timeline, "another timeline");
+            }
+            Ok(leader)
+        })
+    }
+
+    /// The timeline of a node.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn timeline(&self, index: usize) -> Result<u64> {
+        let status = self.on(index, Node::status)?;
+        status["timeline"].as_u64().context("no timeline")
+    }
+
+    fn tails(&self) -> String {
+        let logs = self.nodes.iter();
+        logs.map(|node| format!("--- {}\n{}\n", node.name, tail(&node.log(), 8)))
+            .collect()
+    }
+}
+
+/// How long a healthy step may take on a small, busy machine.
+const SOON: Duration = Duration::from_secs(120);
