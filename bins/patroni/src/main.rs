@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     if let Some(journal) = &cli.replay {
         return replay(journal);
     }
-    let environment = Environment::read(std::env::vars());
+    let environment = Environment::of_process();
     if cli.validate_config {
         return check(&cli, &environment);
     }

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
     let log = Telemetry::init(&LogSettings::before_configuration())?;
-    let environment = Environment::read(std::env::vars());
+    let environment = Environment::of_process();
     let local = Local::load(cli.configfile.as_deref(), &environment).and_then(Local::require);
     let local = local.inspect_err(explain)?;
     let settings = WitnessSettings::read(&local)?;

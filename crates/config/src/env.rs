@@ -40,6 +40,15 @@ enum Form {
 }
 
 impl Environment {
+    /// Reads the variables of this process. One that is not UTF-8 cannot mean anything here.
+    pub fn of_process() -> Self {
+        Self::read(
+            std::env::vars_os().filter_map(|(name, text)| {
+                Some((name.into_string().ok()?, text.into_string().ok()?))
+            }),
+        )
+    }
+
     /// Reads all variables; those that mean nothing here are ignored.
     pub fn read(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut variables: Vec<(String, String)> = variables.into_iter().collect();
