@@ -97,8 +97,8 @@ impl Default for Dynamic {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("read dynamic setting {key}: {value} is no integer")]
 pub struct DynamicError {
-    key: &'static str,
-    value: String,
+    pub(crate) key: &'static str,
+    pub(crate) value: String,
 }
 
 impl Dynamic {

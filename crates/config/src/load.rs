@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use crate::env::Environment;
 use crate::error::ConfigError;
 use crate::merge::deep_merge;
-use crate::origin::Origins;
-use crate::yaml;
+use crate::origin::{Origin, Origins};
+use crate::{unknown, yaml};
 
 /// The local configuration: files and environment, merged, not yet interpreted.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +77,46 @@ impl Local {
             return Err(ConfigError::Empty);
         }
         Ok(self)
+    }
+
+    /// One warning for each key that nothing reads, with the known key that it may stand for. For
+    /// a refusal, which often comes from a misspelt key; a configuration that can be used brings
+    /// these among its own warnings.
+    pub fn unknown_keys(&self) -> Vec<String> {
+        unknown::warnings(&self.settings, &self.origins)
+    }
+
+    /// A refusal of a configuration made of this one alone, completed by what is known of the
+    /// place: the line in `bootstrap.dcs`, or the file in which something is missing.
+    #[must_use]
+    pub fn locate(&self, refusal: ConfigError) -> ConfigError {
+        match refusal {
+            ConfigError::Dynamic(error) => {
+                let path = format!("bootstrap.dcs.{}", error.key);
+                ConfigError::Setting {
+                    origin: self.origins.find(&path).cloned(),
+                    path,
+                    problem: format!("{} is not an integer", error.value),
+                }
+            }
+            ConfigError::Setting {
+                path,
+                origin: None,
+                problem,
+            } => ConfigError::Setting {
+                path,
+                origin: self.path.clone().map(Origin::Whole),
+                problem,
+            },
+            other @ (ConfigError::Empty
+            | ConfigError::InvalidPath { .. }
+            | ConfigError::NoMapping { .. }
+            | ConfigError::Syntax { .. }
+            | ConfigError::Read { .. }
+            | ConfigError::ParametersNotMapping
+            | ConfigError::NoStore
+            | ConfigError::Setting { .. }) => other,
+        }
     }
 
     fn read_path(&mut self, path: &Path) -> Result<(), ConfigError> {
@@ -152,6 +192,7 @@ fn read_error(file: &Path, error: io::Error) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Effective, Settings};
     use serde_json::json;
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
@@ -189,6 +230,33 @@ mod tests {
                 .log_line()
                 .unwrap()
                 .ends_with("40-empty.yml does not contain a dict")
+        );
+    }
+
+    #[test]
+    fn a_refusal_names_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("node.yml");
+        fs::write(&file, "scope: s\nnam: a\nbootstrap:\n  dcs:\n    ttl: x\n").unwrap();
+        let local = Local::load(Some(&file), &Environment::default()).unwrap();
+        let name = file.display();
+        assert_eq!(
+            local.unknown_keys(),
+            [format!(
+                "{name}, line 2: nam is an unknown key, did you mean name?"
+            )]
+        );
+        let bootstrap = local.settings["bootstrap"]["dcs"].as_object().unwrap();
+        let refusal = Effective::compute(bootstrap, &local).unwrap_err();
+        assert_eq!(
+            local.locate(refusal).to_string(),
+            format!("{name}, line 5: bootstrap.dcs.ttl x is not an integer")
+        );
+        let effective = Effective::compute(&Map::new(), &local).unwrap();
+        let refusal = Settings::read(&effective).unwrap_err();
+        assert_eq!(
+            local.locate(refusal).to_string(),
+            format!("{name}: name is not defined")
         );
     }
 

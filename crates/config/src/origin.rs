@@ -16,6 +16,8 @@ pub enum Origin {
         /// Line and column of the key.
         place: Place,
     },
+    /// A file or folder, without a place: for what is missing in it.
+    Whole(PathBuf),
     /// An environment variable.
     Variable(String),
 }
@@ -24,6 +26,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { file, place } => write!(f, "{}, line {}", file.display(), place.line),
+            Self::Whole(path) => write!(f, "{}", path.display()),
             Self::Variable(name) => f.write_str(name),
         }
     }

@@ -31,9 +31,21 @@ impl Configuration {
     /// # Errors
     /// The text for the operator; nothing was started.
     pub(crate) fn load(path: Option<&Path>, environment: Environment) -> Result<Self, ConfigError> {
+        if let Some(path) = path.filter(|path| !path.exists()) {
+            warn!(
+                "config path {} does not exist, only the environment counts",
+                path.display()
+            );
+        }
         let local = Local::load(path, &environment)?.require()?;
         let from_bootstrap = bootstrap_document(&local);
-        let (settings, _) = compute(&from_bootstrap, &local)?;
+        let (settings, _) = compute(&from_bootstrap, &local).map_err(|refusal| {
+            // A misspelt key is a usual cause.
+            for warning in local.warnings.iter().chain(&local.unknown_keys()) {
+                warn!("{warning}");
+            }
+            local.locate(refusal)
+        })?;
         let cached =
             std::fs::read_to_string(settings.postgresql.data_dir.join(cache::FILE_NAME)).ok();
         let dynamic = cached
@@ -41,12 +53,7 @@ impl Configuration {
             .and_then(cache::from_text)
             .unwrap_or(from_bootstrap);
         let (settings, warnings) = compute(&dynamic, &local)?;
-        for warning in environment
-            .warnings
-            .iter()
-            .chain(&local.warnings)
-            .chain(&warnings)
-        {
+        for warning in local.warnings.iter().chain(&warnings) {
             warn!("{warning}");
         }
         Ok(Self {
