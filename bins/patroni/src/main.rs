@@ -7,7 +7,7 @@ use clap::Parser;
 use patroni_config::validate::{ListenPorts, SystemProbe, validate};
 use patroni_config::{Environment, Local, yaml};
 use patroni_core::version;
-use patroni_node::Start;
+use patroni_node::{Start, StartError};
 use patroni_telemetry::{LogSettings, Telemetry};
 use serde_json::Value;
 
@@ -53,7 +53,10 @@ fn main() -> ExitCode {
     match run(cli, environment) {
         Ok(code) => ExitCode::from(code),
         Err(refusal) => {
-            eprintln!("{refusal:#}");
+            let shown = refusal.downcast_ref().is_some_and(StartError::was_shown);
+            if !shown {
+                eprintln!("{refusal:#}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -8,7 +8,7 @@ use patroni_api::client::{Client, sibling};
 use patroni_api::server::Bound;
 use patroni_config::{Environment, Settings};
 use patroni_core::{Cluster, MemberName};
-use patroni_dcs::{Identity, Store, connect};
+use patroni_dcs::{Identity, Store, StoreError, StoreErrorKind, connect};
 use patroni_postgres::{Ask, Cancel, Clock, Supervisor};
 use patroni_telemetry::{Handle, LogSettings};
 use patroni_watchdog::Watchdog;
@@ -45,12 +45,23 @@ pub struct Start {
 
 /// A start that failed; the text is for the operator.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(String);
+#[error("{text}")]
+pub struct StartError {
+    text: String,
+    was_shown: bool,
+}
 
 impl StartError {
     fn new(error: impl std::fmt::Display) -> Self {
-        Self(error.to_string())
+        Self {
+            text: error.to_string(),
+            was_shown: false,
+        }
+    }
+
+    /// Whether the text is on standard error already, because the log goes there.
+    pub fn was_shown(&self) -> bool {
+        self.was_shown
     }
 }
 
@@ -65,16 +76,28 @@ pub async fn run(start: Start) -> Result<u8, StartError> {
         environment,
         log,
     } = start;
-    let mut configuration =
-        Configuration::load(path.as_deref(), environment).map_err(|refusal| {
-            if let Some(line) = refusal.log_line() {
-                error!("{line}");
-            }
-            StartError::new(refusal)
-        })?;
+    let configuration = Configuration::load(path.as_deref(), environment).map_err(|refusal| {
+        if let Some(line) = refusal.log_line() {
+            error!("{line}");
+        }
+        StartError::new(refusal)
+    })?;
     let settings = configuration.settings();
     log.reload(&LogSettings::from(&settings.log))
         .map_err(StartError::new)?;
+    // From here on a refusal belongs into the log, wherever that goes.
+    begin(configuration, log).await.map_err(|refusal| {
+        error!(critical = true, "{refusal}");
+        StartError {
+            was_shown: settings.log.dir.is_none(),
+            ..refusal
+        }
+    })
+}
+
+/// Everything after the log is set up.
+async fn begin(mut configuration: Configuration, log: Handle) -> Result<u8, StartError> {
+    let settings = configuration.settings();
     info!(
         "Patroni global thread_pool_size = {}",
         settings.thread_pool_size
@@ -194,11 +217,21 @@ async fn reach_store(settings: &Settings) -> Result<Arc<dyn Store>, StartError> 
     loop {
         match connect::connect(&settings.dcs, identity.clone(), timings(&settings.dynamic)).await {
             Ok(store) => return Ok(store),
-            Err(error) if error.is_final() => return Err(StartError::new(explain(&error))),
+            Err(error) if error.is_final() => return Err(StartError::new(final_reason(&error))),
             Err(error) => {
                 info!("waiting on {}: {}", settings.dcs.name(), explain(&error));
                 tokio::time::sleep(STORE_PAUSE).await;
             }
+        }
+    }
+}
+
+/// Why no repetition can help, in the words of whoever said so.
+fn final_reason(error: &StoreError) -> String {
+    match &error.kind {
+        StoreErrorKind::Denied(why) => why.clone(),
+        StoreErrorKind::Unreachable(_) | StoreErrorKind::LostRace | StoreErrorKind::Nonsense(_) => {
+            explain(error)
         }
     }
 }
@@ -232,7 +265,7 @@ async fn refuse_duplicate(
         .request(http::Method::GET, &liveness, None, Duration::from_secs(3))
         .await
     {
-        Ok(_) => Err(StartError(format!(
+        Ok(_) => Err(StartError::new(format!(
             "Can't start; there is already a node named '{name}' running"
         ))),
         Err(_) => Ok(()),

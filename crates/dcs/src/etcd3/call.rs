@@ -161,7 +161,10 @@ impl Nodes {
         let answer = match self.send(url, request).await {
             Err(Failure::Token(why)) => {
                 if self.options.credentials().is_none() {
-                    tracing::error!("Username or password not set, authentication is not possible");
+                    tracing::error!(
+                        critical = true,
+                        "Username or password not set, authentication is not possible"
+                    );
                     return Err(Failure::Denied(why));
                 }
                 tracing::error!("{why}");

@@ -55,6 +55,10 @@ impl Nodes {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn has_credentials(&self) -> bool {
+        self.options.credentials().is_some()
+    }
+
     pub(super) fn timings(&self) -> Timings {
         self.state().timings
     }

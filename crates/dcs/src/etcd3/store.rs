@@ -56,6 +56,12 @@ impl Etcd3 {
         let deadline = Instant::now() + timings.retry_timeout;
         Box::pin(nodes.discover(deadline))
             .await
+            .map_err(|failure| match failure {
+                Failure::Denied(why) if nodes.has_credentials() => {
+                    Failure::Denied(format!("Etcd3 authentication failed: {why}"))
+                }
+                other => other,
+            })
             .map_err(|failure| failure.into_error(OPERATION))?;
         let is_member = identity.member.is_some();
         let keys = KeySpace::new(&identity.base_path);
