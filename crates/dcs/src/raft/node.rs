@@ -72,11 +72,17 @@ impl Node {
         plan.start(&options.data_dir, &bind).await
     }
 
-    /// Waits until a leader is known and this member votes; false when time is over. Cancel safe.
+    /// Waits until a leader is known and this member votes; false when time is over. A member
+    /// that ended never gets ready, see [`Self::failed`]. Cancel safe.
     pub async fn ready(&self, limit: Duration) -> bool {
         let mut view = self.handle.view();
-        let ready = view.wait_for(View::is_ready);
-        timeout(limit, ready).await.is_ok_and(|seen| seen.is_ok())
+        let ready = async {
+            if view.wait_for(View::is_ready).await.is_err() {
+                // Its task is gone: returning at once would let the caller ask without a pause.
+                std::future::pending::<()>().await;
+            }
+        };
+        timeout(limit, ready).await.is_ok()
     }
 
     /// What the member sees at the moment.
@@ -310,8 +316,8 @@ impl Life {
                     chain(&error)
                 }
                 Err(_) => {
-                    tracing::error!("raft member had to stop: its state makes no sense");
-                    "its state makes no sense".to_owned()
+                    tracing::error!("raft member had to stop: {LOST_STATE}");
+                    LOST_STATE.to_owned()
                 }
             };
             tell.send_replace(Some(why));
@@ -325,6 +331,10 @@ impl Life {
         (plan, halt)
     }
 }
+
+/// What a member says whose memory contradicts what the others know of it.
+const LOST_STATE: &str = "its state makes no sense; if its disk lost what was written, empty the \
+                          directory and let this member join again";
 
 /// An error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
