@@ -182,17 +182,30 @@ impl Page {
     }
 }
 
-/// `0=initdb, 1=..`: the numbers of the states.
+/// `0=initdb, 1=..`: the numbers of the states. The reference names three of them otherwise here
+/// than in the status document.
 fn state_legend() -> String {
     let states: Vec<String> = State::ALL
         .into_iter()
         .map(|state| {
-            let word = if state == State::InitializingNewCluster {
-                "initdb".to_owned()
-            } else {
-                state.as_str().replace(' ', "_")
+            let word = match state {
+                State::InitializingNewCluster => "initdb",
+                State::RunningCustomBootstrap => "custom_bootstrap",
+                State::StartingAfterCustomBootstrap => "bootstrap_starting",
+                State::InitdbFailed
+                | State::CustomBootstrapFailed
+                | State::CreatingReplica
+                | State::Running
+                | State::Starting
+                | State::StartFailed
+                | State::Restarting
+                | State::RestartFailed
+                | State::Stopping
+                | State::Stopped
+                | State::StopFailed
+                | State::Crashed => state.as_str(),
             };
-            format!("{}={word}", state.metric())
+            format!("{}={}", state.metric(), word.replace(' ', "_"))
         })
         .collect();
     states.join(", ")
@@ -217,6 +230,16 @@ fn epoch(text: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_legend_has_the_names_of_the_reference() {
+        assert_eq!(
+            state_legend(),
+            "0=initdb, 1=initdb_failed, 2=custom_bootstrap, 3=custom_bootstrap_failed, \
+             4=creating_replica, 5=running, 6=starting, 7=bootstrap_starting, 8=start_failed, \
+             9=restarting, 10=restart_failed, 11=stopping, 12=stopped, 13=stop_failed, 14=crashed"
+        );
+    }
 
     #[test]
     fn times_are_epoch_seconds_with_a_fraction() {
