@@ -47,9 +47,10 @@ impl Context {
         }
     }
 
-    /// Asks for a secret, hidden on a terminal.
+    /// Asks for a secret, hidden on a terminal. The question goes to standard error, because what
+    /// follows on standard output is often read by a program.
     pub(crate) async fn ask_password(&mut self) -> Result<String, Failure> {
-        self.write("Password: ")?;
+        self.console.err("Password: ");
         let line = self.console.hidden_line().await;
         match line.map_err(|error| Failure::io("read the answer", error))? {
             Some(password) => Ok(password),

@@ -66,7 +66,7 @@ impl Console for Stdio {
         let echo = EchoOff::switch()?;
         let line = blocking(read_line).await;
         drop(echo);
-        self.out("\n")?;
+        self.err("\n");
         line
     }
 

@@ -1,5 +1,7 @@
 //! `query`: runs a statement on a member and shows the result. Failures are rows, too.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::dsn::Choice;
@@ -9,6 +11,7 @@ use crate::exit::Failure;
 use crate::output::{Align, Column, Format, Table};
 use crate::postgres::{Login, Outcome, Session};
 use crate::select::RoleFilter;
+use crate::usage::wrong;
 use crate::view::View;
 
 pub(super) async fn run(context: &mut Context, args: Query) -> Result<(), Failure> {
@@ -47,23 +50,36 @@ pub(super) async fn run(context: &mut Context, args: Query) -> Result<(), Failur
 }
 
 async fn statement(context: &mut Context, args: &Query) -> Result<String, Failure> {
-    match (&args.command, &args.file) {
+    let text = match &args.file {
+        Some(file) => Some(read(context, file).await?),
+        None => None,
+    };
+    match (args.command.clone(), text) {
         (Some(_), Some(_)) => Err(Failure::refused(
             "--file and --command are mutually exclusive options",
         )),
         (None, None) => Err(Failure::refused(
             "You need to specify either --command or --file",
         )),
-        (Some(sql), None) => Ok(sql.clone()),
-        (None, Some(file)) => {
-            let text = if file.as_os_str() == "-" {
-                context.console.rest().await
-            } else {
-                std::fs::read_to_string(file)
-            };
-            text.map_err(|error| Failure::io(format!("read {}", file.display()), error))
-        }
+        (Some(sql), None) | (None, Some(sql)) => Ok(sql),
     }
+}
+
+/// A file that cannot be read is a mistake in the command line, before any other.
+async fn read(context: &mut Context, file: &Path) -> Result<String, Failure> {
+    if file.as_os_str() == "-" {
+        let text = context.console.rest().await;
+        return text.map_err(|error| Failure::io("read -", error));
+    }
+    std::fs::read_to_string(file).map_err(|error| {
+        let text = error.to_string();
+        let reason = text.split(" (os error").next().unwrap_or_default();
+        let place = file.display();
+        wrong(
+            "query",
+            &format!("Invalid value for '--file' / '-f': '{place}': {reason}"),
+        )
+    })
 }
 
 /// One round on a new connection.

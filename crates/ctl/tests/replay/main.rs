@@ -12,6 +12,7 @@
 
 mod cluster_role;
 mod fixture;
+mod query;
 mod world;
 
 use std::collections::BTreeSet;
