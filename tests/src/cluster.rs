@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::etcd::Etcd;
+use crate::maker::Maker;
 use crate::node::{ConfigText, LOOPBACK, Node, Ports, tail};
 use crate::{ports, proc, wait};
 
@@ -150,6 +151,19 @@ impl Cluster {
     /// It does not come to that; the logs' ends are in the text.
     pub fn start(kind: StoreKind, count: usize) -> Result<Self> {
         let mut cluster = Self::prepare(kind, count)?;
+        cluster.bootstrap()?;
+        Ok(cluster)
+    }
+
+    /// The same with the daemons of these makers, one node each.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn start_made_by(kind: StoreKind, makers: &[Maker]) -> Result<Self> {
+        let mut cluster = Self::prepare(kind, makers.len())?;
+        for (node, maker) in cluster.nodes.iter_mut().zip(makers) {
+            node.maker = *maker;
+        }
         cluster.bootstrap()?;
         Ok(cluster)
     }
@@ -330,7 +344,15 @@ impl Cluster {
     /// # Errors
     /// The program cannot be started.
     pub fn ctl_on(&self, node: usize, args: &[&str]) -> Result<Output> {
-        let mut command = proc::command(proc::bin("patronictl"));
+        self.ctl_by(Maker::Ours, node, args)
+    }
+
+    /// Runs a maker's `patronictl` with the configuration of a node.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn ctl_by(&self, maker: Maker, node: usize, args: &[&str]) -> Result<Output> {
+        let mut command = proc::command(maker.program("patronictl"));
         command
             .arg("-c")
             .arg(self.nodes[node].config_path())

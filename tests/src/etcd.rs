@@ -1,9 +1,13 @@
 //! A real etcd of a test's own.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 
 use crate::node::LOOPBACK;
 use crate::proc::{self, Proc};
@@ -116,5 +120,34 @@ impl Etcd {
             ensure!(answer.body.contains("true"), "{}", answer.body);
             Ok(())
         })
+    }
+
+    /// Every key below a prefix that ends in a slash, with its value.
+    ///
+    /// # Errors
+    /// The server does not answer, or not in the form of its JSON gateway.
+    pub fn keys(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
+        // The slash's successor ends the range.
+        let end = format!("{}0", prefix.trim_end_matches('/'));
+        let body = json!({"key": STANDARD.encode(prefix), "range_end": STANDARD.encode(end)});
+        let at_most = Duration::from_secs(5);
+        let answer = http::request(
+            self.port,
+            "POST",
+            "/v3/kv/range",
+            Some(&body.to_string()),
+            at_most,
+        )?
+        .json()?;
+        let pairs = answer["kvs"].as_array().cloned().unwrap_or_default();
+        let text = |pair: &Value, field: &str| -> Result<String> {
+            // An empty value is left out by the gateway.
+            let bytes = STANDARD.decode(pair[field].as_str().unwrap_or_default())?;
+            String::from_utf8(bytes).context("not UTF-8")
+        };
+        pairs
+            .iter()
+            .map(|pair| Ok((text(pair, "key")?, text(pair, "value")?)))
+            .collect()
     }
 }

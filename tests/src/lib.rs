@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod etcd;
 pub mod http;
 pub mod machines;
+pub mod maker;
 pub mod netns;
 pub mod node;
 pub mod ports;
@@ -17,4 +18,5 @@ pub mod wait;
 pub mod writer;
 
 pub use cluster::{Cluster, StoreKind};
+pub use maker::Maker;
 pub use node::Node;

@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::maker::Maker;
 use crate::proc::{self, Proc};
 use crate::{http, sql, wait};
 
@@ -37,6 +38,8 @@ pub struct Node {
     pub dir: PathBuf,
     /// The network namespace that it runs in, if it has one of its own.
     pub namespace: Option<String>,
+    /// Whose daemon the next start takes.
+    pub maker: Maker,
     daemon: Option<Proc>,
 }
 
@@ -53,6 +56,7 @@ impl Node {
             ports,
             dir,
             namespace: None,
+            maker: Maker::Ours,
             daemon: None,
         };
         node.write_config(config)?;
@@ -78,12 +82,13 @@ impl Node {
         proc::give_to_runner(&self.config_path())
     }
 
-    /// Starts the daemon.
+    /// Starts the daemon of the node's maker.
     ///
     /// # Errors
     /// The program cannot be started.
     pub fn start(&mut self) -> Result<()> {
-        let mut command = proc::command_in(self.namespace.as_deref(), proc::bin("patroni"));
+        let program = self.maker.program("patroni");
+        let mut command = proc::command_in(self.namespace.as_deref(), program);
         command.arg(self.config_path()).env("HOME", &self.dir);
         self.daemon = Some(Proc::start(
             &self.name,

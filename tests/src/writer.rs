@@ -32,6 +32,15 @@ impl Writer {
     /// # Panics
     /// The writing thread does when it cannot make a runtime.
     pub fn start(ports: Vec<u16>) -> Self {
+        Self::start_every(Duration::from_millis(1), ports)
+    }
+
+    /// The same with a pause of this length after each acknowledged write, for tests that take
+    /// long and measure nothing.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_every(pause: Duration, ports: Vec<u16>) -> Self {
         let (acks, stop) = (
             Arc::<Mutex<Vec<Ack>>>::default(),
             Arc::<AtomicBool>::default(),
@@ -43,7 +52,7 @@ impl Writer {
                     .enable_all()
                     .build()
                     .expect("a runtime for one thread");
-                runtime.block_on(write(&ports, &acks, &stop));
+                runtime.block_on(write(&ports, pause, &acks, &stop));
             })
         };
         Self {
@@ -116,7 +125,7 @@ impl Drop for Writer {
     }
 }
 
-async fn write(ports: &[u16], acks: &Mutex<Vec<Ack>>, stop: &AtomicBool) {
+async fn write(ports: &[u16], pause: Duration, acks: &Mutex<Vec<Ack>>, stop: &AtomicBool) {
     let mut client = None;
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -129,10 +138,10 @@ async fn write(ports: &[u16], acks: &Mutex<Vec<Ack>>, stop: &AtomicBool) {
             acks.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(ack);
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(pause).await;
         } else {
             client = None;
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(pause.max(Duration::from_millis(2))).await;
         }
     }
 }
