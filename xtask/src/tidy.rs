@@ -65,7 +65,13 @@ const UNREACHABLE: &[(&str, &[&str])] = &[
             "getrandom",
         ],
     ),
+    // A binary runs wherever libc is: no library of the system for TLS.
+    ("patroni", SYSTEM_TLS),
+    ("patronictl", SYSTEM_TLS),
+    ("patroni_raft_controller", SYSTEM_TLS),
 ];
+
+const SYSTEM_TLS: &[&str] = &["openssl-sys", "native-tls"];
 
 /// Checks everything and names every fault.
 ///
