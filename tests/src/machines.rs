@@ -205,10 +205,12 @@ impl Machines {
 
     fn tails(&self) -> String {
         let logs = self.nodes.iter();
-        logs.map(|node| format!("--- {}\n{}\n", node.name, tail(&node.log(), 8)))
-            .collect()
+        let tails: Vec<_> = logs
+            .map(|node| format!("--- {}\n{}\n", node.name, tail(&node.log(), 8)))
+            .collect();
+        tails.concat()
     }
 }
 
 /// How long a healthy step may take on a small, busy machine.
-const SOON: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_mins(2);

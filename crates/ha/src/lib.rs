@@ -67,6 +67,9 @@
 //! - *A silent store* does not end the lease: a primary leads on until an orderly stop needs the
 //!   rest of it (see [`lease`]).
 //! - *An immediate stop that hangs* is followed by a kill.
+//! - *A fork on the same timeline number*: whole histories are compared, not numbers, also before
+//!   a crashed primary follows anybody, and whenever a standby gets no WAL for a while.
+//! - *A crashed primary whose cluster has become a standby* is not started as one.
 //! - *A restart, promotion or start that runs when the store fails* is ended before the offline
 //!   demotion begins.
 //!

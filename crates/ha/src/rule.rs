@@ -91,6 +91,7 @@ rows! {
     L2 => "the lock is ours and was extended";
     L3 => "the lock is ours and the store refused to extend it";
     L4 => "somebody else holds the lock";
+    L5 => "the lock is ours and PostgreSQL leaves new connections without an answer";
     F1 => "following while paused";
     F2 => "a primary without the lock steps down";
     F3 => "the data have to be rewound or copied before they can follow";
@@ -104,6 +105,7 @@ rows! {
     D2 => "the store is away and this node is a standby";
     D3 => "the store is away and every member accepts this primary";
     D4 => "the store is away and this primary steps down";
+    D5 => "the store is away and the lease lasts";
     M1 => "a change of leader is scheduled";
     M2 => "the asked change of leader makes no sense";
     M3 => "a change of leader was asked for and nobody can take over";

@@ -157,12 +157,12 @@ proptest! {
 
 /// Writes a record as a line, reads it and replays it.
 fn there_and_back(record: &Record) -> Result<(), String> {
-    let line = Line::new(&account(record, 1), record).unwrap();
-    let again = Line::parse(&line.to_text()).unwrap();
+    let line = Line::new(&account(record, 1), record).expect("a record is plain data");
+    let again = Line::parse(&line.to_text()).expect("what was just written");
     assert_eq!(again, line);
     assert_eq!(again.account.member, name("a"));
     assert!(!again.account.why.is_empty());
-    let read = again.record().unwrap();
+    let read = again.record().expect("what was just written");
     assert_eq!(&read, record, "nothing here is a secret");
     replay(&read).map_err(|difference| difference.to_string())
 }
@@ -172,9 +172,9 @@ fn with_changed(
     record: &Record,
     change: impl FnOnce(&mut serde_json::Value),
 ) -> Result<(), Box<Difference>> {
-    let mut value = serde_json::to_value(record).unwrap();
+    let mut value = serde_json::to_value(record).expect("a record is plain data");
     change(&mut value["run"]);
-    replay(&serde_json::from_value(value).unwrap())
+    replay(&serde_json::from_value(value).expect("still a record"))
 }
 
 fn jobs() -> Vec<Job> {

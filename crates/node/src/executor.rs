@@ -97,7 +97,7 @@ impl Executor {
         let task = carry_on(Arc::clone(body), Arc::clone(&self.shared), run, cancel);
         let (shared, wakes) = (Arc::clone(&self.shared), Arc::clone(&self.wakes));
         self.tasks.spawn(async move {
-            let report = task.await;
+            let report = Box::pin(task).await;
             let end = report.end;
             shared
                 .reports

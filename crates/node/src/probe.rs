@@ -46,10 +46,10 @@ fn note(body: &Body, silent: Option<Moment>) {
     body.publish(|snapshot| snapshot.accepts_connections = since.is_none());
     match since {
         Some(_) => {
-            warn!("PostgreSQL does not answer new connections (sessions that are open may go on)")
+            warn!("PostgreSQL does not answer new connections (sessions that are open may go on)");
         }
         None => {
-            info!("PostgreSQL is not known to leave new connections without an answer any more")
+            info!("PostgreSQL is not known to leave new connections without an answer any more");
         }
     }
     body.wakes.wake(Wake::ProbeChanged);

@@ -112,6 +112,8 @@ mod tests {
     use std::process::Command;
     use std::time::Instant;
 
+    use rustix::process::WaitOptions;
+
     use super::*;
 
     fn target(pid: u32, born_off: u64) -> Target {
@@ -142,8 +144,11 @@ mod tests {
             let pid = i32::try_from(child.id()).unwrap();
             Postmaster::open(pid).unwrap().signal(signal).unwrap();
         };
-        // A stopped process takes no SIGQUIT.
+        // A stopped process takes no SIGQUIT. Sent before it has stopped, that would come first.
         signal(Signal::STOP);
+        let pid = rustix::process::Pid::from_child(&child);
+        let stopped = rustix::process::waitpid(Some(pid), WaitOptions::UNTRACED);
+        assert!(stopped.unwrap().unwrap().1.stopped());
         let begun = Instant::now();
         let patience = Duration::from_millis(100);
         assert_eq!(target(child.id(), 0).stop(patience), Stopped::Killed);

@@ -107,7 +107,7 @@ fn decisions_under_faults_replay_equal() {
         ..shorter()
     };
     let (mut replayed, mut tasks, mut noticed) = (0, 0, 0);
-    for seed in 1..=4 {
+    for seed in 1..=6 {
         for text in run(seed, &options).journal {
             let line = Line::parse(&text).unwrap();
             let record = line.record().unwrap();

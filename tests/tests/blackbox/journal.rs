@@ -24,9 +24,8 @@ fn cluster(store: StoreKind) -> Result<Cluster> {
     for node in &cluster.nodes {
         let mut text = std::fs::read_to_string(node.config_path())?;
         let dir = node.dir.display();
-        text.push_str(&format!(
-            "journal:\n  dir: {dir}/journal\n  every_cycle: true\n"
-        ));
+        text += "journal:\n  every_cycle: true\n";
+        text += &["  dir: ", &dir.to_string(), "/journal\n"].concat();
         node.write_config(&text)?;
     }
     cluster.bootstrap()?;
@@ -80,9 +79,9 @@ fn journals_replay_equal_and_explain_what_happened(store: StoreKind) -> Result<(
     ];
     cluster.ctl_ok(&args)?;
     ensure!(cluster.wait_healthy(SOON)? == old);
-    let story: Value =
+    let told: Value =
         serde_json::from_str(&explain(&cluster, &["--last-failover", "-f", "json"])?)?;
-    let failover = &story["failover"];
+    let failover = &told["failover"];
     ensure!(failover["from"] == new_name.as_str(), "{failover}");
     ensure!(failover["to"] == old_name.as_str(), "{failover}");
     let request = failover["request"].as_str().context("no request")?;
@@ -120,7 +119,7 @@ fn journals_replay_equal_and_explain_what_happened(store: StoreKind) -> Result<(
             replayed += replay(&file)?;
         }
     }
-    println!("{replayed} records replay equal");
+    eprintln!("{replayed} records replay equal");
     ensure!(replayed >= 200, "only {replayed} records");
     Ok(())
 }
@@ -187,10 +186,8 @@ fn the_disk_is_bounded_and_a_changed_record_is_reported() -> Result<()> {
     let node = &cluster.nodes[0];
     let dir = node.dir.join("journal");
     let mut text = std::fs::read_to_string(node.config_path())?;
-    text.push_str(&format!(
-        "journal:\n  dir: {}\n  every_cycle: true\n  max_size: 64kB\n  keep: 1\n",
-        dir.display()
-    ));
+    text += "journal:\n  every_cycle: true\n  max_size: 64kB\n  keep: 1\n";
+    text += &["  dir: ", &dir.display().to_string(), "\n"].concat();
     node.write_config(&text)?;
     cluster.bootstrap()?;
     cluster.ctl_ok(&["edit-config", "-s", "loop_wait=1", "--force"])?;

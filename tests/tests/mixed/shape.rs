@@ -41,7 +41,7 @@ pub(crate) fn of_metrics(page: &str) -> String {
         .filter(|line| !NEW_METRICS.iter().any(|name| line.contains(name)))
         .map(|line| {
             let cut = if line.starts_with("# HELP ") {
-                line.splitn(4, ' ').nth(2)
+                line.split(' ').nth(2)
             } else if line.starts_with('#') {
                 None
             } else {

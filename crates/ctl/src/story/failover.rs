@@ -203,8 +203,8 @@ impl<'a> Failover<'a> {
     }
 
     fn request(&self) -> Option<&str> {
-        let told = std::iter::once(self.took).chain(self.stepped_down.iter().copied());
-        told.filter_map(|account| account.request.as_deref()).next()
+        let mut told = std::iter::once(self.took).chain(self.stepped_down.iter().copied());
+        told.find_map(|account| account.request.as_deref())
     }
 
     /// From the last sight of the old leader to the promotion of the new one.

@@ -60,7 +60,12 @@ impl Etcd3 {
                 Failure::Denied(why) if nodes.has_credentials() => {
                     Failure::Denied(format!("Etcd3 authentication failed: {why}"))
                 }
-                other => other,
+                other @ (Failure::Denied(_)
+                | Failure::Node(_)
+                | Failure::Busy(_)
+                | Failure::Token(_)
+                | Failure::LeaseGone
+                | Failure::Rejected(_)) => other,
             })
             .map_err(|failure| failure.into_error(OPERATION))?;
         let is_member = identity.member.is_some();

@@ -207,35 +207,36 @@ fn lock(view: &Cluster, former: Option<&MemberName>) -> String {
 
 fn request(view: &Cluster) -> Option<String> {
     let request = &view.failover_request()?.request;
-    let mut text = Action::of(Some(request)).to_string();
-    if let Some(leader) = &request.leader {
-        text.push_str(&format!(" away from {leader}"));
-    }
-    if let Some(candidate) = &request.candidate {
-        text.push_str(&format!(" to {candidate}"));
-    }
-    if let Some(at) = &request.scheduled_at {
-        text.push_str(&format!(" at {}", at.text()));
-    }
-    Some(text)
+    let (leader, candidate) = (request.leader.as_ref(), request.candidate.as_ref());
+    let parts = [
+        Some(Action::of(Some(request)).to_string()),
+        leader.map(|leader| format!(" away from {leader}")),
+        candidate.map(|candidate| format!(" to {candidate}")),
+        request
+            .scheduled_at
+            .as_ref()
+            .map(|at| format!(" at {}", at.text())),
+    ];
+    Some(parts.into_iter().flatten().collect())
 }
 
 fn server(server: &LocalServer) -> String {
-    let mut text = match server.process {
-        Process::Absent => format!("PostgreSQL here did not run ({})", server.state),
-        Process::Running => format!("PostgreSQL here was {} as {}", server.state, server.role),
-    };
-    if let Some(status) = server.status.known() {
-        let timeline = status.primary_timeline.or(status.receiver_timeline);
-        if let Some(timeline) = timeline.or(status.control_timeline) {
-            text.push_str(&format!(", timeline {timeline}"));
-        }
-        text.push_str(&format!(", position {}", status.main_position()));
-    } else if server.process == Process::Running {
-        text.push_str(", and did not answer");
+    let (state, role) = (server.state, server.role);
+    if server.process == Process::Absent {
+        return format!("PostgreSQL here did not run ({state}).");
     }
-    text.push('.');
-    text
+    let Some(status) = server.status.known() else {
+        return format!("PostgreSQL here was {state} as {role}, and did not answer.");
+    };
+    let timeline = status.primary_timeline.or(status.receiver_timeline);
+    let timeline = timeline
+        .or(status.control_timeline)
+        .map(|timeline| format!(", timeline {timeline}"));
+    format!(
+        "PostgreSQL here was {state} as {role}{}, position {}.",
+        timeline.unwrap_or_default(),
+        status.main_position()
+    )
 }
 
 fn of_task(job: &JobRun, record: &Record) -> String {

@@ -136,7 +136,9 @@ fn run(record: &Record, mut program: impl Program) -> Result<(), Box<Difference>
             (Next::Reported(report), None) => {
                 return match &record.end {
                     End::Report { report: then, .. } if *then == report => Ok(()),
-                    end => differs(step, Answer::of_end(end), Answer::Reported(report.into())),
+                    end @ (End::Report { .. } | End::Verdict { .. } | End::BrokenOff) => {
+                        differs(step, Answer::of_end(end), Answer::Reported(report.into()))
+                    }
                 };
             }
             (Next::Reported(report), Some(then)) => {
@@ -147,7 +149,9 @@ fn run(record: &Record, mut program: impl Program) -> Result<(), Box<Difference>
             // Nobody learnt what became of the last command.
             return match &record.end {
                 End::BrokenOff => Ok(()),
-                end => differs(step + 1, Answer::of_end(end), Answer::Nothing),
+                end @ (End::Report { .. } | End::Verdict { .. }) => {
+                    differs(step + 1, Answer::of_end(end), Answer::Nothing)
+                }
             };
         };
         program.learn(outcome.clone(), *at);

@@ -100,12 +100,11 @@ fn assignment(text: &str, from: usize) -> Option<(usize, usize)> {
         };
         let value = value.trim_start_matches(' ');
         let begin = text.len() - value.len();
-        let length = match value.chars().next() {
-            Some(quote @ ('"' | '\'')) => value[1..].find(quote).map_or(value.len(), |end| end + 2),
-            Some(_) | None => {
-                let ends = |c: char| c.is_whitespace() || "&;,\"'{}".contains(c);
-                value.find(ends).unwrap_or(value.len())
-            }
+        let length = if let Some(quote @ ('"' | '\'')) = value.chars().next() {
+            value[1..].find(quote).map_or(value.len(), |end| end + 2)
+        } else {
+            let ends = |c: char| c.is_whitespace() || "&;,\"'{}".contains(c);
+            value.find(ends).unwrap_or(value.len())
         };
         if length > 0 && &value[..length] != MASK {
             return Some((begin, begin + length));

@@ -29,7 +29,7 @@ fn of_task(record: &Record, report: &JobReport) -> Turn {
         | Job::Clone { .. }
         | Job::PostBootstrap
         | Job::CrashRecovery
-        | Job::Rewind(_)
+        | Job::Rewind { .. }
         | Job::Reinitialize { .. }
         | Job::StartPrimary { .. }
         | Job::StartReplica { .. }
@@ -65,6 +65,7 @@ fn of_result(result: &CycleResult) -> Turn {
         | R::PromotedStandbyLeaderWithLock
         | R::Initialized => Turn::TookOver,
         R::DemotedForLock
+        | R::DemotedSilent
         | R::DemotedStoreDown
         | R::DemotedWithoutLock
         | R::DemotingWithoutLock
@@ -102,7 +103,7 @@ fn of_result(result: &CycleResult) -> Turn {
         | R::StartTimedOut
         | R::SystemIdInvalid
         | R::SystemIdMismatch { .. } => Turn::Refused,
-        R::StoreDown | R::FailsafeLeader => Turn::StoreLost,
+        R::StoreDown | R::FailsafeLeader | R::LeaseLasts { .. } => Turn::StoreLost,
         R::Bootstrapping
         | R::BootstrappingStandbyLeader
         | R::Cloning { .. }

@@ -45,19 +45,23 @@ fn words(name: &str) -> String {
 pub(super) fn outcome(outcome: &Outcome) -> String {
     let done = |good: bool| if good { "done" } else { "not done" }.to_owned();
     match outcome {
-        Outcome::Done => "done".to_owned(),
+        Outcome::Done | Outcome::Rewound(RewindOutcome::Success) => "done".to_owned(),
         Outcome::Success(good) => done(*good),
         Outcome::Cluster(Ok(view)) => match view.leader_name() {
             Some(leader) => format!("read: {leader} leads"),
             None => "read: nobody leads".to_owned(),
         },
-        Outcome::Cluster(Err(why)) => format!("not read: {why}"),
-        Outcome::Write(written) => write(written),
+        Outcome::Cluster(Err(why)) | Outcome::TimelineHistory(Err(why)) => {
+            format!("not read: {why}")
+        }
+        Outcome::Write(written) | Outcome::SyncWritten(Err(written)) => write(written),
         Outcome::Lock(LockOutcome::Held { .. }) => "the lock is ours".to_owned(),
         Outcome::Lock(LockOutcome::Refused) => "the lock is not ours".to_owned(),
-        Outcome::Lock(LockOutcome::Unreachable(why)) => format!("no answer: {why}"),
+        Outcome::Lock(LockOutcome::Unreachable(why))
+        | Outcome::LeaderInspected(Err(InspectFailure::Failed(why))) => {
+            format!("no answer: {why}")
+        }
         Outcome::SyncWritten(Ok(revision)) => format!("written at revision {revision}"),
-        Outcome::SyncWritten(Err(written)) => write(written),
         Outcome::Peers(answers) => {
             let answered = answers.iter().filter(|answer| answer.reply.is_ok()).count();
             format!("{answered} of {} answered", answers.len())
@@ -80,12 +84,9 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Recovery(RecoveryChange::Restart) => "a restart is needed".to_owned(),
         Outcome::LeaderInspected(Ok(leader)) => format!("it is on timeline {}", leader.timeline),
         Outcome::LeaderInspected(Err(InspectFailure::InRecovery)) => "it is in recovery".to_owned(),
-        Outcome::LeaderInspected(Err(InspectFailure::Failed(why))) => format!("no answer: {why}"),
         Outcome::LocalPosition(Some(at)) => format!("{} on timeline {}", at.lsn, at.timeline),
         Outcome::LocalPosition(None) => "not known".to_owned(),
         Outcome::TimelineHistory(Ok(lines)) => format!("{} lines", lines.len()),
-        Outcome::TimelineHistory(Err(why)) => format!("not read: {why}"),
-        Outcome::Rewound(RewindOutcome::Success) => "done".to_owned(),
         Outcome::Rewound(RewindOutcome::ServerRuns) => "the server could not be stopped".to_owned(),
         Outcome::Rewound(RewindOutcome::Failed) => "it failed".to_owned(),
         Outcome::Rewound(RewindOutcome::LeaderGone { .. }) => "the leader is gone".to_owned(),

@@ -152,7 +152,7 @@ fn come_up_as_standby(cx: &mut Cx<'_>, timeout: Option<Duration>) -> Asked<Cycle
     }
     demote::clear_sync_names(cx)?;
     let upstream = follow::upstream(cx).unwrap_or(Upstream::None);
-    let (rule, role, result) = if lock {
+    let (row, role, result) = if lock {
         (
             Rule::R8,
             Role::StandbyLeader,
@@ -163,7 +163,7 @@ fn come_up_as_standby(cx: &mut Cx<'_>, timeout: Option<Duration>) -> Asked<Cycle
     } else {
         (Rule::R10, Role::Replica, CycleResult::StartingSecondary)
     };
-    cx.rule = rule;
+    cx.rule = row;
     let job = start_replica(upstream, role, timeout.filter(|_| lock));
     start(cx, job, result)
 }

@@ -5,6 +5,7 @@ use crate::context::Cx;
 use crate::eligibility::{self, Search};
 use crate::observation::Observation;
 use crate::replay::Asked;
+use crate::rule::Rule;
 use crate::rules::demote::{self, Mode};
 use crate::sentence::Text;
 use crate::verdict::CycleResult;
@@ -22,6 +23,7 @@ pub(crate) fn on_leader(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Option<Cycl
     if !eligibility::failover_possible(cx, &Search::default())? {
         return Ok(None);
     }
+    cx.rule = Rule::L5;
     cx.say(Text::ServerSilent {
         seconds: silent.as_secs(),
     });

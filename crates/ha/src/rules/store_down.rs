@@ -82,6 +82,7 @@ fn lead_on(cx: &mut Cx<'_>, obs: &Observation) -> Option<CycleResult> {
         cx.settings.ttl,
         &obs.watchdog,
     )?);
+    cx.rule = Rule::D5;
     Some(CycleResult::LeaseLasts {
         seconds: end.since(now).as_secs(),
     })

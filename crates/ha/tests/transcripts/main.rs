@@ -2,7 +2,8 @@
 //!
 //! One behaviour per file in `cases/`, named after it. A line that begins in the first column is
 //! something that happens (see [`script`]); the indented lines below a `cycle` or a `job` are what
-//! was said, `>` asked for, `!` refused and `=` decided. `cargo xtask bless` writes the indented
+//! was said, `>` asked for, `!` refused and `=` decided, with the row of the decision tables that
+//! spoke. `cargo xtask bless` writes the indented
 //! lines anew; a person reads the difference.
 
 #[path = "../support/mod.rs"]
@@ -11,8 +12,10 @@ mod support;
 mod patch;
 mod script;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+use patroni_ha::Rule;
 
 /// Set by `cargo xtask bless`.
 const BLESS: &str = "PATRONI_BLESS";
@@ -48,6 +51,21 @@ fn every_behaviour_is_as_written_down() {
         "{}\nif that is as it should be: cargo xtask bless",
         differing.join("\n")
     );
+}
+
+/// Every row is shown by some case, but for those that only a fault of ours could reach.
+#[test]
+fn every_row_of_the_decision_tables_speaks() {
+    let mut spoke = BTreeSet::from([Rule::I, Rule::J]);
+    for (name, path) in cases() {
+        let written = std::fs::read_to_string(&path).expect("a readable case");
+        spoke.append(&mut script::play(&name, &written).rules);
+    }
+    let silent: Vec<_> = Rule::ALL
+        .iter()
+        .filter(|rule| !spoke.contains(rule))
+        .collect();
+    assert!(silent.is_empty(), "no case shows: {silent:?}");
 }
 
 /// The first line that differs, with its place.

@@ -17,7 +17,7 @@
 //! | `after SECONDS` | time passes |
 //! | `cycle`, `job JOB` | the core runs; what can be seen of it follows |
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use patroni_core::server::ControlState;
@@ -28,7 +28,7 @@ use patroni_ha::job::{JobReport, RunningJob};
 use patroni_ha::memory::Lease;
 use patroni_ha::observation::{FailsafeLeader, Observation, PeerStatus};
 use patroni_ha::{
-    Command, Cycle, Job, JobContext, JobRun, JobStep, Memory, Outcome, Step, Verdict,
+    Command, Cycle, Job, JobContext, JobRun, JobStep, Memory, Outcome, Rule, Step, Verdict,
 };
 use serde_json::{Value, json};
 
@@ -42,6 +42,8 @@ use crate::support::{
 pub(crate) struct Played {
     /// The file as it should be.
     pub(crate) text: String,
+    /// The rows of the decision tables that spoke.
+    pub(crate) rules: BTreeSet<Rule>,
 }
 
 /// Plays the inputs of a case.
@@ -67,7 +69,10 @@ pub(crate) fn play(case: &str, written: &str) -> Played {
             text.push('\n');
         }
     }
-    Played { text }
+    Played {
+        text,
+        rules: world.rules,
+    }
 }
 
 struct World {
@@ -76,6 +81,7 @@ struct World {
     document: Value,
     peers: BTreeMap<String, Option<Value>>,
     answers: BTreeMap<String, VecDeque<Outcome>>,
+    rules: BTreeSet<Rule>,
     place: String,
 }
 
@@ -87,6 +93,7 @@ impl World {
             document: json!({}),
             peers: BTreeMap::new(),
             answers: BTreeMap::new(),
+            rules: BTreeSet::new(),
             place: String::new(),
         }
     }
@@ -141,6 +148,7 @@ impl World {
     fn begin(&mut self, owner: Option<&str>) {
         *self = Self {
             place: std::mem::take(&mut self.place),
+            rules: std::mem::take(&mut self.rules),
             ..Self::new()
         };
         let leads = owner == Some("a");
@@ -272,10 +280,12 @@ impl World {
         let mut seen = Vec::new();
         let mut now = self.observation.now;
         let (verdict, memory) = loop {
-            match cycle.step() {
+            let (step, rule) = cycle.step_by_rule();
+            self.rules.insert(rule);
+            match step {
                 Step::Do { say, command } => {
                     seen.extend(say.iter().map(spoken));
-                    seen.push(asked(&command));
+                    seen.push(asked(rule, &command));
                     now = now + takes(&command);
                     let outcome = self.outcome(&command, now);
                     cycle.resume(outcome, now);
@@ -315,7 +325,7 @@ impl World {
             match run.step() {
                 JobStep::Do { say, command } => {
                     seen.extend(say.iter().map(spoken));
-                    seen.push(asked(&command));
+                    seen.push(asked(Rule::J, &command));
                     now = now + takes(&command);
                     let outcome = self.outcome(&command, now);
                     run.resume(outcome, now);
@@ -394,9 +404,9 @@ fn parts(command: &Command) -> (String, String) {
     }
 }
 
-fn asked(command: &Command) -> String {
+fn asked(rule: Rule, command: &Command) -> String {
     let (name, rest) = parts(command);
-    format!("> {name}{rest}")
+    format!("> {:3} {name}{rest}", rule.id())
 }
 
 fn decided(verdict: &Verdict) -> Vec<String> {
@@ -404,7 +414,7 @@ fn decided(verdict: &Verdict) -> Vec<String> {
     let mut lines: Vec<String> = refused
         .map(|refusal| format!("! {}: {}", refusal.name, refusal.reason))
         .collect();
-    lines.push(format!("= {verdict}"));
+    lines.push(format!("= {:3} {verdict}", verdict.rule.id()));
     if let Some(exit) = &verdict.exit {
         let server = if exit.leave_server {
             ", PostgreSQL stays"

@@ -79,10 +79,9 @@ impl Keeper {
             return;
         };
         self.open();
-        let mut shelf = self.shared.shelf();
         for account in restore::accounts(&place.path) {
             self.number = self.number.max(account.number);
-            shelf.push(account);
+            self.shared.shelf().push(account);
         }
     }
 
@@ -115,7 +114,7 @@ impl Keeper {
             // A task runs beside the cycles: it says nothing about their likeness.
             Finished::Job { .. } => {
                 self.settle();
-                self.write_new((*finished).record());
+                self.write_new(&(*finished).record());
                 return;
             }
         };
@@ -127,7 +126,7 @@ impl Keeper {
         }
         self.settle();
         self.last = shape.map(|shape| Last { shape, alike: None });
-        self.write_new((*finished).record());
+        self.write_new(&(*finished).record());
     }
 
     /// One more like the one before.
@@ -177,9 +176,9 @@ impl Keeper {
         self.last = None;
     }
 
-    fn write_new(&mut self, record: Record) {
+    fn write_new(&mut self, record: &Record) {
         self.number += 1;
-        let Some((account, line)) = told(&record, self.number) else {
+        let Some((account, line)) = told(record, self.number) else {
             return;
         };
         self.shared.shelf().push(account);
@@ -270,7 +269,7 @@ pub(super) mod tests {
     };
     use patroni_core::{Cluster, Leader, MemberName, Moment, Revision, Role, State, Tags};
     use patroni_ha::journal::{Asked, replay};
-    use patroni_ha::observation::{NodeFacts, WatchdogFacts};
+    use patroni_ha::observation::{NodeFacts, ProbeFacts, WatchdogFacts};
     use patroni_ha::outcome::Written;
     use patroni_ha::{Command, Cycle, Memory, Observation, Outcome, Step};
     use std::path::Path;
@@ -326,6 +325,7 @@ pub(super) mod tests {
             scheduled_restart: None,
             watchdog: WatchdogFacts::default(),
             failsafe_leader: None,
+            probe: ProbeFacts::default(),
         }
     }
 

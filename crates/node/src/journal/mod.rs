@@ -189,14 +189,14 @@ impl Journal {
         member: &patroni_core::MemberName,
         query: &JournalQuery,
     ) -> JournalPage {
-        let shelf = self.shared.shelf();
+        let kept = self.shared.shelf();
         JournalPage {
             member: member.clone(),
             enabled: self.shared.enabled.load(Ordering::Relaxed),
-            oldest: shelf.oldest(),
-            newest: shelf.newest(),
+            oldest: kept.oldest(),
+            newest: kept.newest(),
             lost: self.shared.lost.load(Ordering::Relaxed),
-            records: shelf.page(query),
+            records: kept.page(query),
         }
     }
 }

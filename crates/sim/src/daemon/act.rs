@@ -115,16 +115,6 @@ impl World {
     /// What happens at once. `None`: the outcome shows later, see [`World::check`].
     fn act(&mut self, node: usize, command: &Command) -> Option<Outcome> {
         match command {
-            Command::Requery => Some(Outcome::Server(Box::new(self.look(node)))),
-            Command::LocalPosition => Some(Outcome::LocalPosition(self.local_position(node))),
-            Command::ReadTimelineHistory => {
-                Some(Outcome::TimelineHistory(self.timeline_history(node)))
-            }
-            Command::HasHistory(timeline) => {
-                Some(Outcome::Success(self.has_history(node, *timeline)))
-            }
-            Command::IsArchiving => Some(Outcome::Success(self.seed.is_multiple_of(8))),
-            Command::ArchiveShutdownCheckpoint => Some(Outcome::Success(true)),
             Command::SetState(state) => {
                 self.enter_state(node, *state);
                 Some(Outcome::Done)
@@ -169,12 +159,7 @@ impl World {
                 if let Some(data) = self.nodes[node].server.data.as_mut() {
                     data.upstream = upstream.clone();
                 }
-                let leads = matches!(upstream, Upstream::Remote { leading: true, .. });
-                self.nodes[node].daemon.supervised.role = if leads {
-                    Role::StandbyLeader
-                } else {
-                    Role::Replica
-                };
+                self.nodes[node].daemon.supervised.role = role_of(upstream);
                 Some(Outcome::Success(true))
             }
             Command::SetSyncNames(names) => {
@@ -224,6 +209,23 @@ impl World {
             | Command::ArchiveReadyWal
             | Command::ResyncAfterPause
             | Command::DropScheduledRestart => Some(Outcome::Done),
+            _ => self.look_up(node, command),
+        }
+    }
+
+    /// What the server and its files tell.
+    fn look_up(&mut self, node: usize, command: &Command) -> Option<Outcome> {
+        match command {
+            Command::Requery => Some(Outcome::Server(Box::new(self.look(node)))),
+            Command::LocalPosition => Some(Outcome::LocalPosition(self.local_position(node))),
+            Command::ReadTimelineHistory => {
+                Some(Outcome::TimelineHistory(self.timeline_history(node)))
+            }
+            Command::HasHistory(timeline) => {
+                Some(Outcome::Success(self.has_history(node, *timeline)))
+            }
+            Command::IsArchiving => Some(Outcome::Success(self.seed.is_multiple_of(8))),
+            Command::ArchiveShutdownCheckpoint => Some(Outcome::Success(true)),
             _ => None,
         }
     }
@@ -405,6 +407,16 @@ impl World {
         if supervised.state != state {
             supervised.state = state;
             supervised.since = now;
+        }
+    }
+}
+
+/// What a standby of this source is called.
+fn role_of(upstream: &Upstream) -> Role {
+    match upstream {
+        Upstream::Remote { leading: true, .. } => Role::StandbyLeader,
+        Upstream::Remote { leading: false, .. } | Upstream::Member { .. } | Upstream::None => {
+            Role::Replica
         }
     }
 }
