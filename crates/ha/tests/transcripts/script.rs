@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `lead`, `follow NAME`, `unlocked` | a story begins: `a` leads, follows, or nobody leads |
 //! | `set {..}` | dynamic configuration |
-//! | `tags {..}`, `node {..}`, `watchdog {..}` | facts about the node |
+//! | `tags {..}`, `node {..}`, `watchdog {..}`, `probe {..}` | facts about the node |
 //! | `server primary\|replica\|empty`, `server stopped ROLE "STATE"`, `server {..}` | the local server, or a part of it |
 //! | `store down WHY`, `store up`, `store {..}` | the store, or a part of what it holds |
 //! | `leader NAME\|none`, `member NAME {..}\|gone`, `failover {..}`, `sync {..}`, `history [..]` | objects in it |
@@ -120,6 +120,7 @@ impl World {
             "watchdog" => {
                 self.observation.watchdog = patched(&self.observation.watchdog, &self.json(rest));
             }
+            "probe" => self.observation.probe = patched(&self.observation.probe, &self.json(rest)),
             "memory" => self.memory = patched(&self.memory, &self.json(rest)),
             "server" => self.server(rest),
             "store" | "leader" | "member" | "failover" | "sync" | "history" => {
