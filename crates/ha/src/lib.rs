@@ -103,6 +103,7 @@ pub mod memory;
 pub mod observation;
 pub mod outcome;
 mod publish;
+pub mod quorum;
 mod replay;
 pub mod rule;
 mod rules;
