@@ -4,6 +4,7 @@
 //! nothing about the server's role.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -215,6 +216,10 @@ pub struct WalSender {
     pub flush: Option<Lsn>,
     /// Replayed there.
     pub replay: Option<Lsn>,
+    /// For how long it has had WAL to confirm without any progress; `None` when it has
+    /// everything, or nobody measured.
+    #[serde(default)]
+    pub unanswered: Option<Duration>,
 }
 
 /// A replication slot.

@@ -115,7 +115,7 @@ pub enum Command {
     CompareRecovery(Upstream),
     /// Write the recovery settings and reload; role and callback follow. `Outcome::Success`
     ReloadRecovery(Upstream),
-    /// Set `synchronous_standby_names` and reload if it changed. `Outcome::Success` (changed)
+    /// Set `synchronous_standby_names` and reload if it changed. `Outcome::Success`
     SetSyncNames(SyncNames),
     /// Resume a WAL replay that a decreased parameter paused. `Outcome::Done`
     ResumeReplay,

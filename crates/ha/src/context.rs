@@ -179,6 +179,13 @@ impl Cx<'_> {
         self.settings.synchronous_mode == SynchronousMode::Quorum
     }
 
+    /// An election needs votes. A key with votes in it keeps its meaning until the primary has
+    /// taken them out, whatever the mode is called by now: its voters have everything only
+    /// together.
+    pub(crate) fn votes_count(&self) -> bool {
+        self.sync_active() && (self.quorum_mode() || self.view.sync.quorum > 0)
+    }
+
     pub(crate) fn executor_free(&self) -> bool {
         self.scheduled.is_none()
     }

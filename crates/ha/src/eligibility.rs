@@ -284,7 +284,7 @@ pub(crate) fn any_fit(cx: &mut Cx<'_>, peers: Vec<Peer>, target: Option<Lsn>) ->
         .failover_request()
         .is_some_and(|key| key.request.candidate.is_some());
     let quorum = cx.view.sync.quorum;
-    if good > 0 && cx.sync_active() && cx.quorum_mode() && !named && good - 1 < quorum {
+    if good > 0 && cx.votes_count() && !named && good - 1 < quorum {
         cx.say(Text::QuorumUnreachable { quorum });
         return Ok(false);
     }

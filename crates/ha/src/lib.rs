@@ -60,6 +60,11 @@
 //!   status is left unwritten.
 //! - *The `sync` key and `synchronous_standby_names`*: before a promotion the key is narrowed to
 //!   this node first; a standby enters the key only after PostgreSQL was seen to wait for it.
+//! - *Votes*: one says "you have all that I have". So that of a node which may not lead counts,
+//!   that of a former leader which is ahead does not, and a later timeline is ahead of an earlier
+//!   one. The candidate of a switchover in quorum mode needs them, too.
+//! - *Fewer votes* are written into the key only when the standbys' positions back them, and the
+//!   key names a new leader before its promotion; see [`quorum::Key::is_backed`].
 //! - *An adopted standby with an empty store* ends the daemon and leaves PostgreSQL running; the
 //!   reference promotes it.
 //! - *A lock that a newer view contradicts* is not acted on: nothing is promoted until a view
@@ -75,8 +80,7 @@
 //!
 //! # What is not here yet
 //!
-//! Quorum commit (its votes in the race are; otherwise it works as the priority mode and says
-//! so once), logical slots, Citus.
+//! Logical slots, Citus.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 #[cfg(test)]
@@ -123,4 +127,5 @@ pub use observation::Observation;
 pub use outcome::Outcome;
 pub use rule::Rule;
 pub use sentence::{Level, Sentence};
+pub use sync::StandbyWatch;
 pub use verdict::Verdict;

@@ -87,8 +87,6 @@ pub struct Memory {
     pub failsafe_members: Option<BTreeMap<MemberName, String>>,
     /// Positions that members told while they accepted the failsafe announcement.
     pub failsafe_positions: BTreeMap<SlotName, Lsn>,
-    /// The warning about quorum mode was given.
-    pub warned_quorum: bool,
 }
 
 /// The right to act as leader.
@@ -159,6 +157,10 @@ pub struct SyncMemory {
     pub changed_at: Lsn,
     /// Listed standbys (lower case) known to have caught up.
     pub ready: BTreeSet<String>,
+    /// Elected in quorum mode, and not seen as primary since.
+    pub elected: bool,
+    /// When a new primary in quorum mode changes the names that it waits for for the first time.
+    pub resumes: Option<Moment>,
 }
 
 impl Memory {

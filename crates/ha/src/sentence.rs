@@ -79,6 +79,23 @@ impl fmt::Display for NameList {
     }
 }
 
+/// Names in a sentence: `a, b`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed(pub Vec<String>);
+
+impl Listed {
+    /// A list in the order given.
+    pub fn of<T: ToString>(names: impl IntoIterator<Item = T>) -> Self {
+        Self(names.into_iter().map(|name| name.to_string()).collect())
+    }
+}
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
 /// What a change of leader is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
@@ -170,7 +187,6 @@ wording! { levels
         Info CleaningFailoverKey => "Cleaning up failover key";
         Warning ReleasingAfterPrePromote => "Releasing the leader key voluntarily because the pre-promote script failed";
         Info PromoteCancelled => "PostgreSQL promote cancelled.";
-        Warning QuorumAsPriority => "synchronous_mode: quorum is not supported yet, working as in synchronous_mode: true";
 
         // ---- the race
         Info BackingOff => "backoff: skip leader race after pre_promote script failure and releasing the lock voluntarily";
@@ -219,6 +235,12 @@ wording! { levels
         Warning NoStandbys => "No standbys available!";
         Info SyncAssigning { names: NameList } => "Assigning synchronous standby status to {names}";
         Info SyncAssigned { names: NameList } => "Synchronous standby status assigned to {names}";
+        Info SettingSync { numsync: usize, total: usize, names: Listed } => "Setting synchronous replication to {numsync} of {total} ({names})";
+        Info SettingQuorum { leader: MemberName, quorum: usize, total: usize, names: Listed } => "Setting leader to {leader}, quorum to {quorum} of {total} ({names})";
+        Warning ReplicationFactor { wanted: usize, available: usize } => "Replication factor {wanted} requested, but {available} synchronous standbys available. Commits will be delayed.";
+        Warning QuorumBroken { what: String } => "{what}";
+        Warning QuorumReset { what: String } => "no safe way between two quorum states: {what}. Nobody but the leader is electable until standbys are synchronous again";
+        Info QuorumWaits => "standbys have not caught up yet, the synchronous replication key stays as it is";
         Info WaitingForRelease => "Waiting for primary to release us from synchronous standby";
         Warning SyncLeaveNoView => "Could not get cluster state, skipping synchronous standby disable";
         Warning SyncLeaveNoTouch => "Updating member state failed, skipping synchronous standby disable";

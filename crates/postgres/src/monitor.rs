@@ -295,6 +295,7 @@ impl From<RawSender> for WalSender {
             write: raw.write.map(Lsn::new),
             flush: raw.flush.map(Lsn::new),
             replay: raw.replay.map(Lsn::new),
+            unanswered: None,
         }
     }
 }

@@ -48,6 +48,7 @@ pub(crate) struct Traits {
     pub(crate) wipe_on_rewind_failure: bool,
     pub(crate) has_hook: bool,
     pub(crate) nofailover: bool,
+    pub(crate) nosync: bool,
 }
 
 impl Node {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use patroni_config::dynamic::SynchronousMode;
 use patroni_core::{FailoverRequest, MemberName, Scope, SlotName, Upstream};
 use patroni_dcs::Identity;
 use patroni_dcs::memory::Session;
@@ -10,9 +11,19 @@ use patroni_ha::command::{CloneSource, LeaderAddress};
 use patroni_ha::observation::RestartConditions;
 use serde_json::Value;
 
+use crate::chance::Chance;
 use crate::daemon::observe::conn_url;
 use crate::event::Event;
 use crate::world::World;
+
+/// One of the synchronous modes, off least often.
+pub(crate) fn random_mode(chance: &mut Chance) -> Value {
+    match chance.below(10) {
+        0..3 => Value::Bool(false),
+        3..6 => Value::Bool(true),
+        _ => Value::String("quorum".to_owned()),
+    }
+}
 
 /// The operator with the control tool.
 #[derive(Clone, Debug)]
@@ -51,9 +62,9 @@ impl World {
             4 => self.ask_for_failover(node),
             5 => self.change_config("pause", Value::Bool(true)),
             6..8 => {
-                let on = Value::Bool(self.chance.percent(60));
-                self.change_config("synchronous_mode", on);
-                if !self.stored_flag("synchronous_mode") {
+                let mode = random_mode(&mut self.chance);
+                self.change_config("synchronous_mode", mode);
+                if self.stored_mode() == SynchronousMode::Off {
                     self.wal.forget_promises();
                 }
             }

@@ -39,6 +39,7 @@ impl Scenario {
         traits.has_guardian = true;
         traits.silence_fails_over = true;
         traits.nofailover = false;
+        traits.nosync = false;
         traits.has_hook = false;
     }
 }

@@ -19,7 +19,7 @@ use crate::faults::Troubles;
 use crate::invariants::{Invariant, Witness};
 use crate::network::Network;
 use crate::node::{Node, Traits};
-use crate::operators::Operator;
+use crate::operators::{Operator, random_mode};
 use crate::options::{Mutant, Options};
 use crate::postgres::server::Server;
 use crate::postgres::wal::Wal;
@@ -116,6 +116,7 @@ impl World {
         let wipe = self.chance.percent(40);
         let hook = self.chance.percent(15);
         let lazy = self.names.len() > 2 && self.chance.percent(15);
+        let shy = self.names.len() > 2 && self.chance.percent(15);
         if self.chance.percent(30) {
             self.slow_queries = 3;
         }
@@ -134,6 +135,7 @@ impl World {
                 wipe_on_rewind_failure: wipe,
                 has_hook: hook,
                 nofailover: lazy && index + 1 == self.names.len(),
+                nosync: shy && index == 0,
             };
             if self.options.scenario.is_some() {
                 Scenario::set_traits(&mut traits);
@@ -396,7 +398,8 @@ fn random_config(chance: &mut Chance) -> Map<String, Value> {
         2 => (20, 10, 5),
         _ => (30, 5, 10),
     };
-    let synchronous = chance.percent(50);
+    let synchronous = random_mode(chance);
+    let strict = synchronous != Value::Bool(false) && chance.percent(30);
     let config = json!({
         "ttl": ttl,
         "loop_wait": loop_wait,
@@ -406,7 +409,7 @@ fn random_config(chance: &mut Chance) -> Map<String, Value> {
         "check_timeline": chance.percent(30),
         "failsafe_mode": chance.percent(30),
         "synchronous_mode": synchronous,
-        "synchronous_mode_strict": synchronous && chance.percent(30),
+        "synchronous_mode_strict": strict,
         "synchronous_node_count": chance.between(1, 2),
     });
     match config {

@@ -60,12 +60,14 @@ fn gates(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
             return Ok(Some(CycleResult::WatchdogDemotes));
         }
         cx.release_leader(None)?;
+        demote::clear_sync_names(cx)?;
         return Ok(Some(CycleResult::WatchdogForbids));
     }
     if cx.memory.pre_promote_failed {
         cx.memory.pre_promote_failed = false;
         cx.say(Text::ReleasingAfterPrePromote);
         cx.release_leader(None)?;
+        demote::clear_sync_names(cx)?;
         cx.memory.backing_off_since = Some(cx.now());
         return Ok(Some(CycleResult::PrePromoteFailed));
     }

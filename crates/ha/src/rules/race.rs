@@ -7,7 +7,7 @@ use patroni_core::{FailoverRequest, MemberName};
 use crate::command::Peer;
 use crate::context::Cx;
 use crate::eligibility::{self, Ineligible, Refusal, Search};
-use crate::observation::{Observation, PeerAnswer};
+use crate::observation::{Observation, PeerAnswer, PeerStatus};
 use crate::replay::Asked;
 use crate::rule::Rule;
 use crate::rules::follow::{self, Texts};
@@ -278,7 +278,7 @@ fn superseded(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
 fn known_peers(cx: &Cx<'_>) -> Vec<Peer> {
     let old = cx.memory.old_view.iter().flat_map(|view| &view.members);
     let mut seen = BTreeSet::new();
-    let voters = cx.quorum_mode() && cx.sync_active();
+    let voters = cx.votes_count();
     cx.view
         .members
         .iter()
@@ -320,7 +320,7 @@ fn requested(cx: &mut Cx<'_>, request: &FailoverRequest) -> Asked<Option<Result<
     let mut unfit = None;
     if let Some(candidate) = &request.candidate {
         if *candidate == me {
-            return Ok(Some(Ok(())));
+            return candidate_myself(cx, request).map(Some);
         }
         if cx.paused() {
             return paused_for_another(cx, action, candidate);
@@ -334,7 +334,8 @@ fn requested(cx: &mut Cx<'_>, request: &FailoverRequest) -> Asked<Option<Result<
         let limitation = if outside {
             Some(Ineligible::NotInFailsafe)
         } else {
-            look_at(cx, candidate)?
+            let behind_is_unfit = request.leader.is_some() && cx.votes_count();
+            look_at(cx, candidate, behind_is_unfit)?
         };
         match limitation {
             None => {
@@ -362,6 +363,18 @@ fn requested(cx: &mut Cx<'_>, request: &FailoverRequest) -> Asked<Option<Result<
         return Ok(Some(Err(Ineligible::Paused)));
     }
     without_candidate(cx, request, unfit).map(Some)
+}
+
+/// This node was asked for. Nothing is checked, except that a switchover (no person said that
+/// the leader is gone) never costs an acknowledged commit: a voter has everything only together
+/// with others, so their votes are needed. The reference promotes it without.
+fn candidate_myself(cx: &mut Cx<'_>, request: &FailoverRequest) -> Asked<Result<(), Ineligible>> {
+    if request.leader.is_none() || !cx.votes_count() || cx.is_primary() {
+        return Ok(Ok(()));
+    }
+    let peers = known_peers(cx);
+    let answers = cx.ask_peers(peers)?;
+    Ok(Count::new(cx).by_votes(cx, &answers))
 }
 
 /// Paused, and somebody else was asked for: only a running primary looks after the key.
@@ -415,8 +428,9 @@ fn without_candidate(
     compare_with_peers(cx, peers, CheckLag::No)
 }
 
-/// What speaks against a member that was asked for.
-fn look_at(cx: &mut Cx<'_>, name: &MemberName) -> Asked<Option<Ineligible>> {
+/// What speaks against a member that was asked for. One that is behind this node would not get
+/// the votes for a switchover in quorum mode, and nobody shall wait for it.
+fn look_at(cx: &mut Cx<'_>, name: &MemberName, behind_is_unfit: bool) -> Asked<Option<Ineligible>> {
     let api_url = cx
         .view
         .member(name)
@@ -430,8 +444,21 @@ fn look_at(cx: &mut Cx<'_>, name: &MemberName) -> Asked<Option<Ineligible>> {
     };
     let answers = cx.ask_peers(vec![peer])?;
     Ok(match answers.first() {
-        Some(answer) => eligibility::limitation(answer),
+        Some(answer) => {
+            let behind = || behind(cx, answer).filter(|_| behind_is_unfit);
+            eligibility::limitation(answer).or_else(behind)
+        }
         None => Some(Ineligible::Unreachable("no answer".to_owned())),
+    })
+}
+
+/// A standby that has less than this node.
+fn behind(cx: &Cx<'_>, answer: &PeerAnswer) -> Option<Ineligible> {
+    let status = answer.reply.as_ref().ok().filter(|s| s.in_recovery)?;
+    let target = cx.position();
+    (status.position < target).then_some(Ineligible::NotReached {
+        at: status.position,
+        target,
     })
 }
 
@@ -496,6 +523,17 @@ fn left_behind(cx: &Cx<'_>, answer: &PeerAnswer) -> Option<Ineligible> {
     (checked && timeline < cluster).then_some(Ineligible::TimelineBehind { timeline, cluster })
 }
 
+/// Whether a standby has something that this node lacks. Where votes decide, a later timeline is
+/// more than any position on an earlier one: its first leader was elected with all that counted
+/// on the one before.
+fn is_ahead(cx: &Cx<'_>, status: &PeerStatus, votes: bool) -> bool {
+    let mine = cx.position();
+    match (status.timeline, cx.timeline()) {
+        (Some(theirs), Some(ours)) if votes => (theirs, status.position) > (ours, mine),
+        (Some(_) | None, Some(_) | None) => status.position > mine,
+    }
+}
+
 /// The counting of answers.
 struct Count {
     former: Option<MemberName>,
@@ -518,7 +556,7 @@ impl Count {
         Self {
             former,
             voter,
-            quorum: cx.settings.quorum_commit && !cx.view.sync.is_empty(),
+            quorum: (cx.settings.quorum_commit && !cx.view.sync.is_empty()) || cx.votes_count(),
             votes: if voter { 0 } else { -1 },
             somebody_ahead: false,
         }
@@ -526,18 +564,29 @@ impl Count {
 
     fn judge(mut self, cx: &mut Cx<'_>, answers: &[PeerAnswer]) -> Result<(), Ineligible> {
         for answer in answers {
-            if let Some(reason) = eligibility::limitation(answer) {
-                let name = answer.name.clone();
-                cx.refused.push(Refusal { name, reason });
-                continue;
-            }
-            if let Some(reason) = left_behind(cx, answer) {
+            let limitation = eligibility::limitation(answer);
+            if let Some(reason) = limitation.or_else(|| left_behind(cx, answer)) {
+                self.take_vote(cx, answer);
                 let name = answer.name.clone();
                 cx.refused.push(Refusal { name, reason });
                 continue;
             }
             self.take(cx, answer)?;
         }
+        self.enough(cx)
+    }
+
+    /// Only the votes are counted, and nothing else speaks against this node.
+    fn by_votes(mut self, cx: &mut Cx<'_>, answers: &[PeerAnswer]) -> Result<(), Ineligible> {
+        for answer in answers {
+            self.take_vote(cx, answer);
+            let standby = answer.reply.as_ref().ok().filter(|s| s.in_recovery);
+            self.somebody_ahead |= standby.is_some_and(|status| is_ahead(cx, status, true));
+        }
+        self.enough(cx)
+    }
+
+    fn enough(&self, cx: &Cx<'_>) -> Result<(), Ineligible> {
         if !self.quorum {
             return Ok(());
         }
@@ -552,6 +601,25 @@ impl Count {
         })
     }
 
+    /// A vote says "you have all that I have". So that of a voter which may not lead itself
+    /// counts (the reference ignores it, and an election that depends on it never ends), and
+    /// that of one with more does not, not even of the former leader (the reference counts it,
+    /// and elects a node without commits that the former leader and a lost one had).
+    fn take_vote(&mut self, cx: &mut Cx<'_>, answer: &PeerAnswer) {
+        let Ok(status) = &answer.reply else { return };
+        let standby = status.in_recovery && status.position.bytes() > 0;
+        if self.quorum
+            && standby
+            && cx.view.sync.has_member(&answer.name)
+            && !is_ahead(cx, status, true)
+        {
+            cx.say(Text::QuorumVote {
+                name: answer.name.clone(),
+            });
+            self.votes += 1;
+        }
+    }
+
     fn take(&mut self, cx: &mut Cx<'_>, answer: &PeerAnswer) -> Result<(), Ineligible> {
         let (name, mine) = (answer.name.clone(), cx.position());
         let Ok(status) = &answer.reply else {
@@ -561,7 +629,7 @@ impl Count {
             cx.say(Text::PrimaryAlive { name: name.clone() });
             return Err(Ineligible::PrimaryAlive(name));
         }
-        if status.position > mine {
+        if is_ahead(cx, status, self.quorum) {
             cx.say(Text::PeerAhead { name: name.clone() });
             if !(cx.sync_active() && cx.view.sync.is_leader(&name)) {
                 return Err(Ineligible::PeerAhead {
@@ -576,10 +644,7 @@ impl Count {
         if status.position.bytes() == 0 {
             return Ok(());
         }
-        if self.quorum && cx.view.sync.has_member(&name) {
-            cx.say(Text::QuorumVote { name: name.clone() });
-            self.votes += 1;
-        }
+        self.take_vote(cx, answer);
         let theirs = status.tags.failover_priority();
         let ours = cx.node.tags.failover_priority();
         if status.position != mine || theirs <= ours || (self.quorum && !self.voter) {

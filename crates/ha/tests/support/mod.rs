@@ -221,6 +221,7 @@ pub fn sender(who: &str, sync_state: &str, lsn: u64) -> WalSender {
         write: Some(Lsn::new(lsn)),
         flush: Some(Lsn::new(lsn)),
         replay: Some(Lsn::new(lsn)),
+        unanswered: None,
     }
 }
 

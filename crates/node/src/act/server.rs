@@ -259,7 +259,7 @@ impl Body {
                     self.callbacks
                         .run(CallbackEvent::Reload, self.supervisor.role());
                 }
-                changed
+                true
             }
             Err(reason) => {
                 error!("failed to set synchronous_standby_names: {reason}");

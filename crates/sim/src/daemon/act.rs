@@ -164,13 +164,9 @@ impl World {
             }
             Command::SetSyncNames(names) => {
                 let data = self.nodes[node].server.data.as_mut();
-                let changed = data.is_some_and(|data| {
-                    let differs = data.sync_names != *names;
-                    data.sync_names = names.clone();
-                    differs
-                });
+                let written = data.map(|data| data.sync_names = names.clone()).is_some();
                 self.release_commits(node);
-                Some(Outcome::Success(changed))
+                Some(Outcome::Success(written))
             }
             Command::WatchdogActivate => Some(Outcome::Success(self.arm_watchdog(node))),
             Command::WatchdogKeepAlive => {

@@ -79,6 +79,9 @@ impl World {
         if self.nodes[node].traits.nofailover {
             tags.insert("nofailover".to_owned(), Value::Bool(true));
         }
+        if self.nodes[node].traits.nosync {
+            tags.insert("nosync".to_owned(), Value::Bool(true));
+        }
         Tags::new(tags)
     }
 

@@ -11,6 +11,8 @@ pub(crate) mod timelines;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use patroni_config::Dynamic;
+use patroni_config::dynamic::SynchronousMode;
 use patroni_core::Moment;
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +80,16 @@ impl World {
         let entry = self.model.entry(&format!("{PREFIX}/config"));
         let doc = entry.and_then(|entry| patroni_core::json::object(&entry.value));
         doc.is_some_and(|doc| doc.get(key) == Some(&serde_json::Value::Bool(true)))
+    }
+
+    /// The synchronous mode, as the store has it now.
+    pub(crate) fn stored_mode(&self) -> SynchronousMode {
+        let entry = self.model.entry(&format!("{PREFIX}/config"));
+        let doc = entry.and_then(|entry| patroni_core::json::object(&entry.value));
+        let settings = doc.and_then(|doc| Dynamic::read(&doc).ok());
+        settings.map_or(SynchronousMode::Off, |(settings, _)| {
+            settings.synchronous_mode
+        })
     }
 
     /// While paused, nobody is demoted. A node knows of the pause, and of its end, by what it

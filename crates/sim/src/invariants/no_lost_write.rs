@@ -2,9 +2,11 @@
 //! that never lets an acknowledged commit be on no electable node" (architecture, rule 7).
 //!
 //! A commit counts when it was acknowledged after waiting for a standby, while the `sync` key
-//! named its primary and at least one standby. A failover that somebody asked for by hand may
+//! named its primary and at least one standby (in quorum mode also while it still is that of the
+//! former leader, after whose votes this primary was elected). A failover that somebody asked for by hand may
 //! lose it: it takes any candidate, whatever that lacks.
 
+use patroni_config::dynamic::SynchronousMode;
 use patroni_core::{Lsn, SyncState};
 
 use crate::postgres::wal::BranchId;
@@ -32,8 +34,13 @@ fn is_promised(world: &World, node: usize) -> bool {
         return false;
     };
     let sync = SyncState::parse(&entry.value, None);
-    let on = world.stored_flag("synchronous_mode");
-    on && sync.is_leader(&world.nodes[node].name) && !sync.standbys.is_empty()
+    let mine = sync.is_leader(&world.nodes[node].name);
+    match world.stored_mode() {
+        SynchronousMode::Off => false,
+        SynchronousMode::Priority => mine && !sync.standbys.is_empty(),
+        // Before a new primary has taken the key over it waits for nodes that the old key names.
+        SynchronousMode::Quorum => !sync.is_empty() && (!mine || !sync.standbys.is_empty()),
+    }
 }
 
 /// Every promise is kept by the new history.

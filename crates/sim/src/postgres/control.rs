@@ -95,7 +95,7 @@ impl World {
         }
     }
 
-    fn status(&self, server: &Server) -> ServerStatus {
+    pub(super) fn status(&self, server: &Server) -> ServerStatus {
         let Some(data) = &server.data else {
             return ServerStatus::default();
         };
@@ -125,6 +125,7 @@ impl World {
                     write: Some(sender.write),
                     flush: Some(sender.flush),
                     replay: Some(sender.replay),
+                    unanswered: (sender.flush < data.flushed).then(|| self.now.since(sender.moved)),
                 })
                 .collect(),
             ..ServerStatus::default()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use patroni_core::server::ControlState;
 use patroni_core::sync_names::SyncKind;
 use patroni_core::{Lsn, Moment, SyncNames, SystemId, Upstream};
+use patroni_ha::StandbyWatch;
 use patroni_ha::command::StopMode;
 
 use super::wal::BranchId;
@@ -77,6 +78,8 @@ pub(crate) struct Sender {
     /// It has once had everything: only then PostgreSQL counts it.
     pub(crate) caught_up: bool,
     pub(crate) heard: Moment,
+    /// When it last confirmed something new, or everything.
+    pub(crate) moved: Moment,
 }
 
 /// A server.
@@ -93,6 +96,8 @@ pub(crate) struct Server {
     pub(crate) received: Option<Lsn>,
     /// What a postmaster that hangs was told, for when it goes on.
     pub(crate) told_to_stop: Option<StopMode>,
+    /// The look that the daemon beside takes at the senders between two cycles.
+    pub(crate) watch: StandbyWatch,
 }
 
 impl Server {
@@ -107,6 +112,7 @@ impl Server {
             receiving: false,
             received: None,
             told_to_stop: None,
+            watch: StandbyWatch::default(),
         }
     }
 
@@ -159,8 +165,8 @@ impl Server {
         }
     }
 
-    /// `sync_state` of each standby, by the rule for `FIRST`: in the order of the list, the
-    /// first ones that are connected.
+    /// `sync_state` of each standby. By the rule for `FIRST` it depends on the order of the list:
+    /// the first ones that are connected are synchronous. For `ANY` all of them are a quorum.
     pub(crate) fn sync_states(&self, names: &[String]) -> BTreeMap<usize, &'static str> {
         let setting = self.sync_names();
         let mut wanted = if setting.kind == SyncKind::Off {
@@ -178,7 +184,12 @@ impl Server {
             .collect();
         listed.sort_unstable();
         for (_, node) in listed {
-            states.insert(node, if wanted > 0 { "sync" } else { "potential" });
+            let state = match setting.kind {
+                SyncKind::Quorum => "quorum",
+                SyncKind::Priority | SyncKind::Off if wanted > 0 => "sync",
+                SyncKind::Priority | SyncKind::Off => "potential",
+            };
+            states.insert(node, state);
             wanted = wanted.saturating_sub(1);
         }
         for node in self.senders.keys() {
@@ -199,15 +210,14 @@ impl Server {
             return Some(Lsn::new(u64::MAX));
         }
         let states = self.sync_states(names);
-        let sync: Vec<Lsn> = states
+        let mut answers: Vec<Lsn> = states
             .iter()
-            .filter(|(_, state)| **state == "sync")
+            .filter(|(_, state)| matches!(**state, "sync" | "quorum"))
             .filter_map(|(node, _)| Some(self.senders.get(node)?.flush))
             .collect();
-        if sync.len() < setting.count {
-            return None;
-        }
-        sync.into_iter().min()
+        // Everything that as many as needed have, whoever they are.
+        answers.sort_unstable_by(|a, b| b.cmp(a));
+        answers.get(setting.count - 1).copied()
     }
 }
 

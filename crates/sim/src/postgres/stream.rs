@@ -21,6 +21,7 @@ impl World {
         let pause = self.chance.millis(20, 150);
         self.schedule(pause, Event::Stream { node });
         self.forget_silent_senders(node);
+        self.watch_standbys(node);
         let server = &self.nodes[node].server;
         if server.process != Process::Standby || self.nodes[node].stands_still() {
             return;
@@ -87,6 +88,7 @@ impl World {
             replay: mine.replayed,
             caught_up: mine.flushed >= end,
             heard: self.now,
+            moved: self.now,
         };
         let next = self.wal.towards(mine.branch, branch);
         let now_at = self.nodes[node].server.data.as_mut().map(|data| {
@@ -98,11 +100,13 @@ impl World {
         });
         self.nodes[node].server.received = now_at;
         let senders = &mut self.nodes[source].server.senders;
-        let before = senders.get(&node).is_some_and(|old| old.caught_up);
+        let before = senders.get(&node).copied();
+        let silent = before.filter(|old| old.flush == sender.flush && !sender.caught_up);
         senders.insert(
             node,
             Sender {
-                caught_up: sender.caught_up || before,
+                caught_up: sender.caught_up || before.is_some_and(|old| old.caught_up),
+                moved: silent.map_or(sender.moved, |old| old.moved),
                 ..sender
             },
         );
@@ -122,6 +126,22 @@ impl World {
             if self.network.reaches(Traffic::Postgres, node, other) {
                 self.nodes[other].server.senders.remove(&node);
             }
+        }
+    }
+
+    /// The daemon looks at the senders between two cycles, and wakes its loop for good reason.
+    fn watch_standbys(&mut self, node: usize) {
+        let here = &self.nodes[node];
+        if here.daemon_stands_still() || !here.daemon.alive {
+            return;
+        }
+        if !here.server.is_primary() || !here.daemon.settings.is_synchronous() {
+            self.nodes[node].server.watch.forget();
+            return;
+        }
+        let senders = self.status(&here.server).wal_senders;
+        if self.nodes[node].server.watch.look(&senders) {
+            self.wake(node);
         }
     }
 
