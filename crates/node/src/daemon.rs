@@ -24,7 +24,7 @@ use crate::ha_loop::{End, HaLoop};
 use crate::member::NodeMember;
 use crate::reload::Reloader;
 use crate::wake::Wake;
-use crate::{adapt, lease_guard, probe, shutdown};
+use crate::{adapt, lease_guard, probe, shutdown, standby_watch};
 
 /// The pause between two attempts to reach the store at the start.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
@@ -171,6 +171,7 @@ async fn live(
     beside.spawn(signals.forward(Arc::clone(&body), stopping.clone()));
     beside.spawn(guard(Arc::clone(&body)));
     beside.spawn(probe::run(Arc::clone(&body)));
+    beside.spawn(standby_watch::watch_standbys(Arc::clone(&body)));
     beside.spawn({
         let body = Arc::clone(&body);
         async move { body.callbacks.watch().await }

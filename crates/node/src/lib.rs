@@ -41,6 +41,7 @@ pub mod replay;
 mod request;
 mod say;
 mod shutdown;
+mod standby_watch;
 mod wake;
 
 pub use daemon::{Start, StartError, run};

@@ -23,6 +23,8 @@ pub(crate) enum Wake {
     LeaseExpired,
     /// The server has begun or ceased to answer new connections.
     ProbeChanged,
+    /// In synchronous mode: a standby came, went or fell silent.
+    StandbysChanged,
 }
 
 impl Wake {
@@ -35,6 +37,7 @@ impl Wake {
         Self::Shutdown,
         Self::LeaseExpired,
         Self::ProbeChanged,
+        Self::StandbysChanged,
     ];
 
     const fn bit(self) -> u32 {

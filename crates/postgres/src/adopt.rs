@@ -46,6 +46,7 @@ impl Supervisor {
             DataDir::Empty | DataDir::Inaccessible(_) => Role::Uninitialized,
         };
         supervisor.set_role(role);
+        supervisor.keep_sync_names();
         if !supervisor.is_alive() {
             if role == Role::Primary {
                 supervisor.set_role(Role::Demoted);

@@ -63,6 +63,7 @@ mod reload;
 pub mod replication;
 mod rest;
 pub mod rewind;
+mod senders;
 pub mod single_user;
 pub mod slots;
 mod start;

@@ -204,6 +204,22 @@ fn senders(words: &Words, version: u32) -> String {
     )
 }
 
+/// The statement for the WAL senders alone.
+pub(crate) fn senders_statement(version: u32) -> String {
+    let words = Words::of(version);
+    format!(
+        "SELECT {}, {}",
+        words.position(version),
+        senders(&words, version)
+    )
+}
+
+/// Its row: the flushed position and the senders.
+pub(crate) fn read_senders(row: &Row) -> Option<(Lsn, Vec<WalSender>)> {
+    let senders = row.get(1).and_then(parse_list::<RawSender, WalSender>)?;
+    Some((Lsn::new(row.parse(0)?), senders))
+}
+
 /// The row as facts, with the postmaster's start time.
 pub(crate) fn read(row: &Row) -> (ServerStatus, Option<String>) {
     let timeline = |at: usize| Timeline::new(row.parse(at)?);

@@ -98,7 +98,8 @@ impl Supervisor {
         match result {
             Ok(rows) => match rows.first() {
                 Some(row) => {
-                    let (status, started) = monitor::read(row);
+                    let (mut status, started) = monitor::read(row);
+                    self.note_unanswered(status.position, &mut status.wal_senders);
                     self.known().postmaster_start_time = started;
                     self.cache_status(Some(status.clone()));
                     Answer::Known(status)

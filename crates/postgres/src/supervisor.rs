@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use patroni_config::file::Postgresql;
 use patroni_core::server::{
-    Answer, CheckpointTask, ControlData, DataDir, PendingParameter, ServerStatus,
+    Answer, CheckpointTask, ControlData, DataDir, PendingParameter, ServerStatus, WalSender,
 };
-use patroni_core::{Moment, Role, State, SystemId};
+use patroni_core::{Lsn, Moment, Role, State, SystemId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -26,6 +26,7 @@ use crate::data_dir;
 use crate::process::Postmaster;
 use crate::programs;
 use crate::rest::RestRow;
+use crate::senders::Unanswered;
 use crate::version;
 
 /// The supervisor of one local server: a cheap handle, all clones see the same server.
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     postmaster: watch::Sender<Option<Arc<Postmaster>>>,
     connections: [NamedConnection; 3],
     status: Mutex<Option<CachedStatus>>,
+    unanswered: Mutex<Unanswered>,
     pub(crate) rest: tokio::sync::Mutex<Option<(Instant, Answer<RestRow>)>>,
     conf: Mutex<ConfState>,
     known: Mutex<Known>,
@@ -99,6 +101,7 @@ impl Supervisor {
             postmaster: watch::Sender::new(None),
             connections: Named::ALL.map(NamedConnection::new),
             status: Mutex::new(None),
+            unanswered: Mutex::default(),
             rest: tokio::sync::Mutex::new(None),
             conf: Mutex::default(),
             known: Mutex::default(),
@@ -303,6 +306,12 @@ impl Supervisor {
     /// The last answer to the monitoring query, whatever its age.
     pub fn cached_status(&self) -> Option<CachedStatus> {
         lock(&self.inner.status).clone()
+    }
+
+    /// Completes a look at the WAL senders by what the look before showed.
+    pub(crate) fn note_unanswered(&self, position: Lsn, senders: &mut [WalSender]) {
+        let now = self.now();
+        lock(&self.inner.unanswered).note(now, position, senders);
     }
 
     pub(crate) fn cache_status(&self, status: Option<ServerStatus>) {

@@ -9,6 +9,7 @@ use patroni_core::{Role, State, SyncNames};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
+use crate::conf::ClusterFacts;
 use crate::conf::parameters::SyncChoice;
 use crate::connection::Named;
 use crate::supervisor::Supervisor;
@@ -53,6 +54,23 @@ impl Supervisor {
         Ok(true)
     }
 
+    /// A daemon that starts goes on with the names that its predecessor wrote: while the `sync`
+    /// key lets standbys be elected, the server must not acknowledge commits without them, not
+    /// even until the first cycle. The HA loop changes the names in the order that is safe.
+    pub(crate) fn keep_sync_names(&self) {
+        let path = self.settings().config_dir.join("postgresql.conf");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        if let Some(names) = written_names(&text) {
+            self.conf().sync_names = SyncChoice::Names(names);
+            let facts = self.facts();
+            // Until the mode is known it counts as on.
+            self.set_cluster_facts(ClusterFacts {
+                synchronous: true,
+                ..facts
+            });
+        }
+    }
+
     /// A reload takes effect a moment after it was asked for.
     async fn await_sync_names(&self, wanted: &str) {
         let begun = Instant::now();
@@ -81,3 +99,33 @@ impl Supervisor {
 }
 
 const LIMIT: Duration = Duration::from_secs(1);
+
+/// The last `synchronous_standby_names` of a file in our form.
+fn written_names(text: &str) -> Option<SyncNames> {
+    let lines = text.lines().rev();
+    let value = lines.filter_map(|line| {
+        let quoted = line.strip_prefix("synchronous_standby_names = '")?;
+        Some(quoted.strip_suffix('\'')?.replace("''", "'"))
+    });
+    let names = SyncNames::parse(&value.into_iter().next()?).ok()?;
+    (names != SyncNames::off()).then_some(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_were_written_are_read_back() {
+        let file = "include 'postgresql.base.conf'\n\nsynchronous_standby_names = 'ANY 1 (\"node-2\",b)'\nwal_level = 'replica'\n";
+        let names = written_names(file).unwrap();
+        assert_eq!(names.to_string(), "ANY 1 (\"node-2\",b)");
+        for nothing in [
+            "",
+            "synchronous_standby_names = ''\n",
+            "# synchronous_standby_names = 'a'\n",
+        ] {
+            assert_eq!(written_names(nothing), None, "{nothing}");
+        }
+    }
+}

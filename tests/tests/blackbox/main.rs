@@ -28,4 +28,5 @@ mod standby_cluster;
 mod start_errors;
 mod stronger;
 mod switchover;
+mod synchronous;
 mod witness;
