@@ -6,14 +6,15 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn names(list: &Value) -> Names {
-    let list = list.as_array().unwrap().iter();
-    list.map(|name| MemberName::new(name.as_str().unwrap()))
+    let list = list.as_array().expect("a list").iter();
+    list.map(|name| MemberName::new(name.as_str().expect("a name")))
         .collect()
 }
 
 fn state(case: &Value) -> State {
-    let number = |key: &str| usize::try_from(case[key].as_u64().unwrap()).unwrap();
-    let name = |key: &str| MemberName::new(case[key].as_str().unwrap());
+    let number =
+        |key: &str| usize::try_from(case[key].as_u64().expect("a number")).expect("a small one");
+    let name = |key: &str| MemberName::new(case[key].as_str().expect("a name"));
     State {
         leader: name("leader"),
         quorum: number("quorum"),

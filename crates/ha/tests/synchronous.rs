@@ -39,9 +39,9 @@ fn knowing(names: &str, ready: &[&str]) -> Memory {
 /// are called depends on the names.
 fn serving(names: &str, senders: &[WalSender]) -> LocalServer {
     let mut server = primary();
-    let setting = SyncNames::parse(names).unwrap();
+    let setting = SyncNames::parse(names).expect("valid names");
     if let Answer::Known(status) = &mut server.status {
-        status.synchronous_standby_names = names.to_owned();
+        names.clone_into(&mut status.synchronous_standby_names);
         status.wal_senders = senders.to_vec();
         for sender in &mut status.wal_senders {
             let listed = setting.star || setting.has(&sender.application_name);

@@ -28,7 +28,7 @@ pub(crate) enum Wake {
 }
 
 impl Wake {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Request,
         Self::JobEnded,
         Self::PostgresExited,

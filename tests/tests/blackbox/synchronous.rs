@@ -199,7 +199,7 @@ fn a_silent_standby_is_replaced(store: StoreKind) -> Result<()> {
     writer.wait_write(SOON)?;
     let gone = writer.longest_gap_since(since);
 
-    println!("{store:?}: commits waited {silent:?} for a silent standby, {gone:?} for a dead one");
+    eprintln!("{store:?}: commits waited {silent:?} for a silent standby, {gone:?} for a dead one");
     ensure!(
         silent < A_CYCLE * 3 && gone < A_CYCLE * 3,
         "{silent:?}, {gone:?}"
