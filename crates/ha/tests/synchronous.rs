@@ -50,7 +50,7 @@ fn serving(names: &str, senders: &[WalSender]) -> LocalServer {
             } else {
                 "sync"
             };
-            sender.sync_state = if listed { state } else { "async" }.to_owned();
+            sender.sync_state = String::from(if listed { state } else { "async" });
         }
     }
     server
