@@ -203,10 +203,14 @@ fn role_statement(credentials: &Credentials, attributes: &str) -> String {
 }
 
 fn rewind_grants(user: &str) -> impl Iterator<Item = String> {
+    // In strict synchronous mode nobody would confirm the commit: there are no standbys yet.
     let role = identifier(user);
-    REWIND_FUNCTIONS
-        .iter()
-        .map(move |function| format!("GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO {role}"))
+    REWIND_FUNCTIONS.iter().map(move |function| {
+        format!(
+            "SET LOCAL synchronous_commit = 'local'; \
+             GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO {role}"
+        )
+    })
 }
 
 async fn version(client: &Client) -> Result<u32, PostInitError> {
