@@ -119,7 +119,7 @@ mod tests {
     fn names_that_were_written_are_read_back() {
         let file = "include 'postgresql.base.conf'\n\nsynchronous_standby_names = 'ANY 1 (\"node-2\",b)'\nwal_level = 'replica'\n";
         let names = written_names(file).unwrap();
-        assert_eq!(names.to_string(), "ANY 1 (\"node-2\",b)");
+        assert_eq!(names.to_string(), "ANY 1 (b,\"node-2\")", "in order");
         for nothing in [
             "",
             "synchronous_standby_names = ''\n",
