@@ -203,21 +203,18 @@ fn the_promotion() {
 
 /// The role in which the server starts when a restart is asked for just after `pg_ctl promote`,
 /// and the files then look like those of `files`.
-fn restarted_as(files: &patroni_core::server::LocalServer) -> Role {
-    let promoted = patroni_core::server::LocalServer {
-        role: Role::Promoted,
-        ..replica()
-    };
+fn restarted_as(role: Role, files: &patroni_core::server::LocalServer) -> Role {
+    let promoted = patroni_core::server::LocalServer { role, ..replica() };
     let job = Job::Restart(RestartConditions::default());
     let run = JobRun::begin(job, context(promoted, "a"), at(1000));
-    let mut role = None;
+    let mut started = None;
     play_job(run, files, &cluster(Some("a")), at(1000), |command| {
         if let Command::Start(request) = command {
-            role = Some(request.role);
+            started = Some(request.role);
         }
         None
     });
-    role.expect("the server was not started")
+    started.expect("the server was not started")
 }
 
 #[test]
@@ -228,10 +225,12 @@ fn a_restart_in_the_middle_of_a_promotion_begins_with_what_the_files_say() {
         has_recovery_signal: true,
         ..unfinished
     };
-    assert_eq!(restarted_as(&standby), Role::Replica);
+    assert_eq!(restarted_as(Role::Promoted, &standby), Role::Replica);
+    // The role is a belief, the files are a fact: as a primary it would write a second history.
+    assert_eq!(restarted_as(Role::Primary, &standby), Role::Replica);
     // Stopped after its end: a primary, which must not become a standby by its restart.
     let ended = stopped(Role::Promoted, ControlState::ShutDown);
-    assert_eq!(restarted_as(&ended), Role::Primary);
+    assert_eq!(restarted_as(Role::Promoted, &ended), Role::Primary);
 }
 
 #[test]

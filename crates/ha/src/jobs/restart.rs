@@ -72,7 +72,7 @@ fn stop_and_start(
     if !stopped.stopped {
         return restart_failed(cx);
     }
-    let role = if role == Role::Promoted {
+    let role = if matches!(role, Role::Promoted | Role::Primary) {
         after_promotion(cx)?
     } else {
         role
@@ -97,7 +97,8 @@ fn stop_and_start(
 }
 
 /// The promotion was ordered, and the stop came before or after its end: the files tell. A
-/// standby gets promoted again; were it taken for promoted, it would lead and never write.
+/// standby gets promoted again; were it taken for promoted, it would lead and never write, or
+/// write a second history of the old timeline.
 fn after_promotion(cx: &mut Cx<'_>) -> Asked<Role> {
     cx.requery()?;
     Ok(if cx.server.has_recovery_signal {

@@ -27,7 +27,10 @@ pub(crate) fn promote(
     cx.memory.trouble = None;
     if cx.is_primary() {
         cx.rule = Rule::P2;
-        cx.set_role(Role::Primary)?;
+        // A promotion is over when the server says so: a query that timed out does not.
+        if cx.status().is_some() {
+            cx.set_role(Role::Primary)?;
+        }
         sync::process(cx)?;
         history::publish(cx)?;
         return Ok(heartbeat);
