@@ -104,7 +104,7 @@ pub(crate) fn test(options: &TestOptions) -> Result<()> {
         cargo(&args)?;
     }
     // Long, and skipped with a line each unless the reference is at hand: one cluster at a time.
-    let mut mixed = vec!["test", "-p", "patroni-tests", "--test", "mixed", "--"];
+    let mut mixed = vec!["test", "--workspace", "--test", "mixed", "--"];
     mixed.extend(["--test-threads", "1"]);
     mixed.extend(options.filter.as_deref());
     cargo(&mixed)
