@@ -423,7 +423,8 @@ pub fn play_job(
     }
 }
 
-fn spoken(sentence: &Sentence) -> String {
+/// A sentence with its level, as in the log.
+pub fn spoken(sentence: &Sentence) -> String {
     format!("{:?} {sentence}", sentence.level).to_uppercase_level()
 }
 

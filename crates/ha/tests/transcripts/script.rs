@@ -35,7 +35,7 @@ use serde_json::{Value, json};
 use crate::patch::patched;
 use crate::support::{
     at, cluster, empty, fine, leader, member_with, name, observation, peer, primary, replica,
-    settings, stopped, tags,
+    settings, spoken, stopped, tags,
 };
 
 /// A case, played.
@@ -387,10 +387,6 @@ fn takes(command: &Command) -> Duration {
         Command::Wait(Wait::For(time) | Wait::StoreChange { at_most: time }) => *time,
         _ => Duration::from_millis(10),
     }
-}
-
-fn spoken(sentence: &patroni_ha::Sentence) -> String {
-    format!("{:?}", sentence.level).to_uppercase() + &format!(" {sentence}")
 }
 
 /// The name of a command, and the rest of it.
