@@ -79,6 +79,7 @@ impl Case {
                 .any(|flag| doc.get(*flag).is_some());
             snapshot.view = Some(CachedView {
                 cluster: Arc::new(view(me, unlocked, listed)),
+                asked_at: now,
                 until: later,
                 other_groups: Arc::new([]),
             });

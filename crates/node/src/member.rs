@@ -12,7 +12,6 @@ use patroni_api::wire::failsafe::FailsafeVote;
 use patroni_api::wire::journal::{JournalPage, JournalQuery};
 use patroni_api::wire::reinitialize::ReinitOutcome;
 use patroni_api::wire::restart::RestartOutcome;
-use patroni_api::wire::schedule::Scheduled;
 use patroni_api::wire::{
     Action, Answer, FailoverBody, FailoverPoll, FailsafeBody, LogQueue, MppEvent, ReinitRequest,
     RestartRequest, ServerFacts, Snapshot,
@@ -130,7 +129,7 @@ impl NodeMember {
                 .borrow_and_update()
                 .view
                 .as_ref()
-                .and_then(|view| poll.judge(&view.cluster));
+                .and_then(|view| poll.judge(view));
             if let Some(answer) = end {
                 return answer;
             }
@@ -162,10 +161,11 @@ impl Member for NodeMember {
     }
 
     async fn load_cluster(&self) -> Result<Arc<Cluster>, Unavailable> {
+        let asked_at = Instant::now();
         match self.body.store.load().await {
             Ok(cluster) => {
                 let cluster = Arc::new(cluster);
-                self.body.publish_view(Some(Arc::clone(&cluster)));
+                self.body.publish_view(Arc::clone(&cluster), asked_at);
                 Ok(cluster)
             }
             Err(error) => Err(Unavailable(explain(&error))),
@@ -279,13 +279,6 @@ impl Member for NodeMember {
     }
 
     async fn switchover(&self, body: FailoverBody) -> Answer {
-        info!(
-            "received {} request with leader={} candidate={} scheduled_at={}",
-            body.action,
-            or_none(body.leader.as_ref()),
-            or_none(body.candidate.as_ref()),
-            or_none(body.scheduled_at.map(Scheduled::to_iso).as_ref()),
-        );
         let cluster = match self.load_cluster().await {
             Ok(cluster) => cluster,
             Err(error) => return unavailable(&error.0),
@@ -302,11 +295,12 @@ impl Member for NodeMember {
             warn!("failed to write the failover key: {}", explain(&error));
             return FailoverWrite::Failed.into();
         }
+        let written_at = Instant::now();
         self.body.wakes.wake(Wake::Request);
         if body.scheduled_at.is_some() {
             return FailoverWrite::Scheduled.into();
         }
-        self.follow_failover(&FailoverPoll::new(&body, &cluster))
+        self.follow_failover(&FailoverPoll::new(&body, &cluster, written_at))
             .await
     }
 
@@ -358,10 +352,6 @@ impl Member for NodeMember {
     async fn mpp_event(&self, event: MppEvent) {
         info!("no Citus coordinator is configured here, ignoring {event:?}");
     }
-}
-
-fn or_none(value: Option<&impl ToString>) -> String {
-    value.map_or_else(|| "None".to_owned(), ToString::to_string)
 }
 
 /// The store (or the loop) did not answer; the reference closes the connection here.

@@ -1,6 +1,7 @@
 //! `POST /switchover`, `POST /failover`, `DELETE /switchover`.
 
 use std::fmt;
+use std::time::Instant;
 
 use hyper::StatusCode;
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::answer::Answer;
 use super::schedule::{ScheduleFault, Scheduled};
+use super::snapshot::CachedView;
 
 /// The two ways to ask for another leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,20 +148,27 @@ pub struct FailoverPoll {
     action: Action,
     old_leader: Option<MemberName>,
     candidate: Option<MemberName>,
+    written_at: Instant,
 }
 
 impl FailoverPoll {
     /// Begins when the request has been written; `before` is the view it was judged on.
-    pub fn new(body: &FailoverBody, before: &Cluster) -> Self {
+    pub fn new(body: &FailoverBody, before: &Cluster, written_at: Instant) -> Self {
         Self {
             action: body.action,
             old_leader: before.leader_name().cloned(),
             candidate: body.candidate.clone(),
+            written_at,
         }
     }
 
-    /// The answer, as soon as a view shows the end.
-    pub fn judge(&self, cluster: &Cluster) -> Option<Answer> {
+    /// The answer, as soon as a view shows the end. A view whose read began before the request
+    /// was written says nothing: it may lack the request that is not there yet.
+    pub fn judge(&self, view: &CachedView) -> Option<Answer> {
+        if view.asked_at < self.written_at {
+            return None;
+        }
+        let cluster = &view.cluster;
         let new = cluster
             .leader_name()
             .filter(|name| Some(*name) != self.old_leader.as_ref());

@@ -74,6 +74,8 @@ pub struct Snapshot {
 pub struct CachedView {
     /// The view.
     pub cluster: Arc<Cluster>,
+    /// When its read began: it shows every write that was answered before.
+    pub asked_at: Instant,
     /// `ttl` after the read.
     pub until: Instant,
     /// API addresses of members of other groups of an MPP cluster, for the allowlist.

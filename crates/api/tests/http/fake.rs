@@ -43,6 +43,7 @@ impl FakeMember {
         });
         snapshot.view = Some(CachedView {
             cluster: Arc::new(cluster),
+            asked_at: Instant::now(),
             until: later,
             other_groups: Arc::new([]),
         });

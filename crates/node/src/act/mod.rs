@@ -187,21 +187,19 @@ impl Body {
             .send_modify(|snapshot| change(Arc::make_mut(snapshot)));
     }
 
-    /// Publishes the view that REST answers from; `None` after a failed read.
-    pub(crate) fn publish_view(&self, cluster: Option<Arc<Cluster>>) {
+    /// Publishes the view that REST answers from, by a read that began at `asked_at`.
+    pub(crate) fn publish_view(&self, cluster: Arc<Cluster>, asked_at: Instant) {
         let until = Instant::now() + self.timings().ttl;
-        self.publish(|snapshot| match cluster {
-            None => snapshot.view = None,
-            Some(cluster) => {
-                snapshot.dcs_last_seen = jiff::Timestamp::now().as_second();
-                snapshot.failsafe_members.clone_from(&cluster.failsafe);
-                let other_groups = Arc::from([]);
-                snapshot.view = Some(CachedView {
-                    cluster,
-                    until,
-                    other_groups,
-                });
-            }
+        self.publish(|snapshot| {
+            snapshot.dcs_last_seen = jiff::Timestamp::now().as_second();
+            snapshot.failsafe_members.clone_from(&cluster.failsafe);
+            let other_groups = Arc::from([]);
+            snapshot.view = Some(CachedView {
+                cluster,
+                asked_at,
+                until,
+                other_groups,
+            });
         });
     }
 
@@ -216,13 +214,14 @@ impl Body {
 
     /// Reads the store and publishes the view.
     pub(crate) async fn load_view(&self) -> Result<Cluster, String> {
+        let asked_at = Instant::now();
         match self.within_patience(self.store.load()).await {
             Ok(cluster) => {
-                self.publish_view(Some(Arc::new(cluster.clone())));
+                self.publish_view(Arc::new(cluster.clone()), asked_at);
                 Ok(cluster)
             }
             Err(error) => {
-                self.publish_view(None);
+                self.publish(|snapshot| snapshot.view = None);
                 Err(explain(&error))
             }
         }

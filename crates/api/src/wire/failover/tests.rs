@@ -1,5 +1,8 @@
 //! The refusals of the contract, one by one.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use patroni_core::{Leader, MemberData, Revision, SyncState};
 use serde_json::json;
 
@@ -129,21 +132,37 @@ fn the_poll_ends_with_a_new_leader_or_without_the_request() {
     )
     .unwrap();
     let mut view = cluster();
-    let poll = FailoverPoll::new(&body, &view);
+    let written_at = Instant::now();
+    let poll = FailoverPoll::new(&body, &view, written_at);
+    let judge_by_read_at = |view: &Cluster, asked_at| {
+        poll.judge(&CachedView {
+            cluster: Arc::new(view.clone()),
+            asked_at,
+            until: asked_at + Duration::from_secs(30),
+            other_groups: Arc::new([]),
+        })
+    };
+    let judge = |view: &Cluster| judge_by_read_at(view, written_at);
+    let before = written_at.checked_sub(Duration::from_millis(1)).unwrap();
+    assert_eq!(
+        judge_by_read_at(&view, before),
+        None,
+        "read before the write"
+    );
     view.failover = Some(patroni_core::Failover {
         revision: Revision::new("2"),
         request: body.to_request(),
     });
-    assert_eq!(poll.judge(&view), None);
+    assert_eq!(judge(&view), None);
     assert_eq!(
         shown(&poll.timed_out()),
         (503, "Switchover status unknown".to_owned())
     );
     view.leader = None;
-    assert_eq!(poll.judge(&view), None);
+    assert_eq!(judge(&view), None);
     view.failover = None;
     assert_eq!(
-        shown(&poll.judge(&view).unwrap()),
+        shown(&judge(&view).unwrap()),
         (503, "Switchover failed".to_owned())
     );
     let mut end = |name: &str| {
@@ -152,7 +171,7 @@ fn the_poll_ends_with_a_new_leader_or_without_the_request() {
             revision: Revision::new("3"),
             session: None,
         });
-        shown(&poll.judge(&view).unwrap())
+        shown(&judge(&view).unwrap())
     };
     assert_eq!(
         end("b"),
