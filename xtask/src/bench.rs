@@ -1,7 +1,6 @@
 //! `cargo xtask bench`: figures, each beside the floor that PostgreSQL itself sets.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -155,69 +154,63 @@ fn list_time(cluster: &Cluster) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// The write gap of a switchover by hand: fast stop, then promote, nothing in between.
+/// The write gap of a switchover by hand: fast stop, then promote, nothing in between and no
+/// manager anywhere.
 fn floor(rounds: usize) -> Result<Vec<Duration>> {
-    let cluster = Cluster::start(StoreKind::Etcd3, 2)?;
+    let mut cluster = Cluster::start(StoreKind::Etcd3, 2)?;
+    let mut primary = cluster.leader()?;
+    cluster.nodes[primary].sql("create table written (n bigint)")?;
+    for index in [1 - primary, primary] {
+        cluster.nodes[index].terminate()?;
+    }
+    let nodes = &cluster.nodes;
+    follow_each_other(nodes)?;
+    start_by_hand(&nodes[primary])?;
+    start_by_hand(&nodes[1 - primary])?;
+    let writer = Writer::start(nodes.iter().map(|node| node.ports.postgres).collect());
     let mut gaps = Vec::new();
-    let leader = cluster.leader()?;
-    cluster.nodes[leader].sql("create table written (n bigint)")?;
-    cluster.ctl_ok(&["pause", "--wait"])?;
-    let mut primary = leader;
     for _ in 0..rounds {
-        let standby = 1 - primary;
-        let writer = Writer::start(
-            cluster
-                .nodes
-                .iter()
-                .map(|node| node.ports.postgres)
-                .collect(),
-        );
-        writer.wait_write(SOON)?;
-        let since = Instant::now();
-        cluster.nodes[primary].sql("checkpoint")?;
-        pg_ctl(&cluster.nodes[primary], &["stop", "-m", "fast", "-w"])?;
-        pg_ctl(&cluster.nodes[standby], &["promote", "-w"])?;
-        writer.wait_write(SOON)?;
-        gaps.push(writer.longest_gap_since(since));
-        drop(writer);
-        // The old primary follows the new one, so that the next round goes the other way.
-        std::fs::write(cluster.nodes[primary].data_dir().join("standby.signal"), "")?;
-        proc::give_to_runner(&cluster.nodes[primary].data_dir().join("standby.signal"))?;
-        let conninfo = format!(
-            "primary_conninfo=host=127.0.0.1 port={} user=postgres password=supersecret",
-            cluster.nodes[standby].ports.postgres
-        );
-        let options = format!(
-            "-p {} -c listen_addresses=127.0.0.1 -c primary_slot_name= -c '{conninfo}'",
-            cluster.nodes[primary].ports.postgres
-        );
-        let log = cluster.nodes[primary].dir.join("by-hand.log");
-        pg_ctl(
-            &cluster.nodes[primary],
-            &["start", "-w", "-l", &log.to_string_lossy(), "-o", &options],
-        )?;
-        wait::until("the old primary streams", SOON, || {
-            let rows = cluster.nodes[standby].sql("select state from pg_stat_replication")?;
+        let (old, new) = (&nodes[primary], &nodes[1 - primary]);
+        wait::until("the other one streams", SOON, || {
+            let rows = old.sql("select state from pg_stat_replication")?;
             ensure!(rows == ["streaming"], "{rows:?}");
             Ok(())
         })?;
-        primary = standby;
+        writer.wait_write(SOON)?;
+        let since = Instant::now();
+        old.sql("checkpoint")?;
+        old.pg_ctl(&["stop", "-m", "fast"])?;
+        new.pg_ctl(&["promote"])?;
+        writer.wait_write(SOON)?;
+        gaps.push(writer.longest_gap_since(since));
+        // The old primary follows, so that the next round goes the other way.
+        let signal = old.data_dir().join("standby.signal");
+        std::fs::write(&signal, "")?;
+        proc::give_to_runner(&signal)?;
+        start_by_hand(old)?;
+        primary = 1 - primary;
+    }
+    drop(writer);
+    for node in nodes {
+        node.pg_ctl(&["stop", "-m", "immediate"])?;
     }
     Ok(gaps)
 }
 
-fn pg_ctl(node: &Node, args: &[&str]) -> Result<()> {
-    let program = proc::postgres_bin_dir()
-        .context("no PostgreSQL")?
-        .join("pg_ctl");
-    let mut command: Command = proc::command(program);
-    command.arg("-D").arg(node.data_dir()).args(args);
-    let output = command
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .status()?;
-    ensure!(output.success(), "pg_ctl {args:?}: {output}");
+/// Settings by which each of two nodes follows the other one whenever it is a standby.
+fn follow_each_other(nodes: &[Node]) -> Result<()> {
+    for (node, other) in nodes.iter().zip(nodes.iter().rev()) {
+        let port = other.ports.postgres;
+        let conninfo = format!("host=127.0.0.1 port={port} user=replicator password=''rep pass''");
+        let settings = format!("primary_conninfo = '{conninfo}'\nprimary_slot_name = ''\n");
+        std::fs::write(node.data_dir().join("postgresql.auto.conf"), settings)?;
+    }
     Ok(())
+}
+
+fn start_by_hand(node: &Node) -> Result<()> {
+    let log = node.dir.join("by-hand.log");
+    node.pg_ctl(&["start", "-l", &log.to_string_lossy()])
 }
 
 /// Requests per second and the 99th percentile of `GET /primary` over two kept connections.
