@@ -40,6 +40,7 @@ pub mod timeline;
 pub mod upstream;
 pub mod value;
 pub mod version;
+pub mod xid;
 
 pub use account::Account;
 pub use cluster::{Cluster, Leader, Revision};
@@ -61,3 +62,4 @@ pub use time::Moment;
 pub use timeline::Timeline;
 pub use upstream::{ConnUrl, Upstream};
 pub use version::Version;
+pub use xid::Xid;

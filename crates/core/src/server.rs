@@ -15,6 +15,7 @@ use crate::state::State;
 use crate::system_id::SystemId;
 use crate::time::Moment;
 use crate::timeline::Timeline;
+use crate::xid::Xid;
 
 /// One look at the local server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,10 +236,30 @@ pub struct SlotRow {
     pub restart_lsn: Option<Lsn>,
     /// Confirmed position of a logical slot.
     pub confirmed_flush_lsn: Option<Lsn>,
-    /// It holds back vacuum.
-    pub has_xmin: bool,
+    /// The oldest transaction whose rows it keeps from vacuum.
+    #[serde(default)]
+    pub xmin: Option<Xid>,
+    /// The same for the rows of system catalogs, which logical decoding needs.
+    #[serde(default)]
+    pub catalog_xmin: Option<Xid>,
     /// `reserved`, `extended`, `unreserved` or `lost`; `None` before 13.
     pub wal_status: Option<String>,
+}
+
+impl SlotRow {
+    /// The transaction by which it holds back vacuum for a standby; a slot for logical decoding
+    /// does so by its nature, and is not meant.
+    pub fn holds_back(&self) -> Option<Xid> {
+        match self.kind {
+            SlotKind::Physical => self.xmin.or(self.catalog_xmin),
+            SlotKind::Logical { .. } => self.xmin,
+        }
+    }
+
+    /// The server has given it up: what it kept is gone.
+    pub fn is_lost(&self) -> bool {
+        self.wal_status.as_deref() == Some("lost")
+    }
 }
 
 /// The two kinds of slots.

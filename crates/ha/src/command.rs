@@ -3,12 +3,14 @@
 //! A command is complete: whoever carries it out decides nothing. Each has exactly one kind of
 //! [`Outcome`](crate::outcome::Outcome), named in its description; a failure is an outcome too.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod slots;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use patroni_core::{
-    FailoverRequest, History, Leader, Lsn, MemberName, Revision, Role, SlotName, State, Status,
+    FailoverRequest, History, Leader, MemberName, Revision, Role, SlotName, State, Status,
     SyncNames, SyncState, SystemId, Timeline, Upstream,
 };
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,8 @@ use serde_json::{Map, Value};
 
 use crate::divergence::Trouble;
 use crate::job::Job;
+
+pub use slots::{LogicalSlot, SlotAdvance, SlotChange, SlotFile};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,8 +123,35 @@ pub enum Command {
     SetSyncNames(SyncNames),
     /// Resume a WAL replay that a decreased parameter paused. `Outcome::Done`
     ResumeReplay,
-    /// Make the replication slots as wished. `Outcome::Done`
-    SyncSlots(SlotPlan),
+    /// Change one replication slot. `Outcome::SlotChanged`
+    ChangeSlot(SlotChange),
+    /// Let logical slots of a standby move in the background; replaces what was asked before.
+    /// `Outcome::SlotsGivenUp`
+    AdvanceLogicalSlots(Vec<SlotAdvance>),
+    /// Force `hot_standby_feedback`, or leave it to the operator again, and reload.
+    /// `Outcome::Success`
+    EnforceFeedback(bool),
+    /// Read `hot_standby_feedback`. `Outcome::Feedback`
+    ReadFeedback,
+    /// Ask the leader what its slots hold back. `Outcome::LeaderSlots`
+    InspectSlots {
+        /// Whom to ask.
+        leader: LeaderAddress,
+        /// The physical slot of this node.
+        physical: SlotName,
+        /// Logical slots.
+        logical: Vec<SlotName>,
+    },
+    /// Read logical slots with their state files from the leader, unless it is in recovery.
+    /// `Outcome::SlotsFetched`
+    FetchSlots {
+        /// Whom to ask.
+        leader: LeaderAddress,
+        /// Which.
+        names: Vec<SlotName>,
+    },
+    /// Put state files in their places while the server is down. `Outcome::Success`
+    InstallSlots(Vec<SlotFile>),
     /// Ask this server for its timeline and history. `Outcome::LeaderInspected`
     InspectLeader(RewindSource),
     /// Find the local timeline and position for the divergence check. `Outcome::LocalPosition`
@@ -340,30 +371,6 @@ pub enum WipeReason {
     Diverged,
     /// The copy was not finished.
     CloneFailed,
-}
-
-/// All slots that shall be here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SlotPlan {
-    /// The wished slots.
-    pub wishes: Vec<SlotWish>,
-    /// Drop the others (not while paused).
-    pub drop_unknown: bool,
-    /// Names that matchers of `ignore_slots` protect.
-    pub ignored: BTreeSet<SlotName>,
-    /// A leader is known and either it is another node, or this node runs as primary.
-    pub may_drop_for_xmin: bool,
-}
-
-/// One wished physical slot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SlotWish {
-    /// Its name.
-    pub name: SlotName,
-    /// Whether a standby is expected to use it here; `None` when that is not known.
-    pub expected_active: Option<bool>,
-    /// Move it to this position when it is not expected to be in use.
-    pub advance_to: Option<Lsn>,
 }
 
 /// What to wait for.

@@ -3,6 +3,7 @@
 
 mod executor;
 mod server;
+mod slots;
 mod store;
 
 use crate::command::Command;
@@ -220,5 +221,25 @@ impl Cx<'_> {
 
     fn write(&mut self, command: Command) -> Asked<Written> {
         Ok(only!(self.ask(command)?, Write))
+    }
+}
+
+/// A context at the beginning of a cycle, for unit tests of single rules.
+#[cfg(test)]
+pub(crate) fn for_tests(obs: &crate::Observation, memory: Memory) -> Cx<'_> {
+    Cx {
+        replay: Replay::new(obs.now, &[]),
+        node: &obs.node,
+        settings: &obs.settings,
+        view: obs.store.clone().unwrap_or_default(),
+        server: obs.server.clone(),
+        memory,
+        refused: Vec::new(),
+        rule: Rule::Start,
+        again: None,
+        watchdog_active: false,
+        lock_confirmed: false,
+        scheduled: None,
+        effects: Vec::new(),
     }
 }

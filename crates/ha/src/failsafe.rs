@@ -20,9 +20,7 @@ pub(crate) fn inject(cx: &mut Cx<'_>, obs: &Observation) {
         revision: Revision::new(""),
         session: None,
     });
-    if !leader.slots.is_empty() {
-        cx.view.status.slots.clone_from(&leader.slots);
-    }
+    take_positions(cx, obs);
     let known = cx.view.member(&leader.name).and_then(|m| m.data.conn_url());
     if known.is_none() {
         let text = |value: &str| Value::String(value.to_owned());
@@ -35,5 +33,14 @@ pub(crate) fn inject(cx: &mut Cx<'_>, obs: &Observation) {
             session: None,
             data: MemberData::new(data),
         });
+    }
+}
+
+/// The positions that a leader announced are newer than those that it could publish last.
+pub(crate) fn take_positions(cx: &mut Cx<'_>, obs: &Observation) {
+    if let Some(leader) = &obs.failsafe_leader
+        && !leader.slots.is_empty()
+    {
+        cx.view.status.slots.clone_from(&leader.slots);
     }
 }

@@ -7,10 +7,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use patroni_core::{Leader, Moment, Upstream};
+use patroni_core::{Leader, Moment, SlotName, Upstream};
 use serde::{Deserialize, Serialize};
 
-use crate::command::{CloneSource, Parting, RewindSource};
+use crate::command::{CloneSource, LeaderAddress, LogicalSlot, Parting, RewindSource};
 use crate::observation::RestartConditions;
 
 /// A long task. Its `Display` is the name that operators know it by.
@@ -81,6 +81,13 @@ pub enum Job {
     },
     /// Become primary.
     Promote,
+    /// Copy logical slots from the primary, which needs a restart.
+    CopyLogicalSlots {
+        /// Where from.
+        leader: LeaderAddress,
+        /// Which.
+        slots: Vec<LogicalSlot>,
+    },
     /// Restart on request.
     Restart(RestartConditions),
     /// The daemon ends: leave in order. It runs alone, after everything else was ended.
@@ -144,6 +151,7 @@ impl fmt::Display for Job {
                 ..
             } => f.write_str("demoting to a standby cluster"),
             Self::Promote => f.write_str("promote"),
+            Self::CopyLogicalSlots { .. } => f.write_str("copy_logical_slots"),
             Self::Restart(_) => f.write_str("restart"),
             Self::Shutdown => f.write_str("shutdown"),
         }
@@ -202,6 +210,8 @@ pub enum Effect {
     Compared(crate::divergence::Divergence),
     /// The state of rewinding.
     Rewind(crate::memory::RewindState),
+    /// These logical slots were copied from the primary.
+    SlotsCopied(Vec<SlotName>),
     /// The hook refused the promotion.
     PrePromoteFailed,
     /// A start was ordered: its end is to be judged by the next cycles.

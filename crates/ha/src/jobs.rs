@@ -1,6 +1,7 @@
 //! The programs of the long tasks, one file for each family.
 
 mod bootstrap;
+mod copy_slots;
 mod demote;
 mod promote;
 mod reinitialize;
@@ -45,6 +46,7 @@ pub(crate) fn run(cx: &mut Cx<'_>, job: &Job) -> Asked<JobEnd> {
             plan,
         } => demote::run(cx, *reason, judged.clone(), plan),
         Job::Promote => promote::run(cx),
+        Job::CopyLogicalSlots { leader, slots } => copy_slots::run(cx, leader, slots),
         Job::Restart(conditions) => restart::run(cx, conditions),
         Job::Shutdown => shutdown::run(cx),
     }

@@ -80,7 +80,7 @@
 //!
 //! # What is not here yet
 //!
-//! Logical slots, Citus.
+//! Citus.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 #[cfg(test)]
@@ -125,6 +125,7 @@ pub use job_run::{JobContext, JobRun, JobStep};
 pub use memory::Memory;
 pub use observation::Observation;
 pub use outcome::Outcome;
+pub use publish::slot_positions;
 pub use rule::Rule;
 pub use sentence::{Level, Sentence};
 pub use sync::StandbyWatch;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use patroni_core::{Cluster, Lsn, MemberName, Moment, SlotName};
+use patroni_core::{Cluster, Lsn, MemberName, Moment, SlotName, Xid};
 use serde::{Deserialize, Serialize};
 
 use crate::divergence::{Divergence, Trouble};
@@ -77,6 +77,8 @@ pub struct Memory {
     pub backing_off_since: Option<Moment>,
     /// Who of the synchronous standbys has caught up.
     pub sync: SyncMemory,
+    /// Logical slots on a standby.
+    pub slots: SlotMemory,
     /// When each member slot was last wanted by a present member.
     pub last_seen: BTreeMap<SlotName, Moment>,
     /// We ask to be released as synchronous standby.
@@ -163,6 +165,20 @@ pub struct SyncMemory {
     pub resumes: Option<Moment>,
 }
 
+/// What is remembered of logical slots.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotMemory {
+    /// Start time of the server that `unready` is about.
+    pub server: Option<String>,
+    /// Slots that are not proven safe to be used after a failover, each with the `catalog_xmin`
+    /// of the primary's slot of that name, once the primary protected this node.
+    pub unready: BTreeMap<SlotName, Option<Xid>>,
+    /// Slots that cannot move any more: they must be copied anew.
+    pub stale: BTreeSet<SlotName>,
+    /// `hot_standby_feedback` is forced.
+    pub feedback: bool,
+}
+
 impl Memory {
     /// The moment of the last outcome.
     pub const fn now(&self) -> Moment {
@@ -185,6 +201,12 @@ impl Memory {
                 self.rewind = *state;
                 if state.was_executed() {
                     self.rewound = self.divergence.take();
+                }
+            }
+            Effect::SlotsCopied(names) => {
+                for name in names {
+                    self.slots.stale.remove(name);
+                    self.slots.unready.insert(name.clone(), None);
                 }
             }
             Effect::PrePromoteFailed => self.pre_promote_failed = true,

@@ -70,6 +70,9 @@ pub struct NodeFacts {
     pub wipe_on_rewind_failure: bool,
     /// `remove_data_directory_on_diverged_timelines`
     pub wipe_on_divergence: bool,
+    /// The database of Citus, when this node is part of a Citus cluster.
+    #[serde(default)]
+    pub citus_database: Option<String>,
     /// The store is the embedded Raft, where one cycle is skipped after a start without leader.
     pub store_is_raft: bool,
 }

@@ -1,7 +1,11 @@
 //! What became of a command.
 
-use patroni_core::server::LocalServer;
-use patroni_core::{Cluster, HistoryLine, Lsn, MemberName, Moment, Revision, Timeline};
+use std::collections::{BTreeMap, BTreeSet};
+
+use patroni_core::server::{LocalServer, SlotKind};
+use patroni_core::{
+    Cluster, HistoryLine, Lsn, MemberName, Moment, Revision, SlotName, Timeline, Xid,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::observation::PeerAnswer;
@@ -47,6 +51,16 @@ pub enum Outcome {
     TimelineHistory(Result<Vec<HistoryLine>, String>),
     /// `pg_rewind` ended.
     Rewound(RewindOutcome),
+    /// What became of a change to a slot.
+    SlotChanged(SlotChanged),
+    /// Logical slots that could not be moved since the last question, and never will.
+    SlotsGivenUp(BTreeSet<SlotName>),
+    /// `hot_standby_feedback` in effect, or why it could not be read.
+    Feedback(Result<bool, String>),
+    /// What slots of the leader hold back.
+    LeaderSlots(Result<LeaderSlots, String>),
+    /// Logical slots of the leader; those that it does not have are left out.
+    SlotsFetched(Result<Vec<FetchedSlot>, FetchFailure>),
     /// The long task was taken, or the slot is occupied by the named one.
     Scheduled(Result<(), String>),
     /// A wait ended: whether what was waited for happened.
@@ -190,4 +204,61 @@ pub enum RewindOutcome {
         /// Another try is possible.
         retry: bool,
     },
+}
+
+/// What became of a change to a slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SlotChanged {
+    /// It was done.
+    Done,
+    /// Somebody uses the slot, and it was not dropped.
+    InUse,
+    /// There was nothing to do: no such slot to drop, or one to be created was there.
+    Nothing,
+    /// The server refused; its reason.
+    Refused(String),
+    /// There is no answer, and there will be none to the next change.
+    Lost(String),
+}
+
+/// What slots of the leader hold back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderSlots {
+    /// The physical slot.
+    pub physical: PhysicalSlot,
+    /// `catalog_xmin` of each logical slot that is there.
+    pub logical: BTreeMap<SlotName, Xid>,
+}
+
+/// A physical slot of the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PhysicalSlot {
+    /// There is none.
+    Absent,
+    /// It keeps no row from vacuum.
+    HoldsNothing,
+    /// Its `catalog_xmin`.
+    Holds(Xid),
+}
+
+/// A logical slot of the leader with everything that a copy needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchedSlot {
+    /// Its name.
+    pub name: SlotName,
+    /// What it is.
+    pub kind: SlotKind,
+    /// Up to where its consumer has confirmed.
+    pub confirmed: Lsn,
+    /// Its state file.
+    pub state: Vec<u8>,
+}
+
+/// Why slots could not be read from the leader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FetchFailure {
+    /// There was no connection.
+    Connect(String),
+    /// The question failed.
+    Query(String),
 }

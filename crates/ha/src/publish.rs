@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use patroni_core::server::{CheckpointTask, SlotKind};
-use patroni_core::{MemberName, SlotName, Status};
+use patroni_config::Dynamic;
+use patroni_core::server::{CheckpointTask, LocalServer, SlotKind};
+use patroni_core::{Lsn, MemberName, SlotName, Status};
 
 use crate::context::Cx;
 use crate::slots;
@@ -11,28 +12,46 @@ use crate::slots;
 /// The status measured in this cycle; `None` when the server did not answer.
 pub(crate) fn status(cx: &Cx<'_>) -> Option<Status> {
     let measured = cx.status()?;
-    let optime = measured.main_position();
-    let ttl_on = !cx.settings.member_slots_ttl.is_zero();
-    let mut published: BTreeMap<SlotName, _> = BTreeMap::new();
-    for row in measured.slots.iter().flatten() {
+    Some(Status {
+        optime: measured.main_position(),
+        slots: slot_positions(&cx.server, cx.settings, cx.me()),
+        retain_slots: slots::retained(cx),
+    })
+}
+
+/// The positions of slots that others want to know of a leader, with its own position under its
+/// own slot name: what is published in the store, and announced without one. Without
+/// `member_slots_ttl` only permanent slots matter. Source: PostgreSQL contract 13.4.
+pub fn slot_positions(
+    server: &LocalServer,
+    settings: &Dynamic,
+    me: &MemberName,
+) -> BTreeMap<SlotName, Lsn> {
+    let permanent = &settings.permanent_slots;
+    let all = !settings.member_slots_ttl.is_zero();
+    let modern = server.major_version.is_some_and(|v| v >= 110_000);
+    let mut positions = BTreeMap::new();
+    let Some(status) = server.status.known().filter(|_| modern) else {
+        return positions;
+    };
+    let Some(rows) = status
+        .slots
+        .as_ref()
+        .filter(|_| all || !permanent.is_empty())
+    else {
+        return positions;
+    };
+    for row in rows {
         let at = match row.kind {
             SlotKind::Physical => row.restart_lsn,
             SlotKind::Logical { .. } => row.confirmed_flush_lsn,
         };
-        let wanted = ttl_on || cx.settings.permanent_slots.contains_key(row.name.as_str());
-        if let Some(at) = at.filter(|_| wanted) {
-            published.insert(row.name.clone(), at);
+        if let Some(at) = at.filter(|_| all || permanent.contains_key(row.name.as_str())) {
+            positions.insert(row.name.clone(), at);
         }
     }
-    let modern = cx.server.major_version.is_some_and(|v| v >= 110_000);
-    if modern && measured.slots.is_some() {
-        published.insert(SlotName::of_member(cx.me()), optime);
-    }
-    Some(Status {
-        optime,
-        slots: published,
-        retain_slots: slots::retained(cx),
-    })
+    positions.insert(SlotName::of_member(me), status.main_position());
+    positions
 }
 
 /// The members that may be asked in failsafe mode, always with this node.

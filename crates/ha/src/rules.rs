@@ -24,14 +24,14 @@ pub(crate) mod store_down;
 use patroni_core::server::DataDir;
 use patroni_core::{Role, State};
 
-use crate::command::CallbackEvent;
+use crate::command::{CallbackEvent, LogicalSlot};
 use crate::context::Cx;
 use crate::job::{Job, JobEnd, JobReport};
 use crate::memory::{BootstrapPhase, Lease, RewindState};
 use crate::observation::Observation;
 use crate::replay::{Asked, Halt};
 use crate::rule::Rule;
-use crate::sentence::Text;
+use crate::sentence::{NameList, Text};
 use crate::verdict::{CycleResult, Exit};
 
 /// The end of the decision: the result, and whether the daemon must end.
@@ -90,6 +90,7 @@ fn remember_finished(cx: &mut Cx<'_>, finished: &[JobReport]) {
             | Job::RestartFollow { .. }
             | Job::Demote { .. }
             | Job::Promote
+            | Job::CopyLogicalSlots { .. }
             | Job::Restart(_)
             | Job::Shutdown => {}
         }
@@ -157,15 +158,18 @@ fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
     }
     let result = lead_or_follow(cx, obs)?;
     let spoke = std::mem::replace(&mut cx.rule, Rule::A19);
-    afterwards(cx)?;
-    cx.rule = spoke;
-    Ok((result, None))
+    let instead = afterwards(cx)?;
+    if instead.is_none() {
+        cx.rule = spoke;
+    }
+    Ok((instead.unwrap_or(result), None))
 }
 
 /// Rows A1 and A2: the snapshot to judge.
 fn load(cx: &mut Cx<'_>, obs: &Observation) -> Asked<()> {
     if let Ok(view) = &obs.store {
         cx.see(view.clone());
+        cx.memory.failsafe_positions.clear();
         crate::failsafe::inject(cx, obs);
         crate::slots::note_present(cx);
         Ok(())
@@ -255,20 +259,35 @@ fn no_data(cx: &mut Cx<'_>, error: Option<String>) -> Asked<CycleResult> {
     bootstrap::bootstrap(cx)
 }
 
-/// Row A19: slots and the first callback.
-fn afterwards(cx: &mut Cx<'_>) -> Asked<()> {
+/// Row A19: slots and the first callback. A result when slots have to be copied.
+fn afterwards(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
     let promoting = matches!(cx.scheduled, Some(Job::Promote));
     if !(cx.executor_free() || promoting) || cx.server.state.is_starting() || !cx.is_running() {
-        return Ok(());
+        return Ok(None);
     }
-    crate::slots::sync_slots(cx)?;
+    let missing = crate::slots::sync(cx)?;
     if !cx.server.callback_ran {
         if !promoting && !cx.is_primary() {
             cx.mark_check();
         }
         cx.run_callback(CallbackEvent::Start)?;
     }
-    Ok(())
+    copy_slots(cx, missing)
+}
+
+/// Copies logical slots from the primary, unless something else keeps this node busy.
+fn copy_slots(cx: &mut Cx<'_>, slots: Vec<LogicalSlot>) -> Asked<Option<CycleResult>> {
+    let Some(leader) = rewind::leader_address(cx) else {
+        return Ok(None);
+    };
+    if slots.is_empty() || !cx.executor_free() {
+        return Ok(None);
+    }
+    let names = NameList::of(slots.iter().map(|slot| &slot.name));
+    if let Err(action) = cx.schedule(Job::CopyLogicalSlots { leader, slots })? {
+        return Ok(Some(CycleResult::InProgress { action }));
+    }
+    Ok(Some(CycleResult::CopyingSlots { slots: names }))
 }
 
 /// The rewind state that a good start resets.

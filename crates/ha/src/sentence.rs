@@ -1,8 +1,9 @@
 //! What the core says on the way: log sentences, each from one row of one table.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use patroni_core::{FailoverRequest, Lsn, MemberName, SlotName, Timeline};
+use patroni_core::{FailoverRequest, Lsn, MemberName, SlotName, Timeline, Xid};
 use serde::{Deserialize, Serialize};
 
 use crate::command::RewindSource;
@@ -93,6 +94,29 @@ impl Listed {
 impl fmt::Display for Listed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join(", "))
+    }
+}
+
+/// A set of names in the form that tools match: `{'a', 'b'}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameSet(BTreeSet<String>);
+
+impl NameSet {
+    /// A set of these.
+    pub fn of<T: ToString>(names: impl IntoIterator<Item = T>) -> Self {
+        Self(names.into_iter().map(|name| name.to_string()).collect())
+    }
+
+    /// Whether nobody is in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for NameSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted: Vec<String> = self.0.iter().map(|name| format!("'{name}'")).collect();
+        write!(f, "{{{}}}", quoted.join(", "))
     }
 }
 
@@ -270,6 +294,30 @@ wording! { levels
         Error BadSlot { slot: String, value: String } => "Bad value for slot '{slot}' in permanent_slots: {value}";
         Error BadSlotName { slot: String } => "Invalid permanent replication slot name '{slot}'";
         Error SlotNameRule => "Slot name may only contain lower case letters, numbers, and the underscore chars";
+        Error SlotConflicts { entry: String } => "Permanent logical replication slot {entry} is conflicting with physical replication slot for cluster member";
+        Error LogicalSlotsNeed11 { slots: NameList } => "Permanent logical replication slots supported by Patroni only starting from PostgreSQL 11. Following slots will not be created: {slots}.";
+        Info DroppingUnknownSlot { slot: SlotName } => "Trying to drop unknown replication slot '{slot}'";
+        Info DroppingLostSlot { slot: SlotName } => "Trying to drop replication slot '{slot}' with wal_status=lost";
+        Info DroppingChangedSlot { slot: SlotName, old: String, new: String } => "Trying to drop replication slot '{slot}' because value is changing from {old} to {new}";
+        Warning DroppingForXmin { slot: SlotName, xmin: Xid } => "Dropping physical replication slot {slot} because of its xmin value {xmin}";
+        Warning DroppingWithoutPosition { slot: SlotName } => "Dropping physical replication slot {slot} because it has no restart_lsn. This slot was probably not created by Patroni, but by an external agent.";
+        Info SlotDropped { slot: SlotName } => "Dropped replication slot '{slot}'";
+        Warning SlotActive { slot: SlotName } => "Unable to drop replication slot '{slot}', slot is active";
+        Error SlotNotDropped { slot: SlotName } => "Failed to drop replication slot '{slot}'";
+        Error SlotNotCreated { slot: SlotName, reason: String } => "Failed to create physical replication slot '{slot}': {reason}";
+        Error LogicalSlotNotCreated { slot: SlotName, plugin: String, reason: String } => "Failed to create logical replication slot '{slot}' plugin='{plugin}': {reason}";
+        Error SlotNotAdvanced { slot: SlotName, to: Lsn, reason: String } => "Error while advancing replication slot {slot} to position '{to}': {reason}";
+        Error SlotsException { reason: String } => "Exception when changing replication slots: {reason}";
+        Info LogicalSlotSafe { slot: SlotName } => "Logical slot {slot} is safe to be used after a failover";
+        Warning SlotsUnsafe { set: NameSet } => "Logical replication slots that might be unsafe to use after promote: {set}";
+        Warning NoPhysicalSlot { slot: SlotName } => "Physical slot {slot} does not exist on the primary";
+        Error SlotNotChecked { slot: SlotName, error: String } => "Failed to check {slot} physical slot on the primary: {error}";
+        Error FeedbackOff => "Logical slot failover requires \"hot_standby_feedback\". Please check postgresql.auto.conf";
+        Error FeedbackNotChecked { error: String } => "Failed to check the hot_standby_feedback setting: {error}";
+        Error SlotsNotCopied { name: MemberName, error: String } => "Failed to copy logical slots from the {name} via postgresql connection: {error}";
+        Warning SlotMismatch { slot: SlotName, configured: String, found: String } => "Will not copy the logical slot \"{slot}\" due to the configuration mismatch: configuration={configured}, slot on the primary={found}";
+        Info SlotAheadOfReplay { slot: SlotName, confirmed: Lsn, replayed: Lsn } => "Not copying the logical slot {slot} yet: it is confirmed up to {confirmed}, and this node has replayed up to {replayed}";
+        Error JobException { name: String, error: String } => "Exception during execution of long running task {name}: {error}";
         Error HistoryUnreadable { what: String } => "Failed to read the timeline history: {what}";
 
         // ---- restart, shutdown

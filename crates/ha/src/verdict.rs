@@ -9,6 +9,7 @@ use crate::command::RewindSource;
 use crate::eligibility::Refusal;
 use crate::lease::Again;
 use crate::rule::Rule;
+use crate::sentence::NameList;
 use crate::wording::wording;
 
 /// The end of a cycle.
@@ -159,6 +160,7 @@ wording! {
         Rewinding { leader: RewindSource } => "running pg_rewind from {leader}";
         Reinitializing => "reinitializing due to diverged timelines";
         RestartScheduled => "restart initiated";
+        CopyingSlots { slots: NameList } => "Copying logical slots {slots} from the primary";
         RestartBusy { action: String } => "{action} already in progress";
     }
 }

@@ -1,7 +1,7 @@
 //! Every sentence of the decision core in a recorded run of the reference is a row of our
 //! tables, word for word.
 
-use patroni_core::{Lsn, MemberName, Timeline};
+use patroni_core::{Lsn, MemberName, SlotName, Timeline};
 use patroni_ha::command::{LeaderAddress, RewindSource};
 use patroni_ha::sentence::{Action, NameList, OrNone, Text};
 use patroni_ha::verdict::CycleResult;
@@ -333,6 +333,34 @@ fn table() -> Vec<(&'static str, String)> {
         (
             "promoted self to a standby leader by acquiring session lock",
             R::PromotedStandbyLeaderByRace.to_string(),
+        ),
+        (
+            "Copying logical slots ['perm_log'] from the primary",
+            R::CopyingSlots {
+                slots: NameList::of(["perm_log"]),
+            }
+            .to_string(),
+        ),
+        (
+            "Logical slot perm_log is safe to be used after a failover",
+            Text::LogicalSlotSafe {
+                slot: SlotName::new("perm_log"),
+            }
+            .to_string(),
+        ),
+        (
+            "Trying to drop unknown replication slot 'perm_phys'",
+            Text::DroppingUnknownSlot {
+                slot: SlotName::new("perm_phys"),
+            }
+            .to_string(),
+        ),
+        (
+            "Dropped replication slot 'perm_phys'",
+            Text::SlotDropped {
+                slot: SlotName::new("perm_phys"),
+            }
+            .to_string(),
         ),
         (
             "failover: candidates list is empty",

@@ -82,7 +82,7 @@ pub(crate) async fn look(body: &Body, dynamic: &Dynamic, view: Option<&Cluster>)
 fn what_to_ask(body: &Body, dynamic: &Dynamic) -> Ask {
     let role = body.supervisor.role();
     Ask {
-        slots: !dynamic.member_slots_ttl.is_zero() || !dynamic.permanent_slots.is_empty(),
+        slots: true,
         sync: dynamic.is_synchronous() && matches!(role, Role::Primary | Role::Promoted),
         standby_leader: role == Role::StandbyLeader,
     }
@@ -148,6 +148,7 @@ pub(crate) fn node_facts(body: &Body) -> NodeFacts {
         can_clone_without_leader: methods.iter().any(no_leader),
         wipe_on_rewind_failure: postgresql.remove_data_directory_on_rewind_failure,
         wipe_on_divergence: postgresql.remove_data_directory_on_diverged_timelines,
+        citus_database: settings.citus.as_ref().map(|citus| citus.database.clone()),
         store_is_raft: body.store.kind() == "raft",
     }
 }

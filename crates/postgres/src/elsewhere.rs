@@ -98,6 +98,16 @@ impl<'a> Elsewhere<'a> {
         }
     }
 
+    /// The same server for a look at its slots: the same user, whatever state it is in, and our
+    /// own database.
+    pub(crate) fn for_slots(self) -> Self {
+        Self {
+            read_write: false,
+            database: String::new(),
+            ..self.for_rewind()
+        }
+    }
+
     fn database(&self) -> &str {
         if self.database.is_empty() {
             &self.settings.database
@@ -144,6 +154,11 @@ impl<'a> Elsewhere<'a> {
     /// The settings of a connection of our own. A `plain` one carries no session settings, as the
     /// replication protocol wants it.
     pub(crate) fn target(&self, plain: bool) -> Result<Target, QueryError> {
+        self.endpoint().target(plain)
+    }
+
+    /// Where it is, for a connection of our own.
+    pub(crate) fn endpoint(&self) -> Endpoint {
         let ports: Vec<u16> = self
             .ports
             .split(',')
@@ -151,7 +166,7 @@ impl<'a> Elsewhere<'a> {
             .collect();
         let port = |index: usize| ports.get(index).or(ports.last()).copied().unwrap_or(5432);
         let hosts = self.hosts.split(',').enumerate();
-        let endpoint = Endpoint {
+        Endpoint {
             address: Address::Tcp(
                 hosts
                     .map(|(index, host)| (host.trim().to_owned(), port(index)))
@@ -162,7 +177,6 @@ impl<'a> Elsewhere<'a> {
             application_name: "Patroni".to_owned(),
             statement_timeout: Some(std::time::Duration::from_secs(2)),
             read_write: self.read_write,
-        };
-        endpoint.target(plain)
+        }
     }
 }

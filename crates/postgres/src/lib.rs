@@ -50,7 +50,6 @@ pub mod hooks;
 mod knock;
 mod last_resort;
 mod launch;
-mod member_slots;
 mod monitor;
 mod observe;
 pub mod options;

@@ -3,7 +3,7 @@
 //! Source: the supervision contract, section 2.
 
 use patroni_core::server::{ServerStatus, SlotKind, SlotRow, WalReceiver, WalSender};
-use patroni_core::{Lsn, SlotName, Timeline};
+use patroni_core::{Lsn, SlotName, Timeline, Xid};
 use serde::Deserialize;
 
 use crate::connection::Row;
@@ -11,7 +11,8 @@ use crate::connection::Row;
 /// What one look should include beyond the usual.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
-    /// Replication slots: member slots are kept for a time, or permanent slots exist.
+    /// Replication slots (from 9.4), but for temporary ones and those that the server fails over
+    /// by itself.
     pub slots: bool,
     /// WAL senders and synchronous settings: synchronous mode, and the role is primary.
     pub sync: bool,
@@ -134,7 +135,7 @@ pub(crate) fn statement(ask: Ask, version: u32) -> String {
         since(90_600, text("r.status"), "NULL"),
         since(120_000, text("current_setting('restore_command')"), "NULL"),
         if ask.slots {
-            since(110_000, slots(&words, version), "NULL")
+            since(90_400, slots(&words, version), "NULL")
         } else {
             text("NULL")
         },
@@ -164,24 +165,34 @@ pub(crate) fn statement(ask: Ask, version: u32) -> String {
 }
 
 fn slots(words: &Words, version: u32) -> String {
-    let wal_status = if version >= 130_000 {
-        "wal_status"
-    } else {
-        "NULL"
+    let since = |first: u32, column: &str| {
+        if version >= first {
+            column.to_owned()
+        } else {
+            "NULL".to_owned()
+        }
     };
-    let failover = if version >= 170_000 {
-        " AND NOT failover"
+    let mut seen = Vec::new();
+    if version >= 100_000 {
+        seen.push("NOT temporary");
+    }
+    if version >= 170_000 {
+        seen.push("NOT failover");
+    }
+    let seen = if seen.is_empty() {
+        String::new()
     } else {
-        ""
+        format!(" WHERE {}", seen.join(" AND "))
     };
     format!(
         "(SELECT COALESCE(json_agg(s), '[]'::json) FROM (SELECT slot_name AS name, \
          slot_type = 'logical' AS logical, plugin, database, active, {} AS restart_lsn, \
-         {} AS confirmed_flush_lsn, (xmin IS NOT NULL OR (slot_type = 'physical' AND \
-         catalog_xmin IS NOT NULL)) AS has_xmin, {wal_status} AS wal_status \
-         FROM pg_replication_slots WHERE NOT temporary{failover}) AS s)",
+         {} AS confirmed_flush_lsn, xmin::text::bigint AS xmin, \
+         catalog_xmin::text::bigint AS catalog_xmin, {} AS wal_status \
+         FROM pg_replication_slots{seen}) AS s)",
         words.bytes("restart_lsn"),
-        words.bytes("confirmed_flush_lsn"),
+        since(90_600, &words.bytes("confirmed_flush_lsn")),
+        since(130_000, "wal_status"),
     )
 }
 
@@ -268,7 +279,8 @@ struct RawSlot {
     active: bool,
     restart_lsn: Option<u64>,
     confirmed_flush_lsn: Option<u64>,
-    has_xmin: bool,
+    xmin: Option<u32>,
+    catalog_xmin: Option<u32>,
     wal_status: Option<String>,
 }
 
@@ -288,7 +300,8 @@ impl From<RawSlot> for SlotRow {
             active: raw.active,
             restart_lsn: raw.restart_lsn.map(Lsn::new),
             confirmed_flush_lsn: raw.confirmed_flush_lsn.map(Lsn::new),
-            has_xmin: raw.has_xmin,
+            xmin: raw.xmin.map(Xid::new),
+            catalog_xmin: raw.catalog_xmin.map(Xid::new),
             wal_status: raw.wal_status,
         }
     }
@@ -346,7 +359,8 @@ mod tests {
         };
         let old = statement(ask, 90_600);
         assert!(old.contains("pg_xlogfile_name(pg_current_xlog_insert_location())"));
-        assert!(!old.contains("pg_replication_slots"));
+        assert!(old.contains("FROM pg_replication_slots)"));
+        assert!(statement(ask, 90_400).contains("NULL AS confirmed_flush_lsn"));
         let new = statement(ask, 170_000);
         assert!(new.contains("AND NOT failover"));
         assert!(statement(Ask::default(), 150_000).contains("'on', '', NULL"));

@@ -54,6 +54,7 @@ impl Supervisor {
         }
         // The checkpoint after an earlier promotion says nothing about this one.
         self.set_checkpoint_task(CheckpointTask::Idle);
+        self.advances().clear();
         self.cache_status(None);
         self.set_role(Role::Promoted);
         Ok(())

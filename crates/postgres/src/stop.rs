@@ -98,6 +98,7 @@ impl Supervisor {
                 return self.stop_failed();
             }
         };
+        self.advances().clear();
         let continued = self.continues(&postmaster, request.mode);
         if !continued && request.checkpoint && !self.state().is_starting() {
             // Logged there; a shutdown without it is only slower.

@@ -27,6 +27,7 @@ use crate::process::Postmaster;
 use crate::programs;
 use crate::rest::RestRow;
 use crate::senders::Unanswered;
+use crate::slots::Advances;
 use crate::version;
 
 /// The supervisor of one local server: a cheap handle, all clones see the same server.
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     known: Mutex<Known>,
     callback_ran: AtomicBool,
     checkpoint: Mutex<CheckpointTask>,
+    advances: Advances,
     /// Held by a start or a stop.
     pub(crate) change: tokio::sync::Mutex<()>,
     pub(crate) stopping: Mutex<Option<crate::stop::Stopping>>,
@@ -107,6 +109,7 @@ impl Supervisor {
             known: Mutex::default(),
             callback_ran: AtomicBool::new(false),
             checkpoint: Mutex::new(CheckpointTask::Idle),
+            advances: Advances::default(),
             change: tokio::sync::Mutex::new(()),
             stopping: Mutex::new(None),
         };
@@ -129,8 +132,22 @@ impl Supervisor {
     }
 
     /// What the cluster's configuration means for the files; takes effect at the next write.
+    /// `hot_standby_feedback` stays as it is, see [`Supervisor::force_feedback`].
     pub fn set_cluster_facts(&self, facts: ClusterFacts) {
-        *lock(&self.inner.facts) = facts;
+        let mut known = lock(&self.inner.facts);
+        *known = ClusterFacts {
+            hot_standby_feedback: known.hot_standby_feedback,
+            ..facts
+        };
+    }
+
+    /// Notes whether `hot_standby_feedback` is forced; gives what was noted before.
+    pub(crate) fn replace_forced_feedback(&self, on: bool) -> bool {
+        std::mem::replace(&mut lock(&self.inner.facts).hot_standby_feedback, on)
+    }
+
+    pub(crate) fn advances(&self) -> &Advances {
+        &self.inner.advances
     }
 
     pub(crate) fn facts(&self) -> ClusterFacts {

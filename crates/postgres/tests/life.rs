@@ -2,6 +2,9 @@
 
 #[expect(clippy::unwrap_used, reason = "a setup that fails ends its test")]
 mod server;
+#[path = "server/slots.rs"]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod slots;
 
 use std::time::{Duration, Instant};
 

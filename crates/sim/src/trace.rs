@@ -35,7 +35,7 @@ impl World {
 
     pub(crate) fn note_command(&mut self, node: usize, lane: Lane, command: &Command) {
         self.note(node, lane_name(lane), || match command {
-            Command::Schedule(_) | Command::TouchMember(_) | Command::SyncSlots(_) => {
+            Command::Schedule(_) | Command::TouchMember(_) => {
                 format!("> {}", command_name(command))
             }
             _ => format!("> {command:?}"),

@@ -74,6 +74,8 @@ impl World {
         let mut config = random_config(&mut chance);
         if options.scenario.is_some() {
             Scenario::set_timings(&mut config);
+        } else if seed.is_multiple_of(2) {
+            config.insert("slots".to_owned(), permanent_slots());
         }
         let names: Vec<String> = (0..count).map(|index| format!("n{}", index + 1)).collect();
         let mut world = Self {
@@ -195,6 +197,7 @@ impl World {
                 since: Moment::ZERO,
                 role,
                 callback_ran: false,
+                feedback: false,
                 checkpoint: CheckpointTask::Idle,
             },
             cycle: None,
@@ -416,4 +419,12 @@ fn random_config(chance: &mut Chance) -> Map<String, Value> {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+/// One slot of each kind.
+fn permanent_slots() -> Value {
+    json!({
+        "app": {"type": "physical"},
+        "log": {"type": "logical", "database": "app", "plugin": "pgoutput"},
+    })
 }

@@ -24,6 +24,7 @@ mod journal;
 mod pause;
 mod probe;
 mod restart;
+mod slots;
 mod standby_cluster;
 mod start_errors;
 mod stronger;

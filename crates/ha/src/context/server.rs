@@ -2,7 +2,7 @@
 
 use super::{Cx, only};
 use crate::command::{
-    CallbackEvent, CloneSource, Command, Parting, RewindSource, SlotPlan, StartRequest, StopMode,
+    CallbackEvent, CloneSource, Command, Parting, RewindSource, StartRequest, StopMode,
     StopRequest, Until, WipeReason,
 };
 use crate::outcome::{
@@ -123,10 +123,6 @@ impl Cx<'_> {
 
     pub(crate) fn resume_replay(&mut self) -> Asked<()> {
         self.done(Command::ResumeReplay)
-    }
-
-    pub(crate) fn sync_slots(&mut self, plan: SlotPlan) -> Asked<()> {
-        self.done(Command::SyncSlots(plan))
     }
 
     pub(crate) fn inspect_leader(

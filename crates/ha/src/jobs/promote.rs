@@ -10,7 +10,7 @@ use crate::job::{Effect, JobEnd};
 use crate::memory::RewindState;
 use crate::outcome::HookOutcome;
 use crate::replay::Asked;
-use crate::sentence::Text;
+use crate::sentence::{NameSet, Text};
 
 pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
     match cx.pre_promote()? {
@@ -28,6 +28,11 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
     if !still_leads(cx)? {
         cx.say(Text::PromoteCancelled);
         return Ok(JobEnd::Cancelled);
+    }
+    let unproven = cx.memory.slots.unready.keys();
+    let set = NameSet::of(unproven);
+    if !set.is_empty() {
+        cx.say(Text::SlotsUnsafe { set });
     }
     cx.effects.push(Effect::Rewind(RewindState::Initial));
     if !cx.promote()? {

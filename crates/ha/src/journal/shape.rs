@@ -6,7 +6,7 @@ use super::record::Asked;
 use crate::command::Command;
 use crate::cycle::Cycle;
 use crate::job::JobEnd;
-use crate::outcome::{LockOutcome, Outcome, StartOutcome, Written};
+use crate::outcome::{LockOutcome, Outcome, SlotChanged, StartOutcome, Written};
 use crate::sentence::{Sentence, Text};
 use crate::verdict::Verdict;
 
@@ -52,6 +52,13 @@ pub(super) fn failed(outcome: &Outcome) -> bool {
         Outcome::LeaderInspected(found) => found.is_err(),
         Outcome::LocalPosition(found) => found.is_none(),
         Outcome::TimelineHistory(lines) => lines.is_err(),
+        Outcome::SlotChanged(changed) => {
+            matches!(changed, SlotChanged::Refused(_) | SlotChanged::Lost(_))
+        }
+        Outcome::SlotsGivenUp(slots) => !slots.is_empty(),
+        Outcome::Feedback(on) => on.is_err(),
+        Outcome::LeaderSlots(found) => found.is_err(),
+        Outcome::SlotsFetched(slots) => slots.is_err(),
         Outcome::Rewound(rewound) => *rewound != crate::outcome::RewindOutcome::Success,
         Outcome::Scheduled(taken) => taken.is_err(),
         Outcome::Hook(hook) => match hook {

@@ -28,6 +28,7 @@ fn of_task(record: &Record, report: &JobReport) -> Turn {
         | Job::BootstrapStandbyLeader
         | Job::Clone { .. }
         | Job::PostBootstrap
+        | Job::CopyLogicalSlots { .. }
         | Job::CrashRecovery
         | Job::Rewind { .. }
         | Job::Reinitialize { .. }
@@ -107,6 +108,7 @@ fn of_result(result: &CycleResult) -> Turn {
         R::Bootstrapping
         | R::BootstrappingStandbyLeader
         | R::Cloning { .. }
+        | R::CopyingSlots { .. }
         | R::FollowingRemote
         | R::Reinitializing
         | R::RestartScheduled

@@ -2,8 +2,8 @@
 
 use crate::command::Command;
 use crate::outcome::{
-    HookOutcome, InspectFailure, LockOutcome, Outcome, RecoveryChange, RewindOutcome, StartOutcome,
-    Written,
+    FetchFailure, HookOutcome, InspectFailure, LockOutcome, Outcome, RecoveryChange, RewindOutcome,
+    SlotChanged, StartOutcome, Written,
 };
 
 /// A command: its name as words, and what it is about where that is short.
@@ -58,7 +58,10 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Lock(LockOutcome::Held { .. }) => "the lock is ours".to_owned(),
         Outcome::Lock(LockOutcome::Refused) => "the lock is not ours".to_owned(),
         Outcome::Lock(LockOutcome::Unreachable(why))
-        | Outcome::LeaderInspected(Err(InspectFailure::Failed(why))) => {
+        | Outcome::LeaderInspected(Err(InspectFailure::Failed(why)))
+        | Outcome::Feedback(Err(why))
+        | Outcome::LeaderSlots(Err(why))
+        | Outcome::SlotsFetched(Err(FetchFailure::Connect(why) | FetchFailure::Query(why))) => {
             format!("no answer: {why}")
         }
         Outcome::SyncWritten(Ok(revision)) => format!("written at revision {revision}"),
@@ -90,10 +93,26 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Rewound(RewindOutcome::ServerRuns) => "the server could not be stopped".to_owned(),
         Outcome::Rewound(RewindOutcome::Failed) => "it failed".to_owned(),
         Outcome::Rewound(RewindOutcome::LeaderGone { .. }) => "the leader is gone".to_owned(),
+        Outcome::SlotChanged(changed) => slot_change(changed),
+        Outcome::SlotsGivenUp(slots) => format!("{} slots cannot move", slots.len()),
+        Outcome::Feedback(Ok(true)) => "it is on".to_owned(),
+        Outcome::Feedback(Ok(false)) => "it is off".to_owned(),
+        Outcome::LeaderSlots(Ok(found)) => format!("{} logical slots", found.logical.len()),
+        Outcome::SlotsFetched(Ok(slots)) => format!("{} slots", slots.len()),
         Outcome::Scheduled(Ok(())) => "begun".to_owned(),
         Outcome::Scheduled(Err(other)) => format!("{other} is running"),
         Outcome::Waited(true) => "it came".to_owned(),
         Outcome::Waited(false) => "the time was over".to_owned(),
+    }
+}
+
+fn slot_change(changed: &SlotChanged) -> String {
+    match changed {
+        SlotChanged::Done => "done".to_owned(),
+        SlotChanged::InUse => "somebody uses it".to_owned(),
+        SlotChanged::Nothing => "nothing to do".to_owned(),
+        SlotChanged::Refused(why) => format!("refused: {why}"),
+        SlotChanged::Lost(why) => format!("no answer: {why}"),
     }
 }
 

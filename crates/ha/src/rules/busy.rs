@@ -84,6 +84,7 @@ pub(crate) fn steps_down_already(job: &Job) -> bool {
         | Job::StartReplica { .. }
         | Job::RestartFollow { .. }
         | Job::Promote
+        | Job::CopyLogicalSlots { .. }
         | Job::Restart(_) => false,
     }
 }

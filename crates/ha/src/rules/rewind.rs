@@ -14,8 +14,7 @@ use crate::rules::{follow, reinit};
 use crate::sentence::Text;
 use crate::verdict::CycleResult;
 
-/// The server to compare with: the remote of a standby cluster, otherwise another member that is
-/// a primary and has an address.
+/// The server to compare with: the remote of a standby cluster, otherwise the leader.
 pub(crate) fn source(cx: &Cx<'_>) -> Option<RewindSource> {
     if let Some(remote) = &cx.settings.standby_cluster {
         return Some(RewindSource::Remote {
@@ -23,14 +22,19 @@ pub(crate) fn source(cx: &Cx<'_>) -> Option<RewindSource> {
             port: remote.port.clone(),
         });
     }
+    leader_address(cx).map(RewindSource::Member)
+}
+
+/// The leader to ask: another member that is a primary and has an address.
+pub(crate) fn leader_address(cx: &Cx<'_>) -> Option<LeaderAddress> {
     let leader = cx.view.leader_member()?;
     if cx.is_me(&leader.name) || leader.data.role() != Some(Role::Primary) {
         return None;
     }
-    Some(RewindSource::Member(LeaderAddress {
+    Some(LeaderAddress {
         name: leader.name.clone(),
         conn_url: leader.data.conn_url()?,
-    }))
+    })
 }
 
 /// Answers a check that is due, as far as the leader lets it, and tells whether a rewind (or a

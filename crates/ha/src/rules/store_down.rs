@@ -31,7 +31,9 @@ fn without_store(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
     if !cx.is_primary() {
         cx.rule = Rule::D2;
         if cx.settings.failsafe_mode && obs.executor.is_none() {
-            crate::slots::sync_slots(cx)?;
+            crate::failsafe::take_positions(cx, obs);
+            // Copies wait for the store: which slots the leader has is not known without it.
+            let _missing = crate::slots::sync(cx)?;
         }
         return Ok(CycleResult::StoreDown);
     }
@@ -45,7 +47,7 @@ fn without_store(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
         cx.memory.failsafe_until = Some(until);
         cx.watchdog_keep_alive()?;
         if obs.executor.is_none() {
-            crate::slots::sync_slots(cx)?;
+            let _none_on_a_primary = crate::slots::sync(cx)?;
         }
         return Ok(CycleResult::FailsafeLeader);
     }

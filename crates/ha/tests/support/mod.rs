@@ -9,24 +9,24 @@
     reason = "reads better at the call"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use patroni_config::Dynamic;
 use patroni_core::server::{
     Answer, CheckpointTask, ControlData, ControlState, DataDir, LocalServer, Process,
-    RewindAbility, ServerStatus, WalReceiver, WalSender,
+    RewindAbility, ServerStatus, SlotKind, SlotRow, WalReceiver, WalSender,
 };
 use patroni_core::{
     Cluster, ConfigDoc, Failover, FailoverRequest, Leader, Lsn, Member, MemberData, MemberName,
-    Moment, Revision, Role, State, Status, SystemId, Tags, Timeline,
+    Moment, Revision, Role, SlotName, State, Status, SystemId, Tags, Timeline,
 };
 use patroni_ha::observation::{
     NodeFacts, Observation, PeerAnswer, PeerStatus, ProbeFacts, WatchdogFacts,
 };
 use patroni_ha::outcome::{
-    HookOutcome, InspectFailure, LockOutcome, RecoveryChange, RewindOutcome, ShutdownPoint,
-    StartOutcome, StopOutcome, Written,
+    HookOutcome, InspectFailure, LeaderSlots, LockOutcome, PhysicalSlot, RecoveryChange,
+    RewindOutcome, ShutdownPoint, SlotChanged, StartOutcome, StopOutcome, Written,
 };
 use patroni_ha::{Command, Cycle, JobRun, JobStep, Memory, Outcome, Sentence, Step, Verdict};
 use serde_json::{Map, Value, json};
@@ -62,6 +62,7 @@ pub fn node(me: &str) -> NodeFacts {
         can_clone_without_leader: false,
         wipe_on_rewind_failure: false,
         wipe_on_divergence: false,
+        citus_database: None,
         store_is_raft: false,
     }
 }
@@ -225,6 +226,40 @@ pub fn sender(who: &str, sync_state: &str, lsn: u64) -> WalSender {
     }
 }
 
+/// A physical slot that nobody uses, at position 50.
+pub fn physical_row(slot: &str) -> SlotRow {
+    SlotRow {
+        name: SlotName::new(slot),
+        kind: SlotKind::Physical,
+        active: false,
+        restart_lsn: Some(Lsn::new(50)),
+        confirmed_flush_lsn: None,
+        xmin: None,
+        catalog_xmin: None,
+        wal_status: Some("reserved".to_owned()),
+    }
+}
+
+/// A slot for logical decoding that nobody uses, confirmed up to position 60.
+pub fn logical_row(slot: &str, database: &str, plugin: &str) -> SlotRow {
+    SlotRow {
+        kind: SlotKind::Logical {
+            plugin: plugin.to_owned(),
+            database: database.to_owned(),
+        },
+        confirmed_flush_lsn: Some(Lsn::new(60)),
+        ..physical_row(slot)
+    }
+}
+
+/// The same server with these slots.
+pub fn with_slots(mut server: LocalServer, rows: Vec<SlotRow>) -> LocalServer {
+    if let Answer::Known(status) = &mut server.status {
+        status.slots = Some(rows);
+    }
+    server
+}
+
 pub fn observation(server: LocalServer, view: Cluster) -> Observation {
     Observation {
         now: at(1000),
@@ -320,13 +355,22 @@ pub fn fine(command: &Command, server: &LocalServer, view: &Cluster, now: Moment
         | Command::CreateCluster
         | Command::PostInit
         | Command::CloneFrom(_)
+        | Command::EnforceFeedback(_)
+        | Command::InstallSlots(_)
         | Command::WatchdogActivate => Outcome::Success(true),
+        Command::ChangeSlot(_) => Outcome::SlotChanged(SlotChanged::Done),
+        Command::AdvanceLogicalSlots(_) => Outcome::SlotsGivenUp(BTreeSet::new()),
+        Command::ReadFeedback => Outcome::Feedback(Ok(true)),
+        Command::InspectSlots { .. } => Outcome::LeaderSlots(Ok(LeaderSlots {
+            physical: PhysicalSlot::HoldsNothing,
+            logical: BTreeMap::new(),
+        })),
+        Command::FetchSlots { .. } => Outcome::SlotsFetched(Ok(Vec::new())),
         Command::SetState(_)
         | Command::SetRole(_)
         | Command::RunCallback(..)
         | Command::StartCheckpoint
         | Command::ResumeReplay
-        | Command::SyncSlots(_)
         | Command::ArchiveReadyWal
         | Command::MoveDataDirAside
         | Command::ResyncAfterPause

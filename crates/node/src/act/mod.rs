@@ -1,6 +1,7 @@
 //! Carrying out what the core asks for. Nothing is decided here.
 
 mod server;
+mod slots;
 mod store;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use patroni_api::client::Client;
 use patroni_api::wire::{CachedView, FailsafeBody, Snapshot};
 use patroni_config::Settings;
 use patroni_core::server::LocalServer;
-use patroni_core::{Cluster, MemberName, Moment, SlotName, Tags, Timeline};
+use patroni_core::{Cluster, MemberName, Moment, Tags, Timeline};
 use patroni_dcs::{Store, Timings};
 use patroni_ha::command::{Command, Wait};
 use patroni_ha::observation::FailsafeLeader;
@@ -300,29 +301,26 @@ impl Body {
             C::Schedule(_) | C::CancelJob | C::DropScheduledRestart => {
                 unreachable!("the loop keeps the executor and carries these out itself")
             }
+            C::ChangeSlot(_)
+            | C::AdvanceLogicalSlots(_)
+            | C::EnforceFeedback(_)
+            | C::ReadFeedback
+            | C::InspectSlots { .. }
+            | C::FetchSlots { .. }
+            | C::InstallSlots(_) => self.carry_out_on_slots(command).await,
             other => self.carry_out_on_server(other, cancel).await,
         }
     }
 
     fn announcement(&self) -> FailsafeBody {
+        let dynamic = self.settings().dynamic.clone();
         let facts = self.facts();
-        let slots = facts
-            .server
-            .status
-            .known()
-            .and_then(|status| status.slots.as_ref());
-        let slots = slots.into_iter().flatten();
-        let positions = slots.filter_map(|slot| {
-            Some((
-                slot.name.clone(),
-                slot.confirmed_flush_lsn.or(slot.restart_lsn)?,
-            ))
-        });
+        let positions = patroni_ha::slot_positions(&facts.server, &dynamic, &self.name);
         FailsafeBody {
             name: self.name.clone(),
             conn_url: Some(facts.addresses.conn_url.clone()),
             api_url: Some(facts.addresses.api_url.clone()),
-            slots: Some(positions.collect::<std::collections::BTreeMap<SlotName, _>>()),
+            slots: Some(positions),
         }
     }
 

@@ -1,6 +1,5 @@
 //! Commands to the local server.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,14 +7,14 @@ use patroni_api::wire::{Row, SenderRow, ServerFacts, ServerRow};
 use patroni_core::server::{Answer, CheckpointTask};
 use patroni_core::{Role, State};
 use patroni_ha::command::{
-    self, CallbackEvent, CloneSource, Command, Parting, RewindSource, SlotPlan, StopMode,
+    self, CallbackEvent, CloneSource, Command, Parting, RewindSource, StopMode,
 };
 use patroni_ha::outcome::{
     HookOutcome, InspectFailure, LeaderInspection, LocalPosition, Outcome, RecoveryChange,
     RewindOutcome, ShutdownPoint, StartOutcome, StopOutcome,
 };
 use patroni_postgres as pg;
-use patroni_postgres::{Ask, Cancel, CopyFrom, RewindFrom, hooks, rewind, slots};
+use patroni_postgres::{Ask, Cancel, CopyFrom, RewindFrom, hooks, rewind};
 use tracing::{error, info, warn};
 
 use super::{Body, LOOK};
@@ -72,10 +71,6 @@ impl Body {
             C::ResumeReplay => {
                 info!("Resuming paused WAL replay for PostgreSQL 14+");
                 logged("resume the replay", server.resume_replay().await);
-                Outcome::Done
-            }
-            C::SyncSlots(plan) => {
-                self.sync_slots(plan).await;
                 Outcome::Done
             }
             C::InspectLeader(source) => {
@@ -266,19 +261,6 @@ impl Body {
                 false
             }
         }
-    }
-
-    async fn sync_slots(&self, plan: SlotPlan) {
-        let wish = |wish: command::SlotWish| slots::SlotWish {
-            name: wish.name,
-            expected_active: wish.expected_active,
-            advance_to: wish.advance_to,
-        };
-        let wishes: Vec<slots::SlotWish> = plan.wishes.into_iter().map(wish).collect();
-        let ignored: BTreeSet<_> = plan.ignored;
-        self.supervisor
-            .sync_slots(&wishes, plan.drop_unknown, &ignored, plan.may_drop_for_xmin)
-            .await;
     }
 
     async fn inspect_leader(

@@ -315,6 +315,7 @@ pub(super) mod tests {
                 wipe_on_rewind_failure: false,
                 wipe_on_divergence: false,
                 store_is_raft: false,
+                citus_database: None,
             },
             settings: patroni_config::Dynamic::default(),
             config_in_memory: serde_json::Map::new(),

@@ -1,4 +1,4 @@
-//! Bootstrap, copies, rewind and slots on real servers, and real processes.
+//! Bootstrap, copies and rewind on real servers, and real processes.
 //!
 //! PostgreSQL refuses to run as root: as root each test runs itself again as user `postgres`.
 
@@ -9,5 +9,4 @@ mod callbacks;
 mod commands;
 mod replication;
 mod rewind;
-mod slots;
 mod support;

@@ -108,6 +108,7 @@ impl Server {
             superuser: user.clone(),
             replication: user,
             use_pg_rewind: true,
+            use_slots: true,
             pg_ctl_timeout: Duration::from_mins(1),
             parameters: json!({
                 "unix_socket_directories": self.root.path(),
@@ -134,7 +135,17 @@ impl Server {
 
     /// A supervisor with a running server.
     pub(crate) async fn start(&self, role: Role, upstream: Upstream) -> Supervisor {
-        let supervisor = self.adopt().await;
+        self.start_with(self.settings(), role, upstream).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn start_with(
+        &self,
+        settings: Postgresql,
+        role: Role,
+        upstream: Upstream,
+    ) -> Supervisor {
+        let supervisor = Supervisor::adopt(settings, Clock::start()).await.unwrap();
         let request = StartRequest {
             role,
             upstream,

@@ -10,7 +10,7 @@ use patroni_ha::{Command, Outcome};
 
 use super::Lane;
 use crate::event::Event;
-use crate::invariants::{data_dir, judged_revision};
+use crate::invariants::{data_dir, judged_revision, slots};
 use crate::options::Mutant;
 use crate::postgres::server::Process;
 use crate::world::World;
@@ -29,6 +29,7 @@ impl World {
         self.note_command(node, lane, &command);
         judged_revision::commanded(self, node, lane, &command);
         data_dir::commanded(self, node, lane, &command);
+        slots::commanded(self, node, &command);
         // From here on the cycles beside the task must not extend the lock again.
         if matches!(command, Command::ReleaseLeader { .. }) {
             self.nodes[node].guardian = None;
@@ -201,7 +202,6 @@ impl World {
                 None
             }
             Command::ResumeReplay
-            | Command::SyncSlots(_)
             | Command::ArchiveReadyWal
             | Command::ResyncAfterPause
             | Command::DropScheduledRestart => Some(Outcome::Done),
@@ -222,7 +222,7 @@ impl World {
             }
             Command::IsArchiving => Some(Outcome::Success(self.seed.is_multiple_of(8))),
             Command::ArchiveShutdownCheckpoint => Some(Outcome::Success(true)),
-            _ => None,
+            other => self.act_on_slots(node, other),
         }
     }
 
@@ -450,7 +450,13 @@ pub(crate) fn command_name(command: &Command) -> &'static str {
         Command::ReloadRecovery(_) => "reload recovery",
         Command::SetSyncNames(_) => "set sync names",
         Command::ResumeReplay => "resume replay",
-        Command::SyncSlots(_) => "sync slots",
+        Command::ChangeSlot(_) => "change slot",
+        Command::AdvanceLogicalSlots(_) => "advance logical slots",
+        Command::EnforceFeedback(_) => "enforce feedback",
+        Command::ReadFeedback => "read feedback",
+        Command::InspectSlots { .. } => "inspect slots",
+        Command::FetchSlots { .. } => "fetch slots",
+        Command::InstallSlots(_) => "install slots",
         Command::InspectLeader(_) => "inspect leader",
         Command::LocalPosition => "local position",
         Command::ReadTimelineHistory => "read timeline history",

@@ -227,6 +227,7 @@ fn job_name(job: &Job) -> String {
         | Job::RestartFollow { .. }
         | Job::Demote { .. }
         | Job::Promote
+        | Job::CopyLogicalSlots { .. }
         | Job::Restart(_)
         | Job::Shutdown => job.to_string(),
     }

@@ -74,6 +74,8 @@ pub(crate) struct Supervised {
     pub(crate) since: Moment,
     pub(crate) role: Role,
     pub(crate) callback_ran: bool,
+    /// `hot_standby_feedback` is forced.
+    pub(crate) feedback: bool,
     pub(crate) checkpoint: CheckpointTask,
 }
 

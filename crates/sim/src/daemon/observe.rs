@@ -70,6 +70,7 @@ impl World {
             can_clone_without_leader: false,
             wipe_on_rewind_failure: here.traits.wipe_on_rewind_failure,
             wipe_on_divergence: here.traits.wipe_on_divergence,
+            citus_database: None,
             store_is_raft: false,
         }
     }

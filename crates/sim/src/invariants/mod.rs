@@ -6,14 +6,15 @@ pub(crate) mod judged_revision;
 pub(crate) mod no_lost_write;
 pub(crate) mod one_holder;
 pub(crate) mod one_primary;
+pub(crate) mod slots;
 pub(crate) mod timelines;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use patroni_config::Dynamic;
 use patroni_config::dynamic::SynchronousMode;
-use patroni_core::Moment;
+use patroni_core::{Lsn, Moment, SlotName};
 use serde::{Deserialize, Serialize};
 
 use crate::postgres::wal::BranchId;
@@ -35,6 +36,8 @@ pub enum Invariant {
     JudgedRevision,
     /// A data directory is removed for a reason, and never under a running server.
     DataDirectory,
+    /// Published slots do not go back, and logical ones are not ahead of the replay.
+    Slots,
     /// When faults end, everything heals.
     Healing,
 }
@@ -48,6 +51,7 @@ impl fmt::Display for Invariant {
             Self::OneHolder => "one holder",
             Self::JudgedRevision => "judged revision",
             Self::DataDirectory => "data directory",
+            Self::Slots => "slots",
             Self::Healing => "healing",
         })
     }
@@ -65,6 +69,8 @@ pub(crate) struct Witness {
     pub(crate) by_request: BTreeSet<usize>,
     /// The last promotion was such a one.
     pub(crate) newest_by_request: bool,
+    /// Who published positions of slots last, and which.
+    pub(crate) published: Option<(usize, BTreeMap<SlotName, Lsn>)>,
     /// Who was asked to make a new copy.
     pub(crate) asked_for_copy: BTreeSet<usize>,
 }

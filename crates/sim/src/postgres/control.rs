@@ -11,6 +11,7 @@ use patroni_ha::command::RewindSource;
 use patroni_ha::outcome::{InspectFailure, LeaderInspection, LocalPosition};
 
 use super::server::{Data, Process, Server};
+use super::slots;
 use crate::network::Traffic;
 use crate::world::World;
 
@@ -113,7 +114,7 @@ impl World {
                 slot_name: None,
                 conninfo: String::new(),
             }),
-            slots: Some(Vec::new()),
+            slots: Some(slots::rows(server, data, &self.names)),
             synchronous_commit: "on".to_owned(),
             synchronous_standby_names: server.sync_names().to_string(),
             wal_senders: server

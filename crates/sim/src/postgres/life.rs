@@ -8,7 +8,7 @@ use patroni_ha::command::{StartRequest, StopMode};
 
 use super::server::{Checkpoint, Data, Process};
 use crate::event::Event;
-use crate::invariants::timelines;
+use crate::invariants::{slots, timelines};
 use crate::world::World;
 
 /// A checkpoint record.
@@ -243,6 +243,7 @@ impl World {
             format!("promoted to timeline {number} at {at}")
         });
         timelines::in_production(self, node, branch);
+        slots::promoted(self, node, at);
         self.promotion(node, branch);
     }
 

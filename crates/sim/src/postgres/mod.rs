@@ -6,5 +6,6 @@ pub(crate) mod life;
 pub(crate) mod repair;
 pub(crate) mod server;
 mod silence;
+pub(crate) mod slots;
 pub(crate) mod stream;
 pub(crate) mod wal;

@@ -7,6 +7,7 @@ use patroni_ha::outcome::RewindOutcome;
 
 use super::life;
 use super::server::{Checkpoint, Data};
+use super::slots::Slots;
 use super::wal::{BranchId, FIRST_LSN};
 use crate::invariants::data_dir::{self, Touch};
 use crate::network::Traffic;
@@ -58,6 +59,7 @@ impl World {
             label: true,
             upstream: Upstream::None,
             sync_names: SyncNames::off(),
+            slots: Slots::new(),
             ..theirs
         });
         true
@@ -97,6 +99,8 @@ impl World {
         mine.control = ControlState::InArchiveRecovery;
         mine.signal = true;
         mine.torn = false;
+        // Since version 11 the tool clears the slots away.
+        mine.slots.clear();
         self.note(node, "pg", || "rewound".to_owned());
         RewindOutcome::Success
     }
@@ -155,5 +159,6 @@ fn fresh(branch: BranchId, at: Lsn, system: Option<patroni_core::SystemId>) -> D
         torn: false,
         upstream: Upstream::None,
         sync_names: SyncNames::off(),
+        slots: Slots::new(),
     }
 }

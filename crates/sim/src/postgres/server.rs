@@ -8,6 +8,7 @@ use patroni_core::{Lsn, Moment, SyncNames, SystemId, Upstream};
 use patroni_ha::StandbyWatch;
 use patroni_ha::command::StopMode;
 
+use super::slots::Slots;
 use super::wal::BranchId;
 
 /// A data directory.
@@ -32,6 +33,7 @@ pub(crate) struct Data {
     pub(crate) torn: bool,
     pub(crate) upstream: Upstream,
     pub(crate) sync_names: SyncNames,
+    pub(crate) slots: Slots,
 }
 
 /// A checkpoint record.

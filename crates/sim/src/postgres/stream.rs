@@ -22,6 +22,7 @@ impl World {
         self.schedule(pause, Event::Stream { node });
         self.forget_silent_senders(node);
         self.watch_standbys(node);
+        self.consume(node);
         let server = &self.nodes[node].server;
         if server.process != Process::Standby || self.nodes[node].stands_still() {
             return;
@@ -110,6 +111,7 @@ impl World {
                 ..sender
             },
         );
+        self.move_slot_of(node, source);
         self.release_commits(source);
         true
     }

@@ -1,0 +1,160 @@
+//! Copying logical slots from the primary (PostgreSQL contract 13.5).
+
+use std::time::Duration;
+
+use patroni_core::server::{ServerStatus, SlotKind};
+use patroni_core::{Lsn, Role, Upstream};
+
+use super::{ended, start};
+use crate::command::{
+    LeaderAddress, LogicalSlot, SlotFile, StartRequest, StopMode, StopRequest, Until,
+};
+use crate::context::Cx;
+use crate::job::{Effect, JobEnd};
+use crate::outcome::{FetchFailure, FetchedSlot};
+use crate::replay::Asked;
+use crate::rules::follow;
+use crate::sentence::Text;
+use crate::slots;
+
+/// How often, and with which pause, the replay is looked at.
+const LOOKS: usize = 20;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Reads the slots there, and installs them here while the server is down.
+///
+/// A slot whose confirmed position this node has not replayed is left for another time: were the
+/// node promoted with it, its new changes up to that position would be skipped for ever.
+pub(super) fn run(
+    cx: &mut Cx<'_>,
+    leader: &LeaderAddress,
+    wanted: &[LogicalSlot],
+) -> Asked<JobEnd> {
+    let fetched = match cx.fetch_slots(leader.clone(), wanted.to_vec())? {
+        Ok(fetched) => fetched,
+        Err(FetchFailure::Query(error)) => {
+            cx.say(Text::SlotsNotCopied {
+                name: leader.name.clone(),
+                error,
+            });
+            return Ok(ended(false));
+        }
+        Err(FetchFailure::Connect(error)) => {
+            cx.say(Text::JobException {
+                name: "copy_logical_slots".to_owned(),
+                error,
+            });
+            return Ok(ended(false));
+        }
+    };
+    let mut fetched = matching(cx, wanted, fetched);
+    let replayed = await_replay(cx, &fetched)?;
+    fetched.retain(|slot| {
+        let reached = slot.confirmed <= replayed;
+        if !reached {
+            cx.say(Text::SlotAheadOfReplay {
+                slot: slot.name.clone(),
+                confirmed: slot.confirmed,
+                replayed,
+            });
+        }
+        reached
+    });
+    if fetched.is_empty() {
+        return Ok(ended(false));
+    }
+    install(cx, fetched)
+}
+
+/// Those that are there as they are configured.
+fn matching(
+    cx: &mut Cx<'_>,
+    wanted: &[LogicalSlot],
+    fetched: Vec<FetchedSlot>,
+) -> Vec<FetchedSlot> {
+    let mut good = Vec::new();
+    for slot in fetched {
+        let Some(configured) = wanted.iter().find(|wanted| wanted.name == slot.name) else {
+            continue;
+        };
+        let wanted = SlotKind::Logical {
+            plugin: configured.plugin.clone(),
+            database: configured.database.clone(),
+        };
+        if slot.kind == wanted {
+            good.push(slot);
+        } else {
+            cx.say(Text::SlotMismatch {
+                slot: slot.name,
+                configured: slots::described(&wanted),
+                found: slots::described(&slot.kind),
+            });
+        }
+    }
+    good
+}
+
+/// Gives the replay a moment to reach the slots; the position that it has reached.
+fn await_replay(cx: &mut Cx<'_>, fetched: &[FetchedSlot]) -> Asked<Lsn> {
+    let Some(furthest) = fetched.iter().map(|slot| slot.confirmed).max() else {
+        return Ok(Lsn::ZERO);
+    };
+    for look in 0..LOOKS {
+        if look > 0 {
+            cx.wait(PAUSE)?;
+        }
+        cx.requery()?;
+        if replayed(cx) >= furthest {
+            break;
+        }
+    }
+    Ok(replayed(cx))
+}
+
+/// Zero unless this is a standby that tells it.
+fn replayed(cx: &Cx<'_>) -> Lsn {
+    cx.status()
+        .filter(|status| ServerStatus::in_recovery(status))
+        .and_then(|status| status.replayed)
+        .unwrap_or_default()
+}
+
+fn install(cx: &mut Cx<'_>, fetched: Vec<FetchedSlot>) -> Asked<JobEnd> {
+    let role = cx.server.role;
+    let upstream = follow::upstream(cx).unwrap_or(Upstream::None);
+    let stopped = cx.stop(StopRequest {
+        mode: StopMode::Fast,
+        checkpoint: true,
+        until: Until::Exit,
+        timeout: None,
+        restart: false,
+    })?;
+    if !stopped.stopped {
+        return Ok(ended(false));
+    }
+    let files: Vec<SlotFile> = fetched
+        .into_iter()
+        .map(|FetchedSlot { name, state, .. }| SlotFile { name, state })
+        .collect();
+    let names = files.iter().map(|file| file.name.clone()).collect();
+    let installed = cx.install_slots(files)?;
+    if installed {
+        cx.effects.push(Effect::SlotsCopied(names));
+    }
+    let outcome = cx.start(StartRequest {
+        role: if role == Role::StandbyLeader {
+            role
+        } else {
+            Role::Replica
+        },
+        upstream,
+        timeout: None,
+        restart: false,
+        bootstrap: false,
+        role_change: false,
+    })?;
+    Ok(match start::end_of(&outcome) {
+        JobEnd::Success => ended(installed),
+        other @ (JobEnd::Failure | JobEnd::Unfinished | JobEnd::Cancelled) => other,
+    })
+}
