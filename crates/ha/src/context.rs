@@ -10,7 +10,7 @@ use crate::command::Command;
 use crate::eligibility::Refusal;
 use crate::job::{Effect, Job};
 use crate::lease::Again;
-use crate::memory::{Memory, RewindState};
+use crate::memory::{Inherited, Memory, RewindState};
 use crate::observation::NodeFacts;
 use crate::outcome::{Outcome, Written};
 use crate::replay::{Asked, Halt, Replay};
@@ -129,6 +129,32 @@ impl Cx<'_> {
             }
             Answer::NotAsked => matches!(self.server.role, Role::Primary | Role::Promoted),
         }
+    }
+
+    /// Runs as a primary, or was told to become one and may do so at any moment from now on,
+    /// lock or not. Only a stop takes that back.
+    pub(crate) fn may_be_primary(&mut self) -> bool {
+        let told = self.server.role == Role::Promoted
+            || self.memory.inherited == Inherited::PerhapsPromoting;
+        (told && self.is_running()) || self.is_primary()
+    }
+
+    /// Looks whether the daemon before this one may have left a promotion under way.
+    pub(crate) fn note_inherited(&mut self) {
+        let under_way = match self.memory.inherited {
+            Inherited::Unknown => {
+                let leads = self.view.leader_name().is_some_and(|name| self.is_me(name));
+                leads && !self.in_standby_cluster()
+            }
+            Inherited::PerhapsPromoting => true,
+            Inherited::Nothing => false,
+        };
+        let promoted = self.status().is_some_and(|status| !status.in_recovery());
+        self.memory.inherited = if under_way && self.is_running() && !promoted {
+            Inherited::PerhapsPromoting
+        } else {
+            Inherited::Nothing
+        };
     }
 
     /// The main position, zero when it is not known.

@@ -71,6 +71,9 @@ pub struct Memory {
     pub crash_recovery_tried: Option<Moment>,
     /// The time limit of a requested restart, while it starts.
     pub start_timeout: Option<Duration>,
+    /// Whether the daemon before this one may have left a promotion under way.
+    #[serde(default)]
+    pub inherited: Inherited,
     /// The hook refused the promotion; the lock is still to be given back.
     pub pre_promote_failed: bool,
     /// When the lock was given back because of the hook.
@@ -89,6 +92,20 @@ pub struct Memory {
     pub failsafe_members: Option<BTreeMap<MemberName, String>>,
     /// Positions that members told while they accepted the failsafe announcement.
     pub failsafe_positions: BTreeMap<SlotName, Lsn>,
+}
+
+/// What a daemon that has just begun knows of the promotions ordered before its time. A server
+/// that was told to promote does so whenever it is ready, and shows nothing of it until then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Inherited {
+    /// No view was seen yet.
+    #[default]
+    Unknown,
+    /// The lock was ours in the first view while the server was in recovery, and the server has
+    /// neither come to an end of that nor stopped since.
+    PerhapsPromoting,
+    /// Nothing is under way that this daemon did not order.
+    Nothing,
 }
 
 /// The right to act as leader.

@@ -169,6 +169,7 @@ fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
 fn load(cx: &mut Cx<'_>, obs: &Observation) -> Asked<()> {
     if let Ok(view) = &obs.store {
         cx.see(view.clone());
+        cx.note_inherited();
         cx.memory.failsafe_positions.clear();
         crate::failsafe::inject(cx, obs);
         crate::slots::note_present(cx);

@@ -362,7 +362,14 @@ fn what_ended_is_in_the_record() {
     fields.sort_unstable();
     assert_eq!(
         fields,
-        ["began", "last_seen", "lease", "old_view", "seen_identity"]
+        [
+            "began",
+            "inherited",
+            "last_seen",
+            "lease",
+            "old_view",
+            "seen_identity"
+        ]
     );
     assert_eq!(record.begun(), at(1000));
     assert_eq!(record.memory().old_view, Some(cluster(Some("b"))));

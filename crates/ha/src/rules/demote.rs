@@ -8,7 +8,7 @@ use patroni_core::{Role, SyncNames, Upstream};
 use crate::command::{StartRequest, StopMode, StopRequest, Until};
 use crate::context::Cx;
 use crate::job::Job;
-use crate::memory::Lease;
+use crate::memory::{Inherited, Lease};
 use crate::replay::Asked;
 use crate::rules::race::TIME_FOR_OTHERS;
 use crate::rules::{follow, rewind};
@@ -48,6 +48,7 @@ pub(crate) fn demote(cx: &mut Cx<'_>, mode: Mode) -> Asked<()> {
     if !stop(cx, mode)? {
         return Ok(());
     }
+    cx.memory.inherited = Inherited::Nothing;
     cx.watchdog_disable()?;
     cx.set_role(Role::Demoted)?;
     let seen = match mode {

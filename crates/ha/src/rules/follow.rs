@@ -27,7 +27,11 @@ pub(crate) fn follow(cx: &mut Cx<'_>, texts: Texts, reload: bool) -> Asked<Cycle
         cx.reload()?;
         cx.has_lock();
     }
-    let primary = cx.is_primary();
+    let primary = if cx.paused() {
+        cx.is_primary()
+    } else {
+        cx.may_be_primary()
+    };
     if cx.paused() {
         if (!cx.rewind_due() || cx.view.is_unlocked())
             && let Some(result) = paused(cx, primary)?

@@ -39,7 +39,7 @@ pub(crate) fn leader_exists(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleRe
     }
     cx.rule = Rule::L3;
     cx.say(Text::FailedToUpdateLock);
-    if !cx.is_primary() {
+    if !cx.may_be_primary() {
         return Ok(CycleResult::NotPromotingWithoutLock);
     }
     if cx.paused() {

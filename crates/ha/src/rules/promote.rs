@@ -58,7 +58,7 @@ pub(crate) fn promote(
 /// What may forbid to lead although the lock is held.
 fn gates(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
     if !cx.watchdog_activate()? {
-        if cx.is_primary() {
+        if cx.may_be_primary() {
             demote::demote(cx, Mode::Immediate)?;
             return Ok(Some(CycleResult::WatchdogDemotes));
         }
@@ -69,8 +69,12 @@ fn gates(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
     if cx.memory.pre_promote_failed {
         cx.memory.pre_promote_failed = false;
         cx.say(Text::ReleasingAfterPrePromote);
-        cx.release_leader(None)?;
-        demote::clear_sync_names(cx)?;
+        if cx.may_be_primary() {
+            demote::demote(cx, Mode::Immediate)?;
+        } else {
+            cx.release_leader(None)?;
+            demote::clear_sync_names(cx)?;
+        }
         cx.memory.backing_off_since = Some(cx.now());
         return Ok(Some(CycleResult::PrePromoteFailed));
     }

@@ -28,7 +28,7 @@ fn without_store(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
     if cx.paused() || !cx.is_running() {
         return Ok(CycleResult::StoreDown);
     }
-    if !cx.is_primary() {
+    if !cx.may_be_primary() {
         cx.rule = Rule::D2;
         if cx.settings.failsafe_mode && obs.executor.is_none() {
             crate::failsafe::take_positions(cx, obs);

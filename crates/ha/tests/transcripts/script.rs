@@ -25,7 +25,7 @@ use patroni_core::sync::SyncState;
 use patroni_core::{Failover, FailoverRequest, History, Revision, Role};
 use patroni_ha::command::Wait;
 use patroni_ha::job::{JobReport, RunningJob};
-use patroni_ha::memory::Lease;
+use patroni_ha::memory::{Inherited, Lease};
 use patroni_ha::observation::{FailsafeLeader, Observation, PeerStatus};
 use patroni_ha::{
     Command, Cycle, Job, JobContext, JobRun, JobStep, Memory, Outcome, Rule, Step, Verdict,
@@ -89,7 +89,11 @@ impl World {
     fn new() -> Self {
         Self {
             observation: observation(replica(), cluster(None)),
-            memory: Memory::default(),
+            // A daemon that has been at work for a while.
+            memory: Memory {
+                inherited: Inherited::Nothing,
+                ..Memory::default()
+            },
             document: json!({}),
             peers: BTreeMap::new(),
             answers: BTreeMap::new(),
