@@ -19,8 +19,9 @@ pub struct Change {
 
 impl Change {
     /// Whether member `me` should run now, when `leader` holds the lock: the lock changed hands
-    /// (or came or went), the configuration has another text, or somebody else, who leads,
-    /// published a new position. A refreshed lease is no change.
+    /// (or came or went), the configuration has another text, somebody else, who leads, published
+    /// a new position, or a member has come, for which the leader has to make a slot. A refreshed
+    /// lease is no change.
     pub fn wakes(&self, me: Option<&MemberName>, leader: Option<&str>) -> bool {
         if self.old == self.new {
             return false;
@@ -29,8 +30,11 @@ impl Change {
             Leaf::Leader => true,
             Leaf::Config => self.old.is_some() && self.new.is_some(),
             Leaf::Status | Leaf::OptimeLeader => leader != me.map(MemberName::as_str),
+            Leaf::Member(ref name) => {
+                let leads = me.is_some_and(|me| leader == Some(me.as_str()) && me != name);
+                leads && self.old.is_none()
+            }
             Leaf::Initialize
-            | Leaf::Member(_)
             | Leaf::Failover
             | Leaf::Sync
             | Leaf::History
@@ -62,11 +66,11 @@ mod tests {
         assert!(wakes(Leaf::Status, None, Some("1"), "a"));
         assert!(!wakes(Leaf::Status, Some("1"), Some("2"), "me"));
         assert!(!wakes(Leaf::Sync, Some("1"), Some("2"), "a"));
-        assert!(!wakes(
-            Leaf::Member(MemberName::new("a")),
-            Some("1"),
-            None,
-            "a"
-        ));
+        let member = |name: &str| Leaf::Member(MemberName::new(name));
+        assert!(!wakes(member("a"), Some("1"), None, "me"));
+        assert!(!wakes(member("a"), Some("1"), Some("2"), "me"));
+        assert!(wakes(member("a"), None, Some("1"), "me"));
+        assert!(!wakes(member("a"), None, Some("1"), "b"));
+        assert!(!wakes(member("me"), None, Some("1"), "me"));
     }
 }

@@ -41,14 +41,14 @@ const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
 /// The pause between two attempts while the lease runs down; attempts take their time themselves.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The store is silent, and the lease lasts: the next cycle comes sooner than planned.
+/// The next cycle comes sooner than planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Again {
     /// The next cycle begins after this pause at the latest.
     pub after: Duration,
-    /// In that cycle the view and the renewal are waited for until this moment at most; what is
-    /// not answered by then counts as unreachable.
-    pub store_until: Moment,
+    /// The store is silent and the lease lasts: in that cycle the view and the renewal are waited
+    /// for until this moment at most; what is not answered by then counts as unreachable.
+    pub store_until: Option<Moment>,
 }
 
 impl Again {
@@ -63,9 +63,15 @@ impl Again {
         let give_up = give_up(end, ttl, watchdog);
         (now + PAUSE + SHORTEST_ATTEMPT <= give_up).then_some(Self {
             after: PAUSE,
-            store_until: give_up,
+            store_until: Some(give_up),
         })
     }
+
+    /// Something has begun that others wait for, and the next look will show more of it.
+    pub(crate) const SOON: Self = Self {
+        after: Duration::from_secs(1),
+        store_until: None,
+    };
 }
 
 /// The moment to step down at. A device that counts down is not fed while the store is silent
@@ -105,7 +111,7 @@ mod tests {
         let watchdog = WatchdogFacts::default();
         let again = |now| Again::while_leased(at(20_000), at(now), TTL, &watchdog);
         // 20 s less 1.3 s for the guard less 2 s for an orderly stop.
-        let store_until = at(20_000) - TTL / 15 - TTL / 10;
+        let store_until = Some(at(20_000) - TTL / 15 - TTL / 10);
         assert_eq!(
             again(15_000),
             Some(Again {
@@ -127,7 +133,7 @@ mod tests {
         let again = |now, active| Again::while_leased(at(20_000), at(now), TTL, &device(active));
         assert!(again(14_000, false).is_some(), "it is not armed");
         assert_eq!(again(14_000, true), None);
-        let until = again(11_000, true).map(|again| again.store_until);
+        let until = again(11_000, true).and_then(|again| again.store_until);
         assert_eq!(until, Some(at(13_000)));
     }
 }

@@ -115,7 +115,7 @@ impl HaLoop {
                 }
                 None => return End::Asked,
             };
-            self.body.facts().store_until = again.map(|again| again.store_until);
+            self.body.facts().store_until = again.and_then(|again| again.store_until);
             self.after_cycle().await;
             self.wait(again).await;
         }

@@ -53,8 +53,11 @@ fn an_edited_parameter_waits_for_its_restart(store: StoreKind) -> Result<()> {
     for index in [leader, 1 - leader] {
         let name = cluster.nodes[index].name.clone();
         let out = cluster.ctl_ok(&["restart", "demo", &name, "--force"])?;
+        // The raised value reaches the standby with the WAL, which pauses its replay: its daemon
+        // may be restarting it for that already.
+        let by_itself = index != leader && out.contains("already in progress");
         ensure!(
-            out.contains(&format!("Success: restart on member {name}")),
+            by_itself || out.contains(&format!("Success: restart on member {name}")),
             "{out}"
         );
     }

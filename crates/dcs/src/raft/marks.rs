@@ -1,6 +1,6 @@
 //! What a watcher has seen: enough to tell whether something of note has changed since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use patroni_core::MemberName;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use super::machine::Item;
 use crate::key::Leaf;
 use crate::wake::Change;
 
-/// The lock's holder, and the revisions of the other keys that wake somebody.
+/// The lock's holder, the members, and the revisions of the other keys that wake somebody.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Marks {
     leader: Option<String>,
@@ -17,6 +17,8 @@ pub(crate) struct Marks {
     failover: Option<u64>,
     sync: Option<u64>,
     status: Option<u64>,
+    #[serde(default)]
+    members: BTreeSet<String>,
 }
 
 impl Marks {
@@ -24,12 +26,17 @@ impl Marks {
     pub(crate) fn of(items: &BTreeMap<String, Item>, base: &str) -> Self {
         let item = |leaf: &str| items.get(&format!("{base}/{leaf}"));
         let index = |leaf: &str| item(leaf).map(|item| item.index);
+        let members = format!("{base}/members/");
+        let names = items.range(members.clone()..);
         Self {
             leader: item("leader").map(|item| item.value.clone()),
             config: index("config"),
             failover: index("failover"),
             sync: index("sync"),
             status: index("status"),
+            members: names
+                .map_while(|(key, _)| key.strip_prefix(&members).map(str::to_owned))
+                .collect(),
         }
     }
 
@@ -40,12 +47,19 @@ impl Marks {
         let leads = me.is_some_and(|me| leader == Some(me.as_str()));
         let change = |leaf, old: Option<String>, new: Option<String>| Change { leaf, old, new };
         let text = |index: Option<u64>| index.map(|index| index.to_string());
+        let come = now.members.difference(&self.members).map(|name| {
+            let leaf = Leaf::Member(MemberName::new(name.as_str()));
+            change(leaf, None, Some(String::new()))
+        });
         let shared = [
             change(Leaf::Leader, self.leader.clone(), now.leader.clone()),
             change(Leaf::Config, text(self.config), text(now.config)),
             change(Leaf::Status, text(self.status), text(now.status)),
         ];
-        shared.iter().any(|change| change.wakes(me, leader))
+        shared
+            .into_iter()
+            .chain(come)
+            .any(|change| change.wakes(me, leader))
             || self.failover != now.failover
             || (!leads && self.sync != now.sync)
     }
@@ -73,5 +87,10 @@ mod tests {
         assert!(marks("a", 1).wakes(&marks("b", 1), Some(&a)));
         assert!(marks("a", 1).wakes(&marks("b", 1), None));
         assert!(!marks("a", 1).wakes(&marks("a", 1), None));
+        let mut joined = marks("a", 1);
+        joined.members.insert("b".to_owned());
+        assert!(marks("a", 1).wakes(&joined, Some(&a)));
+        assert!(!joined.wakes(&marks("a", 1), Some(&a)));
+        assert!(!marks("a", 1).wakes(&joined, Some(&b)));
     }
 }

@@ -6,6 +6,7 @@ use patroni_core::{Role, State, SyncNames, Upstream};
 use crate::command::{CallbackEvent, CloneSource};
 use crate::context::Cx;
 use crate::job::Job;
+use crate::lease::Again;
 use crate::memory::{BootstrapPhase, RewindState};
 use crate::observation::Observation;
 use crate::replay::Asked;
@@ -151,6 +152,8 @@ fn announce(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
     }
     cx.memory.bootstrap = BootstrapPhase::None;
     cx.run_callback(CallbackEvent::Start)?;
+    // The members that wait for this leader need their slots before they can stream.
+    cx.again = Some(Again::SOON);
     Ok((CycleResult::Initialized, None))
 }
 

@@ -10,6 +10,7 @@ use patroni_core::{Moment, Upstream};
 
 use crate::context::Cx;
 use crate::divergence::Trouble;
+use crate::lease::Again;
 use crate::memory::Stall;
 use crate::replay::Asked;
 use crate::rules::rewind::{self, Comparison};
@@ -19,6 +20,9 @@ use crate::verdict::CycleResult;
 /// The WAL receiver tries again every five seconds (`wal_retrieve_retry_interval`): fewer than
 /// two tries tell nothing.
 const LEAST: Duration = Duration::from_secs(10);
+
+/// A standby that begins to stream does so within this time: long enough for a second try.
+const BEGINNING: Duration = Duration::from_secs(7);
 
 /// Looks whether WAL comes from `upstream`, whose settings are in effect. Some result replaces
 /// that of the cycle.
@@ -45,6 +49,10 @@ pub(crate) fn watch(cx: &mut Cx<'_>, upstream: &Upstream) -> Asked<Option<CycleR
         compared: None,
         replayed,
     });
+    if !explained && now.since(stall.since) < BEGINNING {
+        // Others learn at once when it streams, instead of a whole cycle later.
+        cx.again = Some(Again::SOON);
+    }
     if !is_due(cx, stall, now) {
         return Ok(None);
     }

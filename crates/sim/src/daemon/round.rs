@@ -132,7 +132,7 @@ impl World {
         let daemon = &mut self.nodes[node].daemon;
         daemon.cycle = None;
         let life = daemon.life;
-        daemon.store_until = verdict.again.map(|again| again.store_until);
+        daemon.store_until = verdict.again.and_then(|again| again.store_until);
         if let Some(again) = verdict.again {
             daemon.next_run = self.now + again.after;
         }
