@@ -34,11 +34,9 @@ impl Change {
                 let leads = me.is_some_and(|me| leader == Some(me.as_str()) && me != name);
                 leads && self.old.is_none()
             }
-            Leaf::Initialize
-            | Leaf::Failover
-            | Leaf::Sync
-            | Leaf::History
-            | Leaf::Failsafe => false,
+            Leaf::Initialize | Leaf::Failover | Leaf::Sync | Leaf::History | Leaf::Failsafe => {
+                false
+            }
         }
     }
 }

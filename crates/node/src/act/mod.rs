@@ -1,5 +1,6 @@
 //! Carrying out what the core asks for. Nothing is decided here.
 
+mod replica_timeline;
 mod server;
 mod slots;
 mod store;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 pub(crate) use store::explain;
 use store::written;
 
+use self::replica_timeline::ReplicaTimeline;
 use crate::background::Background;
 use crate::callbacks::Callbacks;
 use crate::journal::Journal;
@@ -54,6 +56,7 @@ pub(crate) struct Body {
     pub(crate) background: Background,
     pub(crate) settings: watch::Sender<Arc<Settings>>,
     facts: Mutex<Facts>,
+    replica_timeline: ReplicaTimeline,
     snapshot: watch::Sender<Arc<Snapshot>>,
 }
 
@@ -143,6 +146,7 @@ impl Body {
             background: Background::default(),
             settings: watch::Sender::new(settings),
             facts: Mutex::new(facts),
+            replica_timeline: ReplicaTimeline::default(),
             snapshot: watch::Sender::new(Arc::new(snapshot)),
         }
     }

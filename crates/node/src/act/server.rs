@@ -434,23 +434,25 @@ impl Body {
             answer = self.supervisor.rest_status(FRESH).await;
         }
         let row = match answer {
-            Answer::Known(row) => Row::Known(Box::new(self.server_row(row))),
+            Answer::Known(row) => Row::Known(Box::new(self.server_row(row).await)),
             Answer::Unknown(_) => Row::Failed,
             Answer::NotAsked => Row::NotAsked,
         };
         Arc::new(ServerFacts { state, role, row })
     }
 
-    fn server_row(&self, row: pg::RestRow) -> ServerRow {
-        let status = self.supervisor.cached_status();
-        let replica_timeline = status.and_then(|cached| cached.status.receiver_timeline);
+    async fn server_row(&self, row: pg::RestRow) -> ServerRow {
+        let timeline = match row.timeline {
+            None => self.replica_timeline().await,
+            known => known,
+        };
         let replication_state = row.replication_state().map(str::to_owned);
         let in_recovery = row.in_recovery();
         ServerRow {
             postmaster_start_time: Some(row.postmaster_start_time),
             server_version: row.server_version,
             in_recovery,
-            timeline: row.timeline.or(replica_timeline),
+            timeline,
             flushed: row.location,
             received: row.received_location,
             replayed: row.replayed_location,
