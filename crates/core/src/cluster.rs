@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ use crate::timeline::Timeline;
 /// A revision of a stored object, opaque: only equality has a meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Revision(String);
+pub struct Revision(#[serde(with = "crate::shared::text")] Arc<str>);
 
 impl Revision {
     /// A revision from the store's own form.
@@ -27,7 +28,7 @@ impl Revision {
         reason = "stores give numbers and texts, and both read well at the call"
     )]
     pub fn new(text: impl ToString) -> Self {
-        Self(text.to_string())
+        Self(text.to_string().into())
     }
 
     /// The store's own form.

@@ -1,5 +1,7 @@
 //! The object `config`: the dynamic configuration as users wrote it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -14,8 +16,9 @@ pub struct ConfigDoc {
     pub revision: Revision,
     /// Changes with every change of the value; `None` marks an invalid document.
     pub modify_revision: Option<Revision>,
-    /// The object, empty when invalid.
-    pub data: Map<String, Value>,
+    /// The object, empty when invalid; shared by all clones of the snapshot.
+    #[serde(with = "crate::shared")]
+    pub data: Arc<Map<String, Value>>,
 }
 
 impl ConfigDoc {

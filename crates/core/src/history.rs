@@ -1,5 +1,7 @@
 //! The object `history`: the timeline switches of a cluster.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,15 +29,16 @@ pub struct HistoryLine {
 /// The switches, oldest first, with the stored form kept for readers that show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
-    /// The array as stored.
-    pub raw: Vec<Value>,
+    /// The array as stored; shared by all clones, for it grows with every promotion.
+    #[serde(with = "crate::shared")]
+    pub raw: Arc<Vec<Value>>,
 }
 
 impl History {
     /// Reads the stored text; `None` when it is no array.
     pub fn parse(text: &str) -> Option<Self> {
         match serde_json::from_str(text) {
-            Ok(Value::Array(raw)) => Some(Self { raw }),
+            Ok(Value::Array(raw)) => Some(Self { raw: Arc::new(raw) }),
             Ok(_) | Err(_) => None,
         }
     }
@@ -43,7 +46,7 @@ impl History {
     /// A history from typed lines.
     pub fn new(lines: &[HistoryLine]) -> Self {
         Self {
-            raw: lines.iter().map(HistoryLine::to_value).collect(),
+            raw: Arc::new(lines.iter().map(HistoryLine::to_value).collect()),
         }
     }
 
@@ -67,7 +70,7 @@ impl History {
 
     /// The stored text.
     pub fn to_json(&self) -> String {
-        json::compact(&self.raw)
+        json::compact(self.raw.as_ref())
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a member publishes about itself: the object `members/<name>`.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::json;
@@ -24,15 +26,15 @@ pub struct Member {
 }
 
 /// The published data, kept verbatim so that nothing another version wrote is lost, with typed
-/// access. Unreadable fields read as absent; the member still exists.
+/// access. Unreadable fields read as absent; the member still exists. Clones share the data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
-pub struct MemberData(Map<String, Value>);
+pub struct MemberData(#[serde(with = "crate::shared")] Arc<Map<String, Value>>);
 
 impl MemberData {
     /// Data from a mapping.
     pub fn new(map: Map<String, Value>) -> Self {
-        Self(map)
+        Self(Arc::new(map))
     }
 
     /// Reads the stored text: a JSON object, or the old URL form. Anything else is empty.
@@ -40,7 +42,7 @@ impl MemberData {
         if text.starts_with("postgres") {
             return Self::from_url(text);
         }
-        Self(json::object(text).unwrap_or_default())
+        Self::new(json::object(text).unwrap_or_default())
     }
 
     fn from_url(text: &str) -> Self {
@@ -53,12 +55,12 @@ impl MemberData {
         if let Some(api) = api {
             map.insert("api_url".to_owned(), percent_decoded(api).into());
         }
-        Self(map)
+        Self::new(map)
     }
 
     /// The stored text: compact JSON.
     pub fn to_json(&self) -> String {
-        json::compact(&self.0)
+        json::compact(self.as_map())
     }
 
     /// All fields as written.

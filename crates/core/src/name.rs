@@ -1,8 +1,10 @@
-//! Names: of clusters, members and replication slots.
+//! Names: of clusters, members and replication slots. They are shared, not copied: a snapshot of
+//! the store is cloned often.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +13,7 @@ macro_rules! text_name {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(String);
+        pub struct $name(#[serde(with = "crate::shared::text")] Arc<str>);
 
         impl $name {
             /// The name as written.
@@ -58,14 +60,14 @@ text_name! {
 impl Scope {
     /// A scope from its text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(text.into().into())
     }
 }
 
 impl MemberName {
     /// A member name from its text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(text.into().into())
     }
 
     /// Whether both names are equal but for the case of letters, the rule for synchronous
@@ -78,7 +80,7 @@ impl MemberName {
 impl SlotName {
     /// A slot name that the server or an operator gave, taken as it is.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(text.into().into())
     }
 
     /// The slot of a member: lower case, `-` and `.` become `_`, other characters become `u`
@@ -93,7 +95,7 @@ impl SlotName {
             }
         }
         slot.truncate(63); // all ASCII by construction
-        Self(slot)
+        Self(slot.into())
     }
 
     /// Whether PostgreSQL accepts the name: 1 to 63 of `[a-z0-9_]`.

@@ -1,19 +1,20 @@
 //! The identity of a database cluster.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// PostgreSQL's system identifier, kept as its decimal text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SystemId(String);
+pub struct SystemId(#[serde(with = "crate::shared::text")] Arc<str>);
 
 impl SystemId {
     /// Reads a valid identifier: at least ten characters, all digits.
     pub fn parse(text: &str) -> Option<Self> {
         let valid = text.len() >= 10 && text.bytes().all(|b| b.is_ascii_digit());
-        valid.then(|| Self(text.to_owned()))
+        valid.then(|| Self(text.into()))
     }
 
     /// The decimal text.

@@ -1,6 +1,7 @@
 //! The trait that every store implements, in our language: lock, members, configuration.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -152,12 +153,12 @@ pub fn config_doc(text: &str, revision: Revision) -> ConfigDoc {
         Some(data) => ConfigDoc {
             modify_revision: Some(revision.clone()),
             revision,
-            data,
+            data: Arc::new(data),
         },
         None => ConfigDoc {
             revision,
             modify_revision: None,
-            data: serde_json::Map::new(),
+            data: Arc::default(),
         },
     }
 }

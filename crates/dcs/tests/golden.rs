@@ -52,7 +52,7 @@ fn stage(name: &str) -> (Objects, Cluster) {
 fn written(leaf: &Leaf, cluster: &Cluster) -> Option<String> {
     Some(match leaf {
         Leaf::Initialize => cluster.initialize.clone()?,
-        Leaf::Config => json::compact(&cluster.config.as_ref()?.data),
+        Leaf::Config => json::compact(cluster.config.as_ref()?.data.as_ref()),
         Leaf::Leader => cluster.leader_name()?.to_string(),
         Leaf::Member(name) => cluster.member(name)?.data.to_json(),
         Leaf::Status => cluster.status.to_json(),

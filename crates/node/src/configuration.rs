@@ -100,7 +100,7 @@ impl Configuration {
                     warn!("{warning}");
                 }
                 self.settings = Arc::new(settings);
-                self.dynamic.clone_from(&doc.data);
+                self.dynamic.clone_from(doc.data.as_ref());
                 true
             }
             Err(refusal) => {

@@ -178,7 +178,7 @@ impl Member for NodeMember {
             let Some(doc) = cluster.config.as_ref().filter(|doc| doc.is_valid()) else {
                 return Err(Answer::error_page(StatusCode::SERVICE_UNAVAILABLE));
             };
-            result.clone_from(&doc.data);
+            result.clone_from(doc.data.as_ref());
             Ok(config_doc::patch(&mut result, &patch).then(|| result.clone()))
         };
         let revision = |cluster: &Cluster| cluster.config.as_ref().map(|doc| doc.revision.clone());

@@ -127,7 +127,7 @@ impl World {
             return;
         };
         let Some(doc) = view.config else { return };
-        let mut data = doc.data;
+        let mut data = doc.data.as_ref().clone();
         self.coverage.count("operator", &format!("{key}: {value}"));
         self.trace("-", "operator", || format!("{key}: {value}"));
         data.insert(key.to_owned(), value);

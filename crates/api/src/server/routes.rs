@@ -255,7 +255,7 @@ impl Routes {
     async fn config(&self) -> Answer {
         match self.any_view().await {
             Ok(view) => match view.config.as_ref().filter(|config| config.is_valid()) {
-                Some(config) => Answer::json(StatusCode::OK, &config.data),
+                Some(config) => Answer::json(StatusCode::OK, config.data.as_ref()),
                 None => Answer::error_page(StatusCode::BAD_GATEWAY),
             },
             Err(refused) => refused,

@@ -17,13 +17,13 @@ pub(super) async fn run(context: &mut Context, args: EditConfig) -> Result<(), F
             "The config key does not exist in the cluster {scope}"
         )));
     };
-    let before = yaml::block(&Value::Object(config.data.clone()));
+    let before = yaml::block(&Value::Object(config.data.as_ref().clone()));
     let after = match by_options(context, &args, &config.data).await? {
         Some(after) => after,
         None => by_hand(context, scope.as_str(), &before)?,
     };
     if same(
-        &Value::Object(config.data.clone()),
+        &Value::Object(config.data.as_ref().clone()),
         &Value::Object(after.clone()),
     ) {
         return if args.quiet {

@@ -18,7 +18,10 @@ pub(super) async fn run(context: &mut Context, args: History) -> Result<(), Fail
         Column::new("Timestamp", Align::Left),
         Column::new("New Leader", Align::Left),
     ];
-    let raw = target.cluster.history.map(|history| history.raw);
+    let raw = target
+        .cluster
+        .history
+        .map(|history| history.raw.as_ref().clone());
     let rows = raw
         .unwrap_or_default()
         .into_iter()

@@ -13,7 +13,7 @@ pub(super) async fn run(context: &mut Context, args: One) -> Result<(), Failure>
     let target = context.target(&scope, group).await?;
     match target.cluster.config {
         Some(config) => {
-            let text = yaml::block(&Value::Object(config.data));
+            let text = yaml::block(&Value::Object(config.data.as_ref().clone()));
             context.print(&text)
         }
         None => Ok(()),

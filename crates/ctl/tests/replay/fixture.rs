@@ -1,6 +1,7 @@
 //! The fixtures as types.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use patroni_config::{ControlSettings, Local};
 use patroni_core::{
@@ -107,7 +108,7 @@ impl State {
             config: self.config.clone().map(|data| ConfigDoc {
                 revision: revision.clone(),
                 modify_revision: Some(revision.clone()),
-                data,
+                data: Arc::new(data),
             }),
             leader: self.leader.as_ref().map(|name| Leader {
                 name: MemberName::new(name.as_str()),

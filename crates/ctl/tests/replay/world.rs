@@ -56,7 +56,7 @@ impl Fake {
                     if let (Some(config), Some(edited)) =
                         (&mut cluster.config, self.edited.get(key))
                     {
-                        config.data.clone_from(edited);
+                        config.data = Arc::new(edited.clone());
                     }
                     (key.clone(), cluster)
                 })

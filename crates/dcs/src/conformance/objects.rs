@@ -92,7 +92,7 @@ pub(super) async fn conditional_writes_notice_other_writers(bench: &Bench<'_>) -
     let cluster = ok("load", b.load()).await?;
     let config = cluster.config.ok_or("a config")?;
     expect(
-        config.data == object(json!({"ttl": 30})),
+        *config.data == object(json!({"ttl": 30})),
         "the stale write got through",
     )?;
     expect(
@@ -210,7 +210,7 @@ pub(super) async fn big_values_survive(bench: &Bench<'_>) -> Outcome {
     ok("write a big config", a.write_config(&config, None)).await?;
     let cluster = ok("load", b.load()).await?;
     expect(
-        cluster.config.is_some_and(|c| c.data == config),
+        cluster.config.is_some_and(|c| *c.data == config),
         "another config",
     )
 }

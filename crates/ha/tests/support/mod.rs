@@ -10,6 +10,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use patroni_config::Dynamic;
@@ -114,7 +115,7 @@ pub fn cluster(owner: Option<&str>) -> Cluster {
         config: Some(ConfigDoc {
             revision: Revision::new(2),
             modify_revision: Some(Revision::new(2)),
-            data: config,
+            data: Arc::new(config),
         }),
         leader: owner.map(leader),
         status: Status {

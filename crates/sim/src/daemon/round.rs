@@ -154,13 +154,13 @@ impl World {
         let Some(doc) = daemon.view.as_ref().and_then(|view| view.config.as_ref()) else {
             return;
         };
-        if !doc.is_valid() || doc.data == daemon.config {
+        if !doc.is_valid() || *doc.data == daemon.config {
             return;
         }
         if let Ok((settings, _)) = Dynamic::read(&doc.data) {
             daemon.session.set_ttl(settings.ttl);
             daemon.settings = settings;
-            daemon.config.clone_from(&doc.data);
+            daemon.config.clone_from(doc.data.as_ref());
         }
     }
 }
