@@ -33,41 +33,59 @@ pub type Objects = BTreeMap<Leaf, Stored>;
 pub fn cluster(objects: &Objects) -> Cluster {
     let mut cluster = Cluster::default();
     for (leaf, stored) in objects {
-        let text = stored.value.as_str();
-        let revision = stored.revision.clone();
-        match leaf {
-            Leaf::Initialize => cluster.initialize = Some(text.to_owned()),
-            Leaf::Config => cluster.config = Some(config_doc(text, revision)),
-            Leaf::Leader => {
-                cluster.leader = Some(Leader {
-                    name: MemberName::new(text),
-                    revision,
-                    session: stored.session.clone(),
-                });
-            }
-            Leaf::Member(name) => cluster.members.push(Member {
-                name: name.clone(),
-                session: stored.session.clone(),
-                data: MemberData::parse(text),
-            }),
-            Leaf::Status => cluster.status = Status::parse(text),
-            Leaf::OptimeLeader => {
-                if !objects.contains_key(&Leaf::Status) {
-                    cluster.status = Status::parse(text);
-                }
-            }
-            Leaf::Failover => {
-                cluster.failover = Some(Failover {
-                    revision,
-                    request: FailoverRequest::parse(text),
-                });
-            }
-            Leaf::Sync => cluster.sync = SyncState::parse(text, Some(revision)),
-            Leaf::History => cluster.history = History::parse(text),
-            Leaf::Failsafe => cluster.failsafe = parse_failsafe(text),
+        if *leaf != Leaf::OptimeLeader || !objects.contains_key(&Leaf::Status) {
+            place(&mut cluster, leaf, stored);
         }
     }
     cluster
+}
+
+/// Reads one object into its place. `optime/leader` has the place of `status`, and is to be left
+/// out when there is one.
+pub(crate) fn place(cluster: &mut Cluster, leaf: &Leaf, stored: &Stored) {
+    let text = stored.value.as_str();
+    let revision = stored.revision.clone();
+    match leaf {
+        Leaf::Initialize => cluster.initialize = Some(text.to_owned()),
+        Leaf::Config => cluster.config = Some(config_doc(text, revision)),
+        Leaf::Leader => {
+            cluster.leader = Some(Leader {
+                name: MemberName::new(text),
+                revision,
+                session: stored.session.clone(),
+            });
+        }
+        Leaf::Member(name) => cluster.members.push(Member {
+            name: name.clone(),
+            session: stored.session.clone(),
+            data: MemberData::parse(text),
+        }),
+        Leaf::Status | Leaf::OptimeLeader => cluster.status = Status::parse(text),
+        Leaf::Failover => {
+            cluster.failover = Some(Failover {
+                revision,
+                request: FailoverRequest::parse(text),
+            });
+        }
+        Leaf::Sync => cluster.sync = SyncState::parse(text, Some(revision)),
+        Leaf::History => cluster.history = History::parse(text),
+        Leaf::Failsafe => cluster.failsafe = parse_failsafe(text),
+    }
+}
+
+/// Takes the place of one object over from an earlier snapshot, in which it was the same.
+pub(crate) fn carry(cluster: &mut Cluster, leaf: &Leaf, from: &Cluster) {
+    match leaf {
+        Leaf::Initialize => cluster.initialize.clone_from(&from.initialize),
+        Leaf::Config => cluster.config.clone_from(&from.config),
+        Leaf::Leader => cluster.leader.clone_from(&from.leader),
+        Leaf::Member(name) => cluster.members.extend(from.member(name).cloned()),
+        Leaf::Status | Leaf::OptimeLeader => cluster.status.clone_from(&from.status),
+        Leaf::Failover => cluster.failover.clone_from(&from.failover),
+        Leaf::Sync => cluster.sync.clone_from(&from.sync),
+        Leaf::History => cluster.history.clone_from(&from.history),
+        Leaf::Failsafe => cluster.failsafe.clone_from(&from.failsafe),
+    }
 }
 
 /// Reads `failsafe`. What is not JSON (or null) is no topology at all; any other value that is

@@ -251,6 +251,7 @@ impl Fault {
             Self::Store(_, StoreFault::Unreachable) => "store unreachable",
             Self::Store(_, StoreFault::LostReply) => "lost replies",
             Self::Store(_, StoreFault::Delayed(_)) => "late requests",
+            Self::Store(_, StoreFault::Repeated(_)) => "repeated requests",
             Self::Outage => "store outage",
             Self::SlowStore(_) => "slow store",
             Self::Link(Traffic::Rest, ..) => "rest cut",

@@ -4,10 +4,12 @@
 //! or chance, so that whoever owns them decides what happens when. [`Server`] and
 //! [`MemoryStore`] put the two behind the [`Store`](crate::Store) trait.
 
+mod discipline;
 mod model;
 mod session;
 mod store;
 
+pub use discipline::Discipline;
 pub use model::{Answer, Condition, Entry, Fault, LeaseId, Model, Request, Silence};
 pub use session::Session;
 pub use store::{MemoryStore, Server};

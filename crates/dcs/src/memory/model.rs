@@ -6,6 +6,8 @@ use std::time::Duration;
 use patroni_core::Moment;
 use serde::{Deserialize, Serialize};
 
+use super::discipline::Discipline;
+
 /// The name of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -99,11 +101,15 @@ pub enum Fault {
     LostReply,
     /// Requests arrive that much later, when the client has given up long since.
     Delayed(Duration),
+    /// Requests are answered at once, and arrive once more that much later.
+    Repeated(Duration),
 }
 
 /// The server. It changes only by [`advance`](Model::advance) and [`call`](Model::call).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Model {
+    #[serde(default)]
+    discipline: Discipline,
     now: Moment,
     revision: u64,
     last_lease: u64,
@@ -111,15 +117,35 @@ pub struct Model {
     leases: BTreeMap<LeaseId, Lease>,
     faults: BTreeMap<String, Fault>,
     underway: Vec<(Moment, Request)>,
+    /// Keys that nobody may hang on a lease before these moments.
+    #[serde(default)]
+    withheld: BTreeMap<String, Moment>,
+    /// When something happens by itself next.
+    #[serde(default)]
+    next: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Lease {
     length: Duration,
-    ends: Moment,
+    /// `None` when it never ends by itself.
+    ends: Option<Moment>,
 }
 
 impl Model {
+    /// A server whose leases end in this manner.
+    pub fn new(discipline: Discipline) -> Self {
+        Self {
+            discipline,
+            ..Self::default()
+        }
+    }
+
+    /// How its leases end.
+    pub fn discipline(&self) -> Discipline {
+        self.discipline
+    }
+
     /// The server's time.
     pub fn now(&self) -> Moment {
         self.now
@@ -142,8 +168,17 @@ impl Model {
 
     /// When something will happen by itself: a lease ends, or a delayed request arrives.
     pub fn next_event(&self) -> Option<Moment> {
-        let ends = self.leases.values().map(|lease| lease.ends);
-        ends.chain(self.underway.iter().map(|(at, _)| *at)).min()
+        self.next
+    }
+
+    fn plan(&mut self) {
+        let ends = self.leases.values().filter_map(|lease| lease.ends);
+        self.next = ends.chain(self.underway.iter().map(|(at, _)| *at)).min();
+    }
+
+    /// The length of a lease.
+    pub(super) fn lease_length(&self, id: LeaseId) -> Option<Duration> {
+        self.leases.get(&id).map(|lease| lease.length)
     }
 
     /// Breaks (or with `None` mends) what is between a client and the server.
@@ -163,11 +198,12 @@ impl Model {
         self.faults.get(client).copied()
     }
 
-    /// Gives every lease its full length again, as etcd does when another of its nodes leads.
+    /// Another node of the store leads now: every lease gets its full length again.
     pub fn extend_leases(&mut self) {
-        for lease in self.leases.values_mut() {
-            lease.ends = self.now + lease.length;
+        for (id, lease) in &mut self.leases {
+            lease.ends = self.discipline.end(self.now, lease.length, id.0);
         }
+        self.plan();
     }
 
     /// Turns the clock: leases end and delayed requests arrive, each at its time. A moment of
@@ -175,15 +211,16 @@ impl Model {
     pub fn advance(&mut self, now: Moment) {
         while let Some(at) = self.next_event().filter(|at| *at <= now) {
             self.now = self.now.max(at);
-            let ended = self.leases.iter().find(|(_, lease)| lease.ends <= at);
+            let over = |lease: &Lease| lease.ends.is_some_and(|ends| ends <= at);
+            let ended = self.leases.iter().find(|(_, lease)| over(lease));
             if let Some((&id, _)) = ended {
+                self.withhold(id);
                 self.end_lease(id);
-                continue;
-            }
-            if let Some(index) = self.underway.iter().position(|(due, _)| *due <= at) {
+            } else if let Some(index) = self.underway.iter().position(|(due, _)| *due <= at) {
                 let (_, request) = self.underway.remove(index);
                 self.apply(request);
             }
+            self.plan();
         }
         self.now = self.now.max(now);
     }
@@ -195,17 +232,41 @@ impl Model {
     pub fn call(&mut self, client: &str, now: Moment, request: Request) -> Result<Answer, Silence> {
         self.advance(now);
         match self.fault(client) {
-            None => Ok(self.apply(request)),
+            None => Ok(self.carried_out(request)),
             Some(Fault::Unreachable) => Err(Silence),
             Some(Fault::LostReply) => {
-                self.apply(request);
+                self.carried_out(request);
                 Err(Silence)
             }
             Some(Fault::Delayed(by)) => {
-                self.underway.push((self.now + by, request));
+                self.later(by, request);
                 Err(Silence)
             }
+            Some(Fault::Repeated(by)) => {
+                let answer = self.carried_out(request.clone());
+                self.later(by, request);
+                Ok(answer)
+            }
         }
+    }
+
+    fn later(&mut self, by: Duration, request: Request) {
+        if !matches!(request, Request::List(_)) {
+            self.underway.push((self.now + by, request));
+            self.plan();
+        }
+    }
+
+    fn carried_out(&mut self, request: Request) -> Answer {
+        let keeps_plan = matches!(
+            request,
+            Request::List(_) | Request::Put { .. } | Request::Delete { .. }
+        );
+        let answer = self.apply(request);
+        if !keeps_plan {
+            self.plan();
+        }
+        answer
     }
 
     fn apply(&mut self, request: Request) -> Answer {
@@ -236,7 +297,8 @@ impl Model {
             Request::Grant(length) => {
                 self.last_lease += 1;
                 let id = LeaseId(self.last_lease);
-                let ends = self.now + length;
+                let length = self.discipline.length(length);
+                let ends = self.discipline.end(self.now, length, id.0);
                 self.leases.insert(id, Lease { length, ends });
                 Answer::Granted(id)
             }
@@ -244,7 +306,7 @@ impl Model {
                 let now = self.now;
                 match self.leases.get_mut(&id) {
                     Some(lease) => {
-                        lease.ends = now + lease.length;
+                        lease.ends = self.discipline.end(now, lease.length, id.0);
                         Answer::Done(self.revision)
                     }
                     None => Answer::NoLease,
@@ -271,7 +333,9 @@ impl Model {
             return Answer::NoLease;
         }
         let present = self.entries.get(&key);
-        if !condition.holds(present) {
+        let withheld =
+            lease.is_some() && self.withheld.get(&key).is_some_and(|end| self.now < *end);
+        if withheld || !condition.holds(present) {
             return Answer::Refused(present.cloned());
         }
         self.revision += 1;
@@ -287,6 +351,20 @@ impl Model {
     fn changed(&mut self, anything: bool) -> Answer {
         self.revision += u64::from(anything);
         Answer::Done(self.revision)
+    }
+
+    /// A lease ends without its holder's doing: what the discipline keeps from others for a while.
+    fn withhold(&mut self, id: LeaseId) {
+        let Discipline::Session { lock_delay } = self.discipline else {
+            return;
+        };
+        let held = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.lease == Some(id));
+        for (key, _) in held {
+            self.withheld.insert(key.clone(), self.now + lock_delay);
+        }
     }
 
     fn end_lease(&mut self, id: LeaseId) {

@@ -9,8 +9,9 @@ use patroni_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::discipline::Discipline;
 use super::model::{Answer, Condition, Entry, LeaseId, Model, Request};
-use crate::codec::{self, Objects, Stored};
+use crate::codec::{self, Stored};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{KeySpace, Leaf};
 use crate::known::Known;
@@ -30,7 +31,23 @@ pub struct Session {
     lease: Option<LeaseId>,
     known: Known,
     seen: BTreeMap<Leaf, String>,
+    /// The model's revision at the last look for changes.
+    #[serde(default)]
+    looked_at: u64,
     woken: bool,
+    /// A lease of another length, to be ended where leases are sessions.
+    #[serde(default)]
+    outgrown: Option<LeaseId>,
+    /// The last snapshot, and the revisions of its objects: what did not change is not read anew.
+    #[serde(skip)]
+    last: Cluster,
+    #[serde(skip)]
+    revisions: BTreeMap<String, u64>,
+    /// The client's own clock, where clients judge the lock, and when it saw the record change.
+    #[serde(default)]
+    clock: Option<Moment>,
+    #[serde(default)]
+    record: Option<(u64, Moment)>,
 }
 
 type Done = Result<(), StoreError>;
@@ -51,7 +68,13 @@ impl Session {
             lease: None,
             known: Known::default(),
             seen: BTreeMap::new(),
+            looked_at: 0,
             woken: false,
+            outgrown: None,
+            last: Cluster::default(),
+            revisions: BTreeMap::new(),
+            clock: None,
+            record: None,
         }
     }
 
@@ -64,9 +87,15 @@ impl Session {
     pub fn set_ttl(&mut self, ttl: Duration) {
         if self.ttl != ttl {
             self.ttl = ttl;
-            self.lease = None;
+            self.outgrown = self.lease.take();
             self.woken = true;
         }
+    }
+
+    /// What the client's own clock shows. Only where clients judge the lock
+    /// ([`Discipline::Judged`]) it matters; without it they have the model's time.
+    pub fn set_clock(&mut self, shows: Moment) {
+        self.clock = Some(shows);
     }
 
     /// See [`Store::load`](crate::Store::load).
@@ -75,14 +104,59 @@ impl Session {
         let Answer::Entries(entries) = self.call("load the cluster", model, now, request)? else {
             return Err(nonsense("load the cluster"));
         };
+        self.looked_at = model.revision();
         self.seen = self.watched(&entries);
-        let objects: Objects = entries
-            .into_iter()
-            .filter_map(|(key, entry)| Some((self.keys.leaf(&key)?, stored(entry))))
-            .collect();
-        let cluster = codec::cluster(&objects);
+        let mut cluster = self.snapshot(entries);
+        if model.discipline() == Discipline::Judged {
+            self.judge(model, &mut cluster);
+        }
         self.known.note(&cluster);
         Ok(cluster)
+    }
+
+    fn snapshot(&mut self, entries: BTreeMap<String, Entry>) -> Cluster {
+        let mut cluster = Cluster::default();
+        let with_status = entries.contains_key(&self.keys.key(&Leaf::Status));
+        let mut revisions = BTreeMap::new();
+        for (key, entry) in entries {
+            let Some(leaf) = self.keys.leaf(&key) else {
+                continue;
+            };
+            if leaf == Leaf::OptimeLeader && with_status {
+                continue;
+            }
+            let revision = entry.revision;
+            if self.revisions.get(&key) == Some(&revision) {
+                codec::carry(&mut cluster, &leaf, &self.last);
+            } else {
+                codec::place(&mut cluster, &leaf, &stored(entry));
+            }
+            revisions.insert(key, revision);
+        }
+        self.revisions = revisions;
+        self.last.clone_from(&cluster);
+        cluster
+    }
+
+    /// Takes the lock for free when its record has not changed for the ttl that it names.
+    fn judge(&mut self, model: &Model, cluster: &mut Cluster) {
+        let clock = self.clock.unwrap_or(model.now());
+        let record = self.keys.key(&Leaf::Leader);
+        let Some(entry) = model.entry(&record) else {
+            self.record = None;
+            return;
+        };
+        let since = match self.record {
+            Some((revision, since)) if revision == entry.revision => since,
+            Some(_) | None => {
+                self.record = Some((entry.revision, clock));
+                clock
+            }
+        };
+        let ttl = entry.lease.and_then(|id| model.lease_length(id));
+        if clock.since(since) >= ttl.unwrap_or(self.ttl) {
+            cluster.leader = None;
+        }
     }
 
     /// Whether something worth a cycle has happened since the last load or the last call.
@@ -91,9 +165,10 @@ impl Session {
         if std::mem::take(&mut self.woken) {
             return true;
         }
-        if model.fault(&self.client).is_some() {
+        if self.looked_at == model.revision() || model.fault(&self.client).is_some() {
             return false;
         }
+        self.looked_at = model.revision();
         let present = self.watched(model.entries());
         let before = std::mem::replace(&mut self.seen, present);
         let leader = self.seen.get(&Leaf::Leader).map(String::as_str);
@@ -122,7 +197,11 @@ impl Session {
     /// See [`Store::acquire_leader`](crate::Store::acquire_leader).
     pub fn acquire_leader(&mut self, model: &mut Model, now: Moment) -> Done {
         const OPERATION: &str = "acquire leader lock";
-        self.put_lock(OPERATION, model, now, Condition::Absent)
+        // A record that was judged to be dead is replaced, if nobody has touched it since.
+        let judged = self.record.filter(|_| self.last_leader_is_dead(model));
+        let dead = judged.map(|(revision, _)| Condition::Revision(revision));
+        let condition = Condition::Any(dead.into_iter().chain([Condition::Absent]).collect());
+        self.put_lock(OPERATION, model, now, condition)
     }
 
     /// See [`Store::update_leader`](crate::Store::update_leader).
@@ -133,6 +212,9 @@ impl Session {
             return Err(StoreError::lost_race(OPERATION));
         }
         let ours = Condition::Value(me.as_str().to_owned());
+        if model.discipline() == Discipline::Judged {
+            return self.put_lock(OPERATION, model, now, ours);
+        }
         let condition = Condition::Any(vec![ours, Condition::Absent]);
         let lease = self.refreshed_lease(OPERATION, model, now)?;
         let key = self.keys.key(&Leaf::Leader);
@@ -173,7 +255,11 @@ impl Session {
                 Ok(())
             }
             // An earlier attempt whose answer was lost has put it: nobody else has our lease.
-            Answer::Refused(Some(found)) if found.lease == Some(lease) => Ok(()),
+            Answer::Refused(Some(found))
+                if found.lease == Some(lease) && model.discipline() != Discipline::Judged =>
+            {
+                Ok(())
+            }
             Answer::Refused(_) => Err(StoreError::lost_race(operation)),
             Answer::Entries(_) | Answer::Granted(_) | Answer::NoLease => Err(nonsense(operation)),
         }
@@ -197,6 +283,9 @@ impl Session {
         };
         self.change(OPERATION, model, now, request)?;
         self.seen.remove(&Leaf::Leader);
+        if let (Discipline::Ephemeral { .. }, Some(id)) = (model.discipline(), self.lease.take()) {
+            self.call(OPERATION, model, now, Request::Revoke(id))?;
+        }
         Ok(())
     }
 
@@ -387,6 +476,17 @@ impl Session {
         Ok(())
     }
 
+    /// The lock that the last load did not show is there, and was judged to be dead.
+    fn last_leader_is_dead(&self, model: &Model) -> bool {
+        let clock = self.clock.unwrap_or(model.now());
+        let ttl = model.entry(&self.keys.key(&Leaf::Leader));
+        let ttl = ttl
+            .and_then(|entry| entry.lease)
+            .and_then(|id| model.lease_length(id));
+        let over = |(_, since): (u64, Moment)| clock.since(since) >= ttl.unwrap_or(self.ttl);
+        model.discipline() == Discipline::Judged && self.record.is_some_and(over)
+    }
+
     fn me(&self, operation: &'static str) -> Result<MemberName, StoreError> {
         self.member.clone().ok_or_else(|| {
             let why = "only a member may do this".to_owned();
@@ -401,6 +501,11 @@ impl Session {
         model: &mut Model,
         now: Moment,
     ) -> Result<LeaseId, StoreError> {
+        if let Some(id) = self.outgrown.take()
+            && matches!(model.discipline(), Discipline::Ephemeral { .. })
+        {
+            self.call(operation, model, now, Request::Revoke(id))?;
+        }
         if let Some(id) = self.lease {
             match self.call(operation, model, now, Request::KeepAlive(id))? {
                 Answer::Done(_) => return Ok(id),
