@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Peer;
 use crate::context::Cx;
+use crate::mutant::Mutant;
 use crate::observation::{PeerAnswer, PeerStatus};
 use crate::replay::Asked;
 use crate::sentence::{Action, NameList, Text};
@@ -188,7 +189,8 @@ pub(crate) fn lag(cx: &Cx<'_>, position: Lsn) -> Option<Ineligible> {
     let limit_bytes = cx.settings.maximum_lag_on_failover;
     let too_much = i128::from(lag_bytes) > i128::from(limit_bytes);
     // A position ahead of the published one has no lag, not even against a negative limit.
-    (too_much && lag_bytes > 0).then_some(Ineligible::Lags {
+    let counts = !cx.mutated(Mutant::LagIgnored);
+    (too_much && lag_bytes > 0 && counts).then_some(Ineligible::Lags {
         lag_bytes,
         limit_bytes,
     })

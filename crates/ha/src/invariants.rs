@@ -2,6 +2,7 @@
 
 use crate::context::Cx;
 use crate::job::Job;
+use crate::mutant::Mutant;
 use crate::replay::Asked;
 use crate::rule::Rule;
 use crate::sentence::Text;
@@ -24,7 +25,7 @@ pub(crate) fn hold(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
 
 /// The first rule that does not hold.
 fn broken(cx: &Cx<'_>) -> Option<&'static str> {
-    let with_lock = cx.lock_confirmed;
+    let with_lock = cx.lock_confirmed || cx.mutated(Mutant::StartWithoutLock);
     match &cx.scheduled {
         Some(Job::Promote) if !with_lock => Some("a promotion without the lock of this cycle"),
         Some(Job::StartPrimary { .. }) if !with_lock => {

@@ -104,6 +104,7 @@ mod jobs;
 pub mod journal;
 pub mod lease;
 pub mod memory;
+pub mod mutant;
 pub mod observation;
 pub mod outcome;
 mod publish;

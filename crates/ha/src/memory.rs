@@ -92,6 +92,10 @@ pub struct Memory {
     pub failsafe_members: Option<BTreeMap<MemberName, String>>,
     /// Positions that members told while they accepted the failsafe announcement.
     pub failsafe_positions: BTreeMap<SlotName, Lsn>,
+    /// A known fault that the rules have again, see [`mutant`](crate::mutant).
+    #[cfg(feature = "mutants")]
+    #[serde(default)]
+    pub mutant: Option<crate::mutant::Mutant>,
 }
 
 /// What a daemon that has just begun knows of the promotions ordered before its time. A server

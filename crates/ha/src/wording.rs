@@ -21,6 +21,18 @@ macro_rules! wording {
             )+
         }
 
+        impl $name {
+            /// The names of all variants, in their order.
+            pub const NAMES: &[&str] = &[$( stringify!($variant), )+];
+
+            /// The name of this variant.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $( Self::$variant $({ $($field: _),+ })? => stringify!($variant), )+
+                }
+            }
+        }
+
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 match self {

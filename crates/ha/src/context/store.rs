@@ -3,6 +3,7 @@
 use super::{Cx, only};
 use crate::command::{Command, MemberNotes, Peer};
 use crate::memory::Lease;
+use crate::mutant::Mutant;
 use crate::observation::PeerAnswer;
 use crate::outcome::{FailsafeAnswer, LockOutcome, Outcome, Written};
 use crate::replay::{Asked, Halt};
@@ -112,6 +113,10 @@ impl Cx<'_> {
     /// Nobody tells whether the new failsafe topology was written. Until the next read either it
     /// or the old one may be in the store, and its members may race: the consent of both counts.
     fn expect_topology(&mut self, written: BTreeMap<MemberName, String>) {
+        if self.mutated(Mutant::FailsafeNewTopology) {
+            self.memory.failsafe_members = Some(written);
+            return;
+        }
         let known = self.memory.failsafe_members.as_mut();
         if let Some(members) = known.filter(|members| !members.is_empty()) {
             members.extend(written);
@@ -134,6 +139,11 @@ impl Cx<'_> {
                 self.memory.lease = Lease::None;
                 self.lock_confirmed = false;
                 Ok(false)
+            }
+            LockOutcome::Unreachable(_) if self.mutated(Mutant::SilenceIsConsent) => {
+                self.memory.lease = Lease::Until(self.now() + self.settings.ttl);
+                self.lock_confirmed = true;
+                Ok(true)
             }
             LockOutcome::Unreachable(_) => {
                 // What was promised by the renewal before is promised still.
@@ -228,7 +238,10 @@ impl Cx<'_> {
 
     /// Writes the synchronous state, compared with the revision in view, and keeps the new one.
     pub(crate) fn write_sync(&mut self, state: SyncState) -> Asked<bool> {
-        let judged = self.view.sync.revision.clone();
+        let mut judged = self.view.sync.revision.clone();
+        if self.mutated(Mutant::UnconditionalSync) {
+            judged = None;
+        }
         let command = Command::WriteSync {
             state: state.clone(),
             judged,

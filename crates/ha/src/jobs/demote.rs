@@ -15,6 +15,7 @@ use crate::context::Cx;
 use crate::eligibility;
 use crate::job::{DemotePlan, DemoteReason, Effect, JobEnd};
 use crate::memory::RewindState;
+use crate::mutant::Mutant;
 use crate::outcome::ShutdownPoint;
 use crate::replay::{Asked, Halt};
 use crate::rules::race::TIME_FOR_OTHERS;
@@ -50,6 +51,12 @@ pub(super) fn run(
     let archiving = reason == DemoteReason::DemoteCluster && cx.is_archiving()?;
     // A primary that became one without the lock demotes, too, and has nothing to give back.
     let leads = cx.view.leader_name().is_some_and(|name| cx.is_me(name));
+    if cx.mutated(Mutant::WatchdogEarly) {
+        cx.watchdog_disable()?;
+    }
+    if cx.mutated(Mutant::ReleaseFirst) {
+        cx.release_judged(judged.clone(), None)?;
+    }
     let point = shut_down(cx, reason, timeout)?;
     let mut released = false;
     if let Some(point) = point {
@@ -148,6 +155,9 @@ pub(super) fn somebody_has(cx: &mut Cx<'_>, peers: &[Peer], target: Lsn) -> Aske
     for _ in 0..MOST_QUESTIONS {
         if reached {
             break;
+        }
+        if cx.mutated(Mutant::StandstillIsEnd) {
+            return Ok(true);
         }
         cx.wait(pause)?;
         pause = (pause * 2).min(LAST_PAUSE);

@@ -7,6 +7,7 @@ use crate::command::{CloneSource, WipeReason};
 use crate::context::Cx;
 use crate::job::{Effect, JobEnd};
 use crate::memory::RewindState;
+use crate::mutant::Mutant;
 use crate::replay::Asked;
 
 pub(super) fn run(
@@ -15,8 +16,11 @@ pub(super) fn run(
     upstream: &Upstream,
     diverged: bool,
 ) -> Asked<JobEnd> {
-    let outcome = cx.stop_immediately(Some(cx.settings.retry_timeout))?;
-    if !outcome.stopped {
+    if !cx.mutated(Mutant::RemoveUnderServer)
+        && !cx
+            .stop_immediately(Some(cx.settings.retry_timeout))?
+            .stopped
+    {
         return Ok(ended(false));
     }
     cx.watchdog_disable()?;

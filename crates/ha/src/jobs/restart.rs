@@ -8,6 +8,7 @@ use super::{ended, promote, start};
 use crate::command::{StartRequest, StopMode, StopRequest, Until};
 use crate::context::Cx;
 use crate::job::{Effect, JobEnd};
+use crate::mutant::Mutant;
 use crate::observation::RestartConditions;
 use crate::outcome::StartOutcome;
 use crate::replay::Asked;
@@ -77,7 +78,8 @@ fn stop_and_start(
     } else {
         role
     };
-    if role == Role::Primary && !cx.paused() && !promote::still_leads(cx)? {
+    let leads_on = cx.paused() || cx.mutated(Mutant::RestartWithoutLock);
+    if role == Role::Primary && !leads_on && !promote::still_leads(cx)? {
         return restart_failed(cx);
     }
     let outcome = cx.start(StartRequest {

@@ -7,6 +7,7 @@ use crate::command::{Parting, RewindSource, StopMode, StopRequest, Until, WipeRe
 use crate::context::Cx;
 use crate::job::{Effect, JobEnd};
 use crate::memory::RewindState;
+use crate::mutant::Mutant;
 use crate::outcome::RewindOutcome;
 use crate::replay::Asked;
 use crate::sentence::Text;
@@ -71,6 +72,9 @@ pub(super) fn rewind(cx: &mut Cx<'_>, source: &RewindSource, parting: Parting) -
 /// The leader's control file is on its new timeline: its member object says so by not saying
 /// otherwise. A remote has no such object, and is asked when the rewind begins.
 fn is_ready(cx: &mut Cx<'_>, source: &RewindSource) -> Asked<bool> {
+    if cx.mutated(Mutant::RewindTooEarly) {
+        return Ok(true);
+    }
     let RewindSource::Member(leader) = source else {
         return Ok(true);
     };

@@ -9,6 +9,7 @@ use crate::command::{StartRequest, StopMode, StopRequest, Until};
 use crate::context::Cx;
 use crate::job::Job;
 use crate::memory::{Inherited, Lease};
+use crate::mutant::Mutant;
 use crate::replay::Asked;
 use crate::rules::race::TIME_FOR_OTHERS;
 use crate::rules::{follow, rewind};
@@ -45,6 +46,9 @@ pub(crate) fn demote(cx: &mut Cx<'_>, mode: Mode) -> Asked<()> {
         mode: mode.word().to_owned(),
     });
     cx.mark_check();
+    if cx.mutated(Mutant::WatchdogEarly) {
+        cx.watchdog_disable()?;
+    }
     if !stop(cx, mode)? {
         return Ok(());
     }
@@ -73,7 +77,7 @@ pub(crate) fn demote(cx: &mut Cx<'_>, mode: Mode) -> Asked<()> {
 }
 
 fn stop(cx: &mut Cx<'_>, mode: Mode) -> Asked<bool> {
-    if !cx.is_running() {
+    if !cx.is_running() || (mode == Mode::Immediate && cx.mutated(Mutant::ReleaseWithoutStop)) {
         return Ok(true);
     }
     let outcome = match mode {

@@ -4,6 +4,7 @@ use patroni_core::Role;
 
 use crate::context::Cx;
 use crate::job::Job;
+use crate::mutant::Mutant;
 use crate::replay::Asked;
 use crate::rule::Rule;
 use crate::rules::demote::{self, Mode};
@@ -57,7 +58,7 @@ pub(crate) fn promote(
 
 /// What may forbid to lead although the lock is held.
 fn gates(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
-    if !cx.watchdog_activate()? {
+    if !cx.mutated(Mutant::WatchdogForgotten) && !cx.watchdog_activate()? {
         if cx.may_be_primary() {
             demote::demote(cx, Mode::Immediate)?;
             return Ok(Some(CycleResult::WatchdogDemotes));

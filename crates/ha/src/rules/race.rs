@@ -7,6 +7,7 @@ use patroni_core::{FailoverRequest, MemberName};
 use crate::command::Peer;
 use crate::context::Cx;
 use crate::eligibility::{self, Ineligible, Refusal, Search};
+use crate::mutant::Mutant;
 use crate::observation::{Observation, PeerAnswer, PeerStatus};
 use crate::replay::Asked;
 use crate::rule::Rule;
@@ -109,7 +110,7 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
         }
         cx.memory.backing_off_since = None;
     }
-    let nofailover = cx.node.tags.nofailover();
+    let nofailover = cx.node.tags.nofailover() && !cx.mutated(Mutant::IgnoreNofailover);
     let request = cx.view.failover_request().map(|key| key.request.clone());
     if cx.paused()
         && !nofailover
@@ -136,10 +137,10 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
     let named = request.as_ref().is_some_and(|request| {
         request.candidate.as_ref() == Some(cx.me()) && !waits_for_leader(cx, request)
     });
-    if outside_failsafe(cx) && !named {
+    if outside_failsafe(cx) && !named && !cx.mutated(Mutant::OutsiderRaces) {
         return Ok(Err(Ineligible::NotInFailsafe));
     }
-    if may_have_consented(cx) && !named {
+    if may_have_consented(cx) && !named && !cx.mutated(Mutant::ConsentForgotten) {
         return Ok(Err(Ineligible::MayHaveConsented));
     }
     if let Some(request) = &request {
@@ -167,7 +168,7 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
             }
         }
     }
-    if cx.sync_active() && !cx.quorum_mode() {
+    if cx.sync_active() && !cx.quorum_mode() && !cx.mutated(Mutant::AnybodyMayRace) {
         if !cx.view.sync.has_member(&me) {
             return Ok(Err(Ineligible::NotSynchronous));
         }
@@ -209,6 +210,9 @@ fn failsafe_topology<'c>(cx: &'c Cx<'_>) -> Option<&'c BTreeMap<MemberName, Stri
 /// A running primary retakes a free lock, unless the cluster went on without it. In a pause, too:
 /// after it the lock would keep the old history alive, and the standbys of the new one apart.
 fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
+    if cx.mutated(Mutant::TimelineIgnored) {
+        return Ok(Ok(()));
+    }
     if cx.paused() {
         let mine = match cx.view.initialize.as_deref() {
             None | Some("") => true,
@@ -246,7 +250,7 @@ fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
 /// a living primary, a peer on a later timeline. With any of them the lock stays untouched.
 fn superseded(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
     let now = cx.now();
-    if cx.memory.lease.over_for(now).is_none() {
+    if cx.memory.lease.over_for(now).is_none() || cx.mutated(Mutant::ThawedTakesBack) {
         return Ok(Ok(()));
     }
     let refuse = |cx: &mut Cx<'_>, why: String| {

@@ -8,6 +8,7 @@ use crate::context::Cx;
 use crate::eligibility::{self, Search};
 use crate::job::Job;
 use crate::memory::RewindState;
+use crate::mutant::Mutant;
 use crate::replay::Asked;
 use crate::rule::Rule;
 use crate::rules::demote::{self, Mode};
@@ -43,6 +44,11 @@ pub(crate) fn after_start(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
 /// Rows R1 to R11.
 pub(crate) fn recover(cx: &mut Cx<'_>) -> Asked<CycleResult> {
     let mut timeout = None;
+    if cx.mutated(Mutant::StartWithoutLock) && crashed_primary(cx) {
+        let timeout = cx.settings.loop_wait;
+        let job = Job::StartPrimary { timeout };
+        return start(cx, job, CycleResult::StartingPrimary);
+    }
     if cx.has_lock() && cx.update_leader(None)? {
         cx.rule = Rule::R1;
         let limit = cx.settings.primary_start_timeout;

@@ -8,6 +8,7 @@ use crate::context::Cx;
 use crate::divergence::{self, Divergence, Trouble};
 use crate::job::Job;
 use crate::memory::RewindState;
+use crate::mutant::Mutant;
 use crate::outcome::InspectFailure;
 use crate::replay::Asked;
 use crate::rules::{follow, reinit};
@@ -101,7 +102,10 @@ pub(crate) fn compare(cx: &mut Cx<'_>, source: &RewindSource) -> Asked<Compariso
     if let Some(lines) = judged.lines {
         cx.say(Text::PrimaryHistory { lines });
     }
-    let Some(why) = judged.found else {
+    let Some(why) = judged
+        .found
+        .filter(|_| !cx.mutated(Mutant::DivergenceIgnored))
+    else {
         // Where the data end decides the rest, and that shows only after their recovery.
         return Ok(if local.unfinished {
             Comparison::Unknown

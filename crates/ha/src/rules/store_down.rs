@@ -6,6 +6,7 @@ use crate::command::Peer;
 use crate::context::Cx;
 use crate::lease::Again;
 use crate::memory::Lease;
+use crate::mutant::Mutant;
 use crate::observation::Observation;
 use crate::replay::{Asked, Halt};
 use crate::rule::Rule;
@@ -127,6 +128,9 @@ fn everybody_accepts(cx: &mut Cx<'_>) -> Asked<bool> {
                 error,
             }),
         }
+    }
+    if cx.mutated(Mutant::FailsafeMajority) {
+        return Ok((accepted.len() + 1) * 2 > expected.len() + 1);
     }
     Ok(expected.iter().all(|name| accepted.contains(name)))
 }

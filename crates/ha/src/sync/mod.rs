@@ -20,6 +20,7 @@ use patroni_core::{MemberName, SyncNames, SyncState};
 
 use crate::context::Cx;
 use crate::memory::SyncMemory;
+use crate::mutant::Mutant;
 use crate::replay::Asked;
 use crate::sentence::{OrNone, Text};
 
@@ -53,6 +54,10 @@ pub(crate) fn process(cx: &mut Cx<'_>) -> Asked<()> {
 fn switch_off(cx: &mut Cx<'_>) -> Asked<()> {
     if cx.view.sync.is_empty() {
         return Ok(());
+    }
+    if cx.mutated(Mutant::SettingBeforeKey) {
+        cx.set_sync_names(SyncNames::off())?;
+        cx.wait(SETTLING)?;
     }
     if !cx.delete_sync()? {
         // Not while somebody may still be elected by the key.

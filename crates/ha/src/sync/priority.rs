@@ -9,6 +9,7 @@ use super::setting::{in_effect, remember_ready};
 use super::standbys::{best_first, contains, folded, same};
 use super::{SETTLING, state_of};
 use crate::context::Cx;
+use crate::mutant::Mutant;
 use crate::replay::Asked;
 use crate::sentence::{NameList, Text};
 
@@ -42,6 +43,10 @@ pub(super) fn adjust(cx: &mut Cx<'_>) -> Asked<()> {
         .filter(|name| contains(&picked.confirmed, name))
         .cloned()
         .collect();
+    if cx.mutated(Mutant::DropFromSettingFirst) && common.len() < voters.len() {
+        cx.set_sync_names(SyncNames::off())?;
+        cx.wait(SETTLING)?;
+    }
     if common.len() < voters.len() && !narrow(cx, &voters, common)? {
         return Ok(());
     }
@@ -105,12 +110,19 @@ fn assign(cx: &mut Cx<'_>, picked: &BTreeSet<MemberName>) -> Asked<()> {
         NameList::of(picked)
     };
     cx.say(Text::SyncAssigning { names: shown });
+    if cx.mutated(Mutant::KeyBeforeSetting) {
+        let me = cx.me().clone();
+        cx.write_sync(state_of(&me, picked.clone()))?;
+        cx.wait(SETTLING)?;
+    }
     cx.set_sync_names(names)?;
     let new = picked.iter().any(|name| !cx.view.sync.has_standby(name));
     if !new {
         return Ok(());
     }
-    cx.wait(SETTLING)?;
+    if !cx.mutated(Mutant::NotCaughtUp) {
+        cx.wait(SETTLING)?;
+    }
     cx.requery()?;
     let Some(setting) = in_effect(cx) else {
         return Ok(());
@@ -152,6 +164,13 @@ fn pick(cx: &mut Cx<'_>, setting: &SyncNames) -> Picked {
     remember_ready(cx, setting, &standbys, &["sync"], |standby| {
         key.quorum == 0 && key.has_standby(&standby.name)
     });
+    if cx.mutated(Mutant::NotCaughtUp) {
+        let listed = standbys.iter().map(|standby| folded(&standby.name));
+        cx.memory.sync.ready.extend(listed);
+        for standby in &mut standbys {
+            "sync".clone_into(&mut standby.sync_state);
+        }
+    }
     let confirmed = standbys
         .iter()
         .filter(|s| s.sync_state == "sync" && cx.memory.sync.ready.contains(&folded(&s.name)))
