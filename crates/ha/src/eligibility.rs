@@ -298,9 +298,17 @@ pub(crate) fn any_fit(cx: &mut Cx<'_>, peers: Vec<Peer>, target: Option<Lsn>) ->
 pub(crate) fn any_reached(cx: &mut Cx<'_>, peers: Vec<Peer>, target: Lsn) -> Asked<bool> {
     let answers = cx.ask_peers_quietly(peers)?;
     Ok(answers.iter().any(|answer| {
-        let reached = |status: &PeerStatus| status.position >= target;
+        let reached =
+            |status: &PeerStatus| status.position >= target && left_branch(cx, status).is_none();
         limitation(answer).is_none() && answer.reply.as_ref().is_ok_and(reached)
     }))
+}
+
+/// The timeline of a peer that is on an older one than the cluster, and that of the cluster: no
+/// position there tells what it has of the newer one.
+fn left_branch(cx: &Cx<'_>, status: &PeerStatus) -> Option<(Timeline, Timeline)> {
+    let (timeline, cluster) = (status.timeline?, cx.view.timeline()?);
+    (timeline < cluster).then_some((timeline, cluster))
 }
 
 /// Why the answer of a candidate disqualifies it, said aloud.
@@ -326,13 +334,11 @@ fn unfit(cx: &mut Cx<'_>, answer: &PeerAnswer, target: Option<Lsn>) -> Option<In
         cx.say(Text::MemberLags { name });
         return behind;
     }
-    if !cx.settings.check_timeline {
+    // Whoever is to have a certain record cannot have it on a branch that was left before.
+    if target.is_none() && !cx.settings.check_timeline {
         return None;
     }
-    let (timeline, cluster) = (status.timeline?, cx.view.timeline()?);
-    if timeline >= cluster {
-        return None;
-    }
+    let (timeline, cluster) = left_branch(cx, status)?;
     cx.say(Text::MemberTimelineBehind {
         name,
         timeline,
