@@ -1,11 +1,17 @@
-//! `cargo xtask sim`: many lives of a cluster in the simulator, or one of them line by line.
+//! `cargo xtask sim`: many lives of a cluster in the simulator, one of them line by line, or every
+//! life of a very small one.
 
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use patroni_sim::{Mutant, Summary, sweep, trace};
+use patroni_sim::{
+    Bounds, Coverage, Mutant, Question, Report, Scene, Summary, exhaust, hunt, shrink, sweep,
+    trace, unreached,
+};
+
+use crate::cargo;
 
 /// Options of `cargo xtask sim`.
 #[derive(Args)]
@@ -16,6 +22,9 @@ pub(crate) struct Options {
     /// The first of them.
     #[arg(long, default_value_t = 0)]
     first: u64,
+    /// Minutes of troubles in each, in simulated time.
+    #[arg(long, default_value_t = 60)]
+    minutes: u64,
     /// Only this one.
     #[arg(long)]
     seed: Option<u64>,
@@ -25,42 +34,102 @@ pub(crate) struct Options {
     /// With --seed: write every decision into this file, for `patroni --replay`.
     #[arg(long, value_name = "FILE", requires = "seed")]
     journal: Option<std::path::PathBuf>,
+    /// With --seed: look for the smallest run that still fails, and print it.
+    #[arg(long)]
+    shrink: bool,
+    /// With --seed: put this known fault back.
+    #[arg(long)]
+    mutant: Option<String>,
     /// Put each known fault back and show which invariant finds it, and how soon.
     #[arg(long)]
     mutants: bool,
-    /// Print how often each command, verdict and fault was seen.
+    /// Print how often each command, verdict and fault was seen, and what was never reached.
     #[arg(long)]
     coverage: bool,
+    /// Look at every interleaving of a small world: three members, two faults.
+    #[arg(long)]
+    exhaustive: bool,
+    /// With --exhaustive: so many different worlds at most in each scene.
+    #[arg(long, default_value_t = Bounds::default().states)]
+    states: u64,
 }
 
-/// Sweeps, replays or proves the net.
+/// Sweeps, replays, shrinks, searches, or proves the net.
 ///
 /// # Errors
 /// An invariant is broken, or a known fault is not found.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let rules = options.mutants || options.mutant.is_some();
+    if rules && !patroni_sim::RULES_HAVE_MUTANTS {
+        return again_with_mutants();
+    }
+    if options.exhaustive {
+        return exhaustive(options.states);
+    }
     if options.mutants {
         return mutants(options.seeds);
     }
     if let Some(seed) = options.seed {
-        return replay(seed, options);
+        return one(seed, options);
     }
-    let summary = many(
-        options.first,
-        options.seeds,
-        &patroni_sim::Options::default(),
-    );
-    if options.coverage {
-        for (name, count) in summary.coverage.iter() {
-            println!("{count:>10}  {name}");
+    many(options)
+}
+
+/// Known faults of the rules are in no build but that with the feature.
+fn again_with_mutants() -> Result<()> {
+    let given: Vec<String> = std::env::args().skip(1).collect();
+    let mut args = vec![
+        "run",
+        "--quiet",
+        "--package",
+        "xtask",
+        "--features",
+        "mutants",
+    ];
+    if !cfg!(debug_assertions) {
+        args.push("--release");
+    }
+    args.push("--");
+    args.extend(given.iter().map(String::as_str));
+    cargo::cargo(&args)
+}
+
+fn shape(options: &Options) -> Result<patroni_sim::Options> {
+    let mutant = match &options.mutant {
+        None => None,
+        Some(name) => {
+            let found = Mutant::all()
+                .into_iter()
+                .find(|mutant| mutant.name() == *name);
+            let Some(found) = found else {
+                bail!("no mutant is called {name}");
+            };
+            Some(found)
         }
+    };
+    Ok(patroni_sim::Options {
+        time: Duration::from_secs(options.minutes * 60),
+        mutant,
+        ..patroni_sim::Options::default()
+    })
+}
+
+fn many(options: &Options) -> Result<()> {
+    let start = Instant::now();
+    let summary = swept(options.first, options.seeds, &shape(options)?);
+    if options.coverage {
+        show_coverage(&summary.coverage);
     }
     for (seed, invariant, message) in summary.violations.iter().take(20) {
-        println!("seed {seed}: {invariant:?}: {message}");
-        println!("  replay: cargo xtask sim --seed {seed} --trace");
+        println!("seed {seed}: {invariant}: {message}");
+        println!("  read it:   cargo xtask sim --seed {seed} --trace");
+        println!("  shrink it: cargo xtask sim --seed {seed} --shrink");
     }
+    let hours = summary.runs * options.minutes / 60;
     println!(
-        "sim: {} seeds, {} violations",
+        "sim: {} seeds, {hours} simulated hours in {:.0} s, {} violations",
         summary.runs,
+        start.elapsed().as_secs_f64(),
         summary.violations.len()
     );
     if summary.violations.is_empty() {
@@ -70,17 +139,27 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
 }
 
-fn replay(seed: u64, wanted: &Options) -> Result<()> {
-    let options = patroni_sim::Options {
-        journal: wanted.journal.is_some(),
-        ..patroni_sim::Options::default()
-    };
-    let report = if wanted.trace {
-        trace(seed, &options, &mut std::io::stdout().lock())?
+fn show_coverage(coverage: &Coverage) {
+    for (name, count) in coverage.iter() {
+        println!("{count:>10}  {name}");
+    }
+    for name in unreached(coverage) {
+        println!("{:>10}  {name}", "never");
+    }
+}
+
+fn one(seed: u64, options: &Options) -> Result<()> {
+    let mut shape = shape(options)?;
+    shape.journal = options.journal.is_some();
+    if options.shrink {
+        return smallest(seed, &shape);
+    }
+    let report = if options.trace {
+        trace(seed, &shape, &mut std::io::stdout().lock())?
     } else {
-        patroni_sim::run(seed, &options)
+        patroni_sim::run(seed, &shape)
     };
-    if let Some(path) = &wanted.journal {
+    if let Some(path) = &options.journal {
         let mut text = report.journal.join("\n");
         text.push('\n');
         std::fs::write(path, text)?;
@@ -93,7 +172,7 @@ fn replay(seed: u64, wanted: &Options) -> Result<()> {
             Ok(())
         }
         Some(broken) => bail!(
-            "seed {seed} at {} ms: {:?}: {}",
+            "seed {seed} at {} ms: {}: {}",
             broken.at_millis,
             broken.invariant,
             broken.message
@@ -101,37 +180,150 @@ fn replay(seed: u64, wanted: &Options) -> Result<()> {
     }
 }
 
-fn mutants(seeds: u64) -> Result<()> {
-    let mut missed = Vec::new();
-    for mutant in Mutant::ALL {
-        let options = patroni_sim::Options {
-            mutant: Some(mutant),
-            ..patroni_sim::Options::default()
-        };
-        let summary = many(0, seeds, &options);
-        if let Some((seed, invariant, _)) = summary.violations.first() {
-            println!(
-                "{mutant:?}: found by {invariant:?} with seed {seed}, {} of {} seeds",
-                summary.violations.len(),
-                summary.runs
-            );
-        } else {
-            println!("{mutant:?}: NOT found in {} seeds", summary.runs);
-            missed.push(mutant);
-        }
-    }
-    if missed.is_empty() {
-        Ok(())
-    } else {
-        bail!("not found: {missed:?}")
+fn smallest(seed: u64, shape: &patroni_sim::Options) -> Result<()> {
+    let Some(found) = shrink(seed, shape) else {
+        println!("sim: seed {seed} is clean, there is nothing to shrink");
+        return Ok(());
+    };
+    trace(seed, &found.options, &mut std::io::stdout().lock())?;
+    println!(
+        "smallest run after {} runs: {} members, {} s, disturbances {:?}, {:?}",
+        found.runs,
+        found
+            .options
+            .members
+            .map_or_else(|| "as many".to_owned(), |n| n.to_string()),
+        found.options.time.as_secs(),
+        found.disturbances,
+        found.options.faults
+    );
+    match found.report.violation {
+        Some(broken) => bail!("{}: {}", broken.invariant, broken.message),
+        None => Ok(()),
     }
 }
 
-fn many(first: u64, count: u64, options: &patroni_sim::Options) -> Summary {
-    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+fn mutants(seeds: u64) -> Result<()> {
+    let start = Instant::now();
+    let mut missed = Vec::new();
+    println!(
+        "{:<22} {:<56} {:<36} {:<16} {:>5}",
+        "mutant", "fault", "source", "found by", "seeds"
+    );
+    for mutant in Mutant::all() {
+        let options = patroni_sim::Options {
+            time: Duration::from_mins(20),
+            mutant: Some(mutant),
+            ..patroni_sim::Options::default()
+        };
+        let story = mutant.story();
+        let found = caught(seeds.max(MUTANT_SEEDS), &options);
+        let verdict = match found.and_then(|report| Some((report.seed, report.violation?))) {
+            None => {
+                missed.push(mutant.name());
+                "SURVIVES".to_owned()
+            }
+            Some((seed, broken)) => {
+                if !story.found_by.contains(&broken.invariant) {
+                    missed.push(mutant.name());
+                }
+                format!("{:<16} {:>5}", broken.invariant.to_string(), seed + 1)
+            }
+        };
+        println!(
+            "{:<22} {:<56} {:<36} {verdict}",
+            mutant.name(),
+            story.fault,
+            story.source
+        );
+    }
+    println!(
+        "sim: {} mutants, {} not found, {:.0} s",
+        Mutant::all().len(),
+        missed.len(),
+        start.elapsed().as_secs_f64()
+    );
+    if missed.is_empty() {
+        Ok(())
+    } else {
+        bail!("not found, or not by the invariant that should: {missed:?}")
+    }
+}
+
+/// The first seed that is broken with the mutant and clean without it.
+fn caught(seeds: u64, options: &patroni_sim::Options) -> Option<Report> {
+    let honest = patroni_sim::Options {
+        mutant: None,
+        ..options.clone()
+    };
+    let mut first = 0;
+    loop {
+        let report = hunt(first, seeds - first, options, threads())?;
+        if patroni_sim::run(report.seed, &honest).violation.is_none() {
+            return Some(report);
+        }
+        first = report.seed + 1;
+    }
+}
+
+/// So many seeds a mutant may need.
+const MUTANT_SEEDS: u64 = 1000;
+
+fn exhaustive(states: u64) -> Result<()> {
+    let start = Instant::now();
+    let bounds = Bounds {
+        states,
+        ..Bounds::default()
+    };
+    println!(
+        "3 members, {} cycles each, {} faults, {} writes, {} spans of 10 s, at most {} states",
+        bounds.cycles, bounds.faults, bounds.writes, bounds.spans, bounds.states
+    );
+    let found: Vec<_> = std::thread::scope(|scope| {
+        let ask = |scene| {
+            let question = Question {
+                scene,
+                bounds,
+                mutant: None,
+            };
+            scope.spawn(move || (scene, exhaust(&question)))
+        };
+        let searches = Scene::ALL.map(ask);
+        searches
+            .into_iter()
+            .filter_map(|search| search.join().ok())
+            .collect()
+    });
+    let mut broken = false;
+    for (scene, search) in found {
+        let extent = if search.complete { "all" } else { "not all" };
+        println!(
+            "{scene:?}: {} states ({extent}), {} steps, at most {} deep",
+            search.states, search.steps, search.depth
+        );
+        if let Some(found) = search.broken {
+            broken = true;
+            println!("  {}: {}", found.invariant, found.message);
+            for step in found.way {
+                println!("    {step}");
+            }
+        }
+    }
+    println!("sim: {:.0} s", start.elapsed().as_secs_f64());
+    if broken {
+        bail!("an invariant is broken")
+    }
+    Ok(())
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
+
+fn swept(first: u64, count: u64, options: &patroni_sim::Options) -> Summary {
     let start = Instant::now();
     let mut shown = Instant::now();
-    sweep(first, count, options, threads, |done| {
+    sweep(first, count, options, threads(), |done| {
         if shown.elapsed().as_secs() >= 10 {
             shown = Instant::now();
             println!(

@@ -26,6 +26,8 @@ pub(crate) struct Client {
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// So long after the last event worth a look everything is calm.
+const CALM: Duration = Duration::from_secs(12);
 
 impl World {
     /// The next write. Half of them go to a random node, so that no primary is overlooked.
@@ -40,8 +42,10 @@ impl World {
         state.request += 1;
         state.waiting = true;
         let (node, request) = (state.node, state.request);
-        self.schedule(PATIENCE, Event::ClientTimeout { client, request });
         self.commit(node, client, request);
+        if self.clients[client].waiting {
+            self.schedule(PATIENCE, Event::ClientTimeout { client, request });
+        }
     }
 
     pub(crate) fn client_timeout(&mut self, client: usize, request: u64) {
@@ -68,7 +72,13 @@ impl World {
             Answer::Unknown => "unknown",
         };
         self.coverage.count("client", kind);
-        let pause = self.chance.millis(50, 700);
+        // Clients are in a hurry when something happens: what goes wrong, goes wrong then.
+        let calm = self.now.since(self.stirred) > CALM;
+        let pause = if calm {
+            self.chance.millis(1000, 8000)
+        } else {
+            self.chance.millis(50, 900)
+        };
         self.schedule(pause, Event::Client { client });
     }
 }

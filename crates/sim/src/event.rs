@@ -54,6 +54,8 @@ pub(crate) enum Event {
     Boot { node: usize },
     /// Something breaks.
     Break,
+    /// Another node of the store leads now.
+    StoreElected,
     /// Something broken gets mended.
     Mend { fault: Fault },
     /// Somebody asks for something.
@@ -71,7 +73,22 @@ impl Event {
             Self::Loop { .. } | Self::StartJob { .. } => true,
             Self::Outcome { lane, .. } => *lane == Lane::Cycle,
             Self::Check { op, .. } => daemon.lane_of(*op) == Some(Lane::Cycle),
-            _ => false,
+            Self::Arrive { .. }
+            | Self::Guard { .. }
+            | Self::Checkpointed { .. }
+            | Self::Watchdog { .. }
+            | Self::Guardian { .. }
+            | Self::Server { .. }
+            | Self::Stream { .. }
+            | Self::Client { .. }
+            | Self::ClientTimeout { .. }
+            | Self::Boot { .. }
+            | Self::Break
+            | Self::StoreElected
+            | Self::Mend { .. }
+            | Self::Operator
+            | Self::LateSync { .. }
+            | Self::Survey => false,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use patroni_dcs::memory::Fault as StoreFault;
 
 use crate::event::Event;
-use crate::network::Traffic;
+use crate::network::{Network, Traffic};
+use crate::options::Mutant;
 use crate::world::World;
 
 /// Something broken that gets mended later.
@@ -17,14 +18,18 @@ pub(crate) enum Fault {
     Outage,
     /// Answers of the store take long for one member.
     SlowStore(usize),
-    /// Two members do not reach each other.
+    /// What the first member sends does not arrive at the second.
     Link(Traffic, usize, usize),
+    /// Two members do not reach each other.
+    Pair(Traffic, usize, usize),
     /// One member reaches nobody.
     Isolated(usize),
     /// The loop of a daemon waits for something that does not come; the rest of it goes on.
     LoopHangs(usize),
     /// The postmaster hangs, its sessions go on.
     Silent(usize),
+    /// The disk does not answer: queries time out, nothing is flushed, starts and stops wait.
+    Stalls(usize),
     /// The daemon stands still, its server goes on.
     DaemonFrozen(usize),
     /// The machine stands still.
@@ -46,75 +51,99 @@ impl World {
         if self.troubles.over {
             return;
         }
-        let next = self.chance.skewed((500, 20_000), (20_000, 60_000), 20);
+        let next = self.fate.skewed((500, 20_000), (20_000, 60_000), 20) * self.pace / 100;
         self.schedule(next, Event::Break);
         let node = self.victim();
+        let other = self.fate.index(self.nodes.len());
+        let lasts = self.fate.skewed((200, 20_000), (20_000, 90_000), 35);
+        let late = self.fate.millis(100, 8000);
+        let (kind, variant) = (self.fate.below(19), self.fate.below(4));
+        let step = self.fate.between(1, 300_000);
+        if !self.disturbed() {
+            return;
+        }
         let faults = self.options.faults;
-        let kind = self.chance.below(14);
         match kind {
-            0..7 if faults.network => self.break_network(node, kind),
-            7 if faults.freezes && self.chance.percent(50) => {
-                self.begin_fault(Fault::LoopHangs(node));
+            0..8 if faults.network => {
+                if let Some(fault) = network_fault(kind, variant, node, other, late) {
+                    self.begin_fault(fault, lasts);
+                }
             }
-            7 if faults.freezes => self.begin_fault(Fault::DaemonFrozen(node)),
-            8 if faults.freezes => self.begin_fault(Fault::Frozen(node)),
-            9 if faults.crashes => self.kill_daemon(node),
-            10 if faults.freezes && self.chance.percent(40) => self.begin_silence(node),
-            10 if faults.crashes => self.kill_server(node),
-            11 if faults.crashes => {
+            8 if faults.network => self.elect_store_leader(late / 2),
+            9 if faults.freezes && variant < 2 => self.begin_fault(Fault::LoopHangs(node), lasts),
+            9 if faults.freezes => self.begin_fault(Fault::DaemonFrozen(node), lasts),
+            10 if faults.freezes => self.begin_fault(Fault::Frozen(node), lasts),
+            11 if faults.freezes => self.begin_fault(Fault::Stalls(node), lasts),
+            18 if faults.freezes => self.begin_silence(node, lasts),
+            12 if faults.crashes => self.kill_daemon(node),
+            13 if faults.crashes => self.kill_server(node),
+            14 if faults.crashes => {
                 self.kill_server(node);
                 self.kill_daemon(node);
             }
-            12 if faults.crashes => self.power_off(node),
-            13 if faults.drift => {
+            15 if faults.crashes => self.power_off(node),
+            16 if faults.drift => {
                 let ppm = self.drift();
                 self.nodes[node].clock.change_rate(self.now, ppm);
                 self.coverage.count("fault", "drift");
+            }
+            17 if faults.drift => {
+                let step = i64::try_from(step).unwrap_or_default();
+                self.nodes[node].wall_ahead_millis += if variant < 2 { step } else { -step };
+                self.coverage.count("fault", "wall clock step");
+                self.note(node, "fault", || "wall clock step".to_owned());
             }
             _ => {}
         }
     }
 
-    fn break_network(&mut self, node: usize, kind: u64) {
-        let other = self.chance.index(self.nodes.len());
-        let fault = match kind {
-            0 => Fault::Store(node, StoreFault::Unreachable),
-            1 => Fault::Store(node, StoreFault::LostReply),
-            2 => {
-                let late = self.chance.millis(100, 8000);
-                Fault::Store(node, StoreFault::Delayed(late))
-            }
-            3 => Fault::SlowStore(node),
-            4 if self.chance.percent(50) => Fault::Outage,
-            4 => Fault::Isolated(node),
-            5 if other != node => Fault::Link(Traffic::Rest, node, other),
-            6 if other != node => Fault::Link(Traffic::Postgres, node, other),
-            _ => return,
-        };
-        self.begin_fault(fault);
+    /// Counts a disturbance. False when this one is to be left out.
+    pub(crate) fn disturbed(&mut self) -> bool {
+        self.disturbances += 1;
+        if self.options.without.contains(&self.disturbances) {
+            return false;
+        }
+        self.stir();
+        let number = self.disturbances;
+        self.trace("-", "number", || number.to_string());
+        true
     }
 
     /// The leader is the most interesting victim.
     fn victim(&mut self) -> usize {
         let primary = self.nodes.iter().position(|node| node.server.is_primary());
+        let (leader, anybody) = (self.fate.percent(50), self.fate.index(self.nodes.len()));
         match primary {
-            Some(primary) if self.chance.percent(50) => primary,
-            Some(_) | None => self.chance.index(self.nodes.len()),
+            Some(primary) if leader => primary,
+            Some(_) | None => anybody,
         }
     }
 
-    pub(crate) fn begin_fault(&mut self, fault: Fault) {
-        let lasts = self.chance.skewed((200, 20_000), (20_000, 90_000), 35);
-        self.begin_fault_for(fault, lasts);
+    /// The store loses its leader for a while, and the next one knows nothing of the age of
+    /// leases.
+    fn elect_store_leader(&mut self, takes: Duration) {
+        self.begin_fault(Fault::Outage, takes);
+        self.coverage.count("fault", "store election");
+        self.schedule(takes, Event::StoreElected);
     }
 
-    /// A fault of a known length.
-    pub(crate) fn begin_fault_for(&mut self, fault: Fault, lasts: Duration) {
+    pub(crate) fn store_elected(&mut self) {
+        self.trace("-", "store", || "has another leader".to_owned());
+        self.model.extend_leases();
+    }
+
+    pub(crate) fn begin_fault(&mut self, fault: Fault, lasts: Duration) {
         self.coverage.count("fault", fault.name());
         self.trace("-", "fault", || {
             format!("{fault:?} for {} ms", lasts.as_millis())
         });
         self.schedule(lasts, Event::Mend { fault });
+        if self.mutated(Mutant::WallClockLease) {
+            // A clock that is wrong is put right at the worst moment.
+            for node in &mut self.nodes {
+                node.wall_ahead_millis -= 60_000;
+            }
+        }
         match fault {
             Fault::Store(node, fault) => self.model.set_fault(&self.names[node], Some(fault)),
             Fault::Outage => {
@@ -123,25 +152,51 @@ impl World {
                 }
             }
             Fault::SlowStore(node) => self.nodes[node].slow_store = true,
-            Fault::Link(traffic, a, b) => self.network.cut(traffic, a, b),
+            Fault::Link(traffic, from, to) => self.network.cut(traffic, from, to),
+            Fault::Pair(traffic, a, b) => {
+                self.network.cut(traffic, a, b);
+                self.network.cut(traffic, b, a);
+            }
             Fault::Isolated(node) => {
                 let name = self.names[node].clone();
                 self.model.set_fault(&name, Some(StoreFault::Unreachable));
-                for other in 0..self.nodes.len() {
-                    self.network.cut(Traffic::Rest, node, other);
-                    self.network.cut(Traffic::Postgres, node, other);
-                }
+                self.each_way(node, Network::cut);
             }
             Fault::LoopHangs(node) => self.nodes[node].loop_hangs = true,
+            Fault::Stalls(node) => self.nodes[node].stalls = true,
+            Fault::DaemonFrozen(node) => {
+                self.falls_asleep(node);
+                self.nodes[node].daemon_frozen = true;
+            }
+            Fault::Frozen(node) => {
+                self.falls_asleep(node);
+                self.nodes[node].frozen = true;
+            }
             Fault::Silent(_) | Fault::Down(_) => {}
-            Fault::DaemonFrozen(node) => self.nodes[node].daemon_frozen = true,
-            Fault::Frozen(node) => self.nodes[node].frozen = true,
+        }
+    }
+
+    fn falls_asleep(&mut self, node: usize) {
+        let here = &mut self.nodes[node];
+        if !here.daemon_stands_still() {
+            here.slept_since = self.now;
+        }
+    }
+
+    /// All links of a node, in both directions.
+    fn each_way(&mut self, node: usize, change: fn(&mut Network, Traffic, usize, usize)) {
+        for other in 0..self.nodes.len() {
+            for traffic in [Traffic::Rest, Traffic::Postgres] {
+                change(&mut self.network, traffic, node, other);
+                change(&mut self.network, traffic, other, node);
+            }
         }
     }
 
     /// One fault is over.
     pub(crate) fn mend(&mut self, fault: &Fault) {
         self.trace("-", "mended", || format!("{fault:?}"));
+        self.stir();
         match *fault {
             Fault::Store(node, _) => self.model.set_fault(&self.names[node], None),
             Fault::Outage => {
@@ -150,20 +205,26 @@ impl World {
                 }
             }
             Fault::SlowStore(node) => self.nodes[node].slow_store = false,
-            Fault::Link(traffic, a, b) => self.network.mend(traffic, a, b),
+            Fault::Link(traffic, from, to) => self.network.mend(traffic, from, to),
+            Fault::Pair(traffic, a, b) => {
+                self.network.mend(traffic, a, b);
+                self.network.mend(traffic, b, a);
+            }
             Fault::Isolated(node) => {
                 let name = self.names[node].clone();
                 self.model.set_fault(&name, None);
-                for other in 0..self.nodes.len() {
-                    self.network.mend(Traffic::Rest, node, other);
-                    self.network.mend(Traffic::Postgres, node, other);
-                }
+                self.each_way(node, Network::mend);
             }
             Fault::LoopHangs(node) => {
                 self.nodes[node].loop_hangs = false;
                 self.release_held_back(node);
             }
             Fault::Silent(node) => self.end_silence(node),
+            Fault::Stalls(node) => {
+                self.nodes[node].stalls = false;
+                self.release_held_back(node);
+                self.release_commits(node);
+            }
             Fault::DaemonFrozen(node) => self.thaw(node, |node| node.daemon_frozen = false),
             Fault::Frozen(node) => self.thaw(node, |node| node.frozen = false),
             Fault::Down(node) => {
@@ -178,6 +239,10 @@ impl World {
             return;
         }
         change(&mut self.nodes[node]);
+        if !self.nodes[node].daemon_stands_still() {
+            let slept = self.now.since(self.nodes[node].slept_since);
+            self.nodes[node].slept += slept;
+        }
         self.nodes[node].excused_until = self.now + Duration::from_secs(1);
         self.release_held_back(node);
     }
@@ -216,6 +281,7 @@ impl World {
         here.frozen = false;
         here.daemon_frozen = false;
         here.loop_hangs = false;
+        here.stalls = false;
         here.watchdog = None;
         here.guardian = None;
         here.daemon.alive = false;
@@ -239,6 +305,7 @@ impl World {
             self.mend(&Fault::SlowStore(node));
             self.mend(&Fault::LoopHangs(node));
             self.mend(&Fault::Silent(node));
+            self.mend(&Fault::Stalls(node));
             self.mend(&Fault::DaemonFrozen(node));
             self.mend(&Fault::Frozen(node));
         }
@@ -254,14 +321,67 @@ impl Fault {
             Self::Store(_, StoreFault::Repeated(_)) => "repeated requests",
             Self::Outage => "store outage",
             Self::SlowStore(_) => "slow store",
-            Self::Link(Traffic::Rest, ..) => "rest cut",
-            Self::Link(Traffic::Postgres, ..) => "streaming cut",
+            Self::Link(Traffic::Rest, ..) => "rest cut one way",
+            Self::Link(Traffic::Postgres, ..) => "streaming cut one way",
+            Self::Pair(Traffic::Rest, ..) => "rest cut",
+            Self::Pair(Traffic::Postgres, ..) => "streaming cut",
             Self::Isolated(_) => "isolated",
             Self::LoopHangs(_) => "loop hangs",
             Self::Silent(_) => "server silent",
+            Self::Stalls(_) => "disk stalls",
             Self::DaemonFrozen(_) => "daemon frozen",
             Self::Frozen(_) => "machine frozen",
             Self::Down(_) => "power off",
         }
     }
 }
+
+/// A fault of the network, from what fate chose.
+fn network_fault(
+    kind: u64,
+    variant: u64,
+    node: usize,
+    other: usize,
+    late: Duration,
+) -> Option<Fault> {
+    Some(match kind {
+        0 => Fault::Store(node, StoreFault::Unreachable),
+        1 => Fault::Store(node, StoreFault::LostReply),
+        2 => Fault::Store(node, StoreFault::Delayed(late)),
+        3 if variant == 0 => Fault::Store(node, StoreFault::Repeated(late)),
+        3 => Fault::SlowStore(node),
+        4 if variant < 2 => Fault::Outage,
+        4 => Fault::Isolated(node),
+        5 if other != node => Fault::Pair(Traffic::Rest, node, other),
+        6 if other != node => Fault::Pair(Traffic::Postgres, node, other),
+        7 if other != node && variant < 2 => Fault::Link(Traffic::Rest, node, other),
+        7 if other != node => Fault::Link(Traffic::Postgres, node, other),
+        _ => return None,
+    })
+}
+
+/// The names of everything that can break, as the coverage shows them.
+pub(crate) const NAMES: &[&str] = &[
+    "store unreachable",
+    "lost replies",
+    "late requests",
+    "repeated requests",
+    "store outage",
+    "store election",
+    "slow store",
+    "rest cut one way",
+    "streaming cut one way",
+    "rest cut",
+    "streaming cut",
+    "isolated",
+    "loop hangs",
+    "server silent",
+    "disk stalls",
+    "daemon frozen",
+    "machine frozen",
+    "daemon killed",
+    "server killed",
+    "power off",
+    "drift",
+    "wall clock step",
+];

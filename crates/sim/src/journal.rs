@@ -61,7 +61,7 @@ impl World {
                 let asked = std::mem::take(&mut program.asked);
                 let took = now.since(program.run.begun());
                 let began = self.now - took;
-                let began = wall(began.since_origin().as_millis());
+                let began = wall(began, here.wall_ahead_millis);
                 let run = program.run.clone();
                 let record = Record::of_job(began, run, asked, say.clone(), report.clone());
                 self.write_down(&record);

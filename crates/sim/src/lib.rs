@@ -36,6 +36,7 @@ mod clients;
 mod clock;
 mod daemon;
 mod event;
+mod exhaustive;
 mod faults;
 mod invariants;
 mod journal;
@@ -44,18 +45,28 @@ mod network;
 mod node;
 mod operators;
 mod options;
+mod oracle;
 mod postgres;
 mod queue;
 mod remote;
 mod report;
 mod scenario;
+mod shrink;
 mod survey;
 mod sweep;
 mod trace;
+mod unreached;
 mod world;
 
+pub use exhaustive::{Bounds, Broken, Question, Scene, Search, exhaust};
 pub use invariants::Invariant;
+pub use mutants::Story;
 pub use options::{Faults, Mutant, Options};
 pub use report::{Coverage, Report, Violation};
 pub use scenario::Scenario;
-pub use sweep::{Summary, run, sweep, trace};
+pub use shrink::{Shrunk, shrink};
+pub use sweep::{Summary, hunt, run, sweep, trace};
+pub use unreached::unreached;
+
+/// Whether faults of the rules can be put back in this build ([`Mutant::Rule`]).
+pub const RULES_HAVE_MUTANTS: bool = cfg!(feature = "mutants");

@@ -1,4 +1,4 @@
-//! Who can reach whom. The way to the store is kept by the store's own model.
+//! Who can reach whom, per direction. The way to the store is kept by the store's own model.
 
 use std::collections::BTreeSet;
 
@@ -11,23 +11,30 @@ pub(crate) enum Traffic {
     Postgres,
 }
 
-/// The links that are cut.
+/// The directions that are cut.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
     cut: BTreeSet<(Traffic, usize, usize)>,
 }
 
 impl Network {
+    /// What `from` sends arrives at `to`; an answer may still be lost.
+    pub(crate) fn arrives(&self, traffic: Traffic, from: usize, to: usize) -> bool {
+        self.cut.is_empty() || !self.cut.contains(&(traffic, from, to))
+    }
+
+    /// Question and answer arrive.
     pub(crate) fn reaches(&self, traffic: Traffic, a: usize, b: usize) -> bool {
-        !self.cut.contains(&(traffic, a.min(b), a.max(b)))
+        self.arrives(traffic, a, b) && self.arrives(traffic, b, a)
     }
 
-    pub(crate) fn cut(&mut self, traffic: Traffic, a: usize, b: usize) {
-        self.cut.insert((traffic, a.min(b), a.max(b)));
+    /// Nothing arrives any more in this direction.
+    pub(crate) fn cut(&mut self, traffic: Traffic, from: usize, to: usize) {
+        self.cut.insert((traffic, from, to));
     }
 
-    pub(crate) fn mend(&mut self, traffic: Traffic, a: usize, b: usize) {
-        self.cut.remove(&(traffic, a.min(b), a.max(b)));
+    pub(crate) fn mend(&mut self, traffic: Traffic, from: usize, to: usize) {
+        self.cut.remove(&(traffic, from, to));
     }
 
     pub(crate) fn mend_all(&mut self) {

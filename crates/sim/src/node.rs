@@ -1,5 +1,7 @@
 //! One machine of the world.
 
+use std::time::Duration;
+
 use patroni_core::{MemberName, Moment};
 
 use crate::clock::Clock;
@@ -14,6 +16,15 @@ pub(crate) struct Node {
     pub(crate) server: Server,
     pub(crate) daemon: Daemon,
     pub(crate) traits: Traits,
+    /// How far its wall clock is ahead of the true time.
+    pub(crate) wall_ahead_millis: i64,
+    /// Its disk does not answer.
+    pub(crate) stalls: bool,
+    /// For how long it has stood still, and since when it does.
+    pub(crate) slept: Duration,
+    pub(crate) slept_since: Moment,
+    /// When its next step of replication is due.
+    pub(crate) streams_at: Moment,
     /// When the watchdog fires; `None` while it is not armed.
     pub(crate) watchdog: Option<Moment>,
     /// When the guardian stops the server; `None` while it has nothing to guard.
@@ -49,6 +60,7 @@ pub(crate) struct Traits {
     pub(crate) has_hook: bool,
     pub(crate) nofailover: bool,
     pub(crate) nosync: bool,
+    pub(crate) priority: u64,
 }
 
 impl Node {

@@ -3,22 +3,28 @@
 use std::time::Duration;
 
 use patroni_config::dynamic::SynchronousMode;
+use patroni_core::failover::ScheduledAt;
 use patroni_core::{FailoverRequest, MemberName, Scope, SlotName, Upstream};
 use patroni_dcs::Identity;
 use patroni_dcs::memory::Session;
 use patroni_ha::Job;
 use patroni_ha::command::{CloneSource, LeaderAddress};
-use patroni_ha::observation::RestartConditions;
+use patroni_ha::observation::{RestartConditions, ScheduledRestart};
 use serde_json::Value;
 
 use crate::chance::Chance;
-use crate::daemon::observe::conn_url;
+use crate::daemon::executor::job_name;
+use crate::daemon::observe::{conn_url, wall};
 use crate::event::Event;
 use crate::world::World;
 
 /// One of the synchronous modes, off least often.
 pub(crate) fn random_mode(chance: &mut Chance) -> Value {
-    match chance.below(10) {
+    mode_of(chance.below(10))
+}
+
+fn mode_of(tenth: u64) -> Value {
+    match tenth {
         0..3 => Value::Bool(false),
         3..6 => Value::Bool(true),
         _ => Value::String("quorum".to_owned()),
@@ -46,39 +52,60 @@ impl World {
         if self.troubles.over {
             return;
         }
-        let next = self.chance.millis(5000, 60_000);
+        let next = self.fate.millis(5000, 60_000) * self.pace / 100;
         self.schedule(next, Event::Operator);
-        if self.is_paused() && self.chance.percent(70) {
+        let node = self.fate.index(self.nodes.len());
+        let (kind, variant) = (self.fate.below(16), self.fate.below(100));
+        let with_remote = self.fate.percent(30);
+        if !self.disturbed() {
+            return;
+        }
+        if self.is_paused() && variant < 70 {
             self.change_config("pause", Value::Bool(false));
             return;
         }
-        if self.has_remote() && self.chance.percent(30) {
-            self.operate_on_the_remote();
+        if with_remote && self.has_remote() {
+            self.operate_on_the_remote(variant);
             return;
         }
-        let node = self.chance.index(self.nodes.len());
-        match self.chance.below(12) {
-            0..4 => self.ask_for_switchover(node),
+        match kind {
+            0..4 => self.ask_for_switchover(node, variant),
             4 => self.ask_for_failover(node),
             5 => self.change_config("pause", Value::Bool(true)),
             6..8 => {
-                let mode = random_mode(&mut self.chance);
-                self.change_config("synchronous_mode", mode);
-                if self.stored_mode() == SynchronousMode::Off {
+                self.change_config("synchronous_mode", mode_of(variant / 10));
+                self.stored.refresh(&self.model);
+                if self.stored.mode == SynchronousMode::Off {
                     self.wal.forget_promises();
                 }
             }
-            8..10 => self.ask_for(node, &Job::Restart(RestartConditions::default())),
+            8 => self.ask_for(node, &Job::Restart(RestartConditions::default())),
+            9 => self.schedule_restart(node, variant),
             10 => self.ask_for_reinit(node),
+            11..14 => self.edit(variant),
             _ => {
                 self.coverage.count("operator", "shutdown");
                 self.note(node, "operator", || "shutdown".to_owned());
                 self.nodes[node].daemon.leaving = self.nodes[node].daemon.alive;
+                self.wake(node);
             }
         }
     }
 
-    fn ask_for_switchover(&mut self, candidate: usize) {
+    /// Changes a setting that is not a mode.
+    fn edit(&mut self, variant: u64) {
+        match variant {
+            0..20 => self.change_config("ttl", Value::from(20 + variant % 3 * 10)),
+            20..40 => self.change_config("loop_wait", Value::from(5 + variant % 2 * 5)),
+            40..55 => self.change_config("failsafe_mode", Value::Bool(variant < 50)),
+            55..70 => self.change_config("synchronous_node_count", Value::from(1 + variant % 2)),
+            70..80 => self.change_config("check_timeline", Value::Bool(variant < 75)),
+            80..90 => self.change_config("synchronous_mode_strict", Value::Bool(variant < 84)),
+            _ => self.change_config("primary_start_timeout", Value::from(variant % 2 * 60)),
+        }
+    }
+
+    fn ask_for_switchover(&mut self, candidate: usize, variant: u64) {
         let Ok(view) = self.operator.session.load(&mut self.model, self.now) else {
             return;
         };
@@ -86,7 +113,7 @@ impl World {
             return;
         };
         let name = self.nodes_name(candidate);
-        let named = name != leader && self.chance.percent(60);
+        let named = name != leader && variant < 60;
         let synchronous = !view.sync.is_empty();
         if named && synchronous && !view.sync.has_standby(&name) {
             return;
@@ -95,12 +122,37 @@ impl World {
         let request = FailoverRequest {
             leader: Some(leader.clone()),
             candidate: named.then_some(name),
-            scheduled_at: None,
+            scheduled_at: variant.is_multiple_of(5).then(|| self.scheduled(variant)),
         };
         self.write_request(&request, &leader);
     }
 
-    fn ask_for_failover(&mut self, candidate: usize) {
+    /// A restart in some seconds, by the wall clock of the node.
+    fn schedule_restart(&mut self, node: usize, variant: u64) {
+        self.coverage.count("operator", "scheduled restart");
+        self.note(node, "operator", || "restart later".to_owned());
+        let seconds = i64::try_from(variant).unwrap_or_default();
+        let started = self.nodes[node].server.started;
+        self.nodes[node].daemon.scheduled_restart = Some(ScheduledRestart {
+            at: wall(self.now, seconds * 1000),
+            conditions: RestartConditions::default(),
+            postmaster_start_time: Some(format!("{started:?}")),
+            published: serde_json::Map::new(),
+        });
+    }
+
+    /// A time a little later, or (by wall clocks that differ) a little earlier.
+    fn scheduled(&mut self, variant: u64) -> ScheduledAt {
+        self.coverage.count("operator", "scheduled switchover");
+        let seconds = i64::try_from(variant).unwrap_or_default() - 10;
+        let time = wall(self.now, seconds * 1000);
+        ScheduledAt::At {
+            time,
+            text: time.to_string(),
+        }
+    }
+
+    pub(crate) fn ask_for_failover(&mut self, candidate: usize) {
         let name = self.nodes_name(candidate);
         self.coverage.count("operator", "failover");
         let request = FailoverRequest {
@@ -122,13 +174,13 @@ impl World {
     }
 
     /// Changes one setting of the cluster.
-    pub(crate) fn change_config(&mut self, key: &str, value: Value) {
+    pub(crate) fn change_config(&mut self, key: &'static str, value: Value) {
         let Ok(view) = self.operator.session.load(&mut self.model, self.now) else {
             return;
         };
         let Some(doc) = view.config else { return };
         let mut data = doc.data.as_ref().clone();
-        self.coverage.count("operator", &format!("{key}: {value}"));
+        self.coverage.count("operator", key);
         self.trace("-", "operator", || format!("{key}: {value}"));
         data.insert(key.to_owned(), value);
         let (session, model) = (&mut self.operator.session, &mut self.model);
@@ -146,7 +198,7 @@ impl World {
         if !ready {
             return;
         }
-        self.coverage.count("operator", &job.to_string());
+        self.coverage.count("operator", job_name(job));
         self.note(node, "operator", || job.to_string());
         if self.order_job(node, job).is_ok() {
             self.witness.asked_for_copy.insert(node);

@@ -1,9 +1,11 @@
 //! What a run is made of besides its seed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::mutants::Mutant;
 use crate::scenario::Scenario;
 
 /// The shape of a run. Everything else comes from the seed.
@@ -18,7 +20,10 @@ pub struct Options {
     /// One fault at a known place instead of random ones.
     #[serde(default)]
     pub scenario: Option<Scenario>,
-    /// A known fault of the body to put back.
+    /// Disturbances that are left out, by their number in the run (from 1). What the seed chose
+    /// for the others stays as it is, so a failing run can be made smaller.
+    pub without: BTreeSet<u64>,
+    /// A known fault to put back.
     pub mutant: Option<Mutant>,
     /// Keep one line for each event in the report.
     pub trace: bool,
@@ -27,13 +32,14 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Ten simulated minutes with every kind of fault.
+    /// One simulated hour with every kind of fault.
     fn default() -> Self {
         Self {
             members: None,
-            time: Duration::from_mins(10),
+            time: Duration::from_hours(1),
             faults: Faults::default(),
             scenario: None,
+            without: BTreeSet::new(),
             mutant: None,
             trace: false,
             journal: false,
@@ -44,13 +50,13 @@ impl Default for Options {
 /// Kinds of faults that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Faults {
-    /// Links that are cut, and a store that does not answer or loses or delays answers.
+    /// Links that are cut, and a store that does not answer or loses, delays or repeats.
     pub network: bool,
-    /// Processes and nodes that stand still.
+    /// Processes, disks and nodes that stand still.
     pub freezes: bool,
     /// Processes and nodes that die.
     pub crashes: bool,
-    /// Clocks that drift by up to half a percent.
+    /// Clocks that drift by up to half a percent, and wall clocks that step.
     pub drift: bool,
     /// People who ask for things at bad moments.
     pub operators: bool,
@@ -66,33 +72,4 @@ impl Default for Faults {
             operators: true,
         }
     }
-}
-
-/// A known fault of the body. Each proves that the invariants see something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Mutant {
-    /// The lease counts from the answer of the store, not from the request.
-    LeaseFromAnswer,
-    /// The body says that the lock is held without asking the store.
-    PromoteBeforeLock,
-    /// The lock is given back before PostgreSQL was stopped.
-    ReleaseBeforeStop,
-    /// Nothing stops PostgreSQL when the lease is over.
-    GuardOff,
-    /// The `sync` key is written later than the body says.
-    SyncKeyLate,
-    /// The guardian of a primary does not act.
-    GuardianAsleep,
-}
-
-impl Mutant {
-    /// Every one.
-    pub const ALL: [Self; 6] = [
-        Self::LeaseFromAnswer,
-        Self::PromoteBeforeLock,
-        Self::ReleaseBeforeStop,
-        Self::GuardOff,
-        Self::SyncKeyLate,
-        Self::GuardianAsleep,
-    ];
 }

@@ -39,11 +39,11 @@ impl World {
     }
 
     /// The next step of the operator of both clusters.
-    pub(crate) fn operate_on_the_remote(&mut self) {
+    pub(crate) fn operate_on_the_remote(&mut self, variant: u64) {
         match &self.remote {
             None => self.demote_cluster(),
-            Some(remote) if !remote.primary && self.chance.percent(60) => self.promote_remote(),
-            Some(_) if self.chance.percent(40) => self.promote_cluster(),
+            Some(remote) if !remote.primary && variant < 60 => self.promote_remote(),
+            Some(_) if variant % 10 < 4 => self.promote_cluster(),
             Some(_) => {
                 if let Some(remote) = &mut self.remote {
                     remote.reachable = !remote.reachable;
@@ -103,9 +103,10 @@ impl World {
         self.witness.newest_by_request = false;
     }
 
-    /// The remote is stopped first: its writes end, and nobody can follow it any more.
+    /// The remote is stopped first: its writes end, and nobody can follow it any more. As the
+    /// control tool does, the operator waits for a leader before.
     pub(crate) fn promote_cluster(&mut self) {
-        if self.remote.take().is_some() {
+        if self.holder().is_some() && self.remote.take().is_some() {
             self.change_config("standby_cluster", Value::Null);
         }
     }

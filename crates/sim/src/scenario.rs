@@ -40,6 +40,7 @@ impl Scenario {
         traits.silence_fails_over = true;
         traits.nofailover = false;
         traits.nosync = false;
+        traits.priority = 1;
         traits.has_hook = false;
     }
 }
@@ -54,15 +55,15 @@ impl World {
         match scenario {
             Scenario::ShortCut => {
                 let fault = Fault::Store(leader, StoreFault::Unreachable);
-                self.begin_fault_for(fault, Duration::from_secs(7));
+                self.begin_fault(fault, Duration::from_secs(7));
             }
-            Scenario::Isolated => self.begin_fault_for(Fault::Isolated(leader), minute),
+            Scenario::Isolated => self.begin_fault(Fault::Isolated(leader), minute),
             Scenario::DaemonStandsStill => {
-                self.begin_fault_for(Fault::DaemonFrozen(leader), Duration::from_secs(40));
+                self.begin_fault(Fault::DaemonFrozen(leader), Duration::from_secs(40));
             }
             Scenario::ServerHangs => {
                 self.nodes[leader].silent_since = Some(self.now);
-                self.begin_fault_for(Fault::Silent(leader), minute);
+                self.begin_fault(Fault::Silent(leader), minute);
             }
         }
     }

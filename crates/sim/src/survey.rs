@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use patroni_core::{MemberName, Moment};
+use patroni_core::{FailoverRequest, MemberName, Moment};
 use serde_json::Value;
 
 use crate::event::Event;
@@ -32,6 +32,9 @@ impl World {
         self.schedule(PAUSE, Event::Survey);
         self.note_pause();
         self.remote_goes_on();
+        if !self.is_asked_for_health() {
+            return;
+        }
         let complaint = self.complaint();
         if complaint.is_some() {
             self.witness.healthy_since = None;
@@ -53,9 +56,18 @@ impl World {
             Phase::Troubled(_) => {}
             Phase::Healing(_) if stable => self.over = true,
             Phase::Healing(since) => {
+                self.promote_cluster();
                 self.help(since);
                 healing::overdue(self, since, complaint);
             }
+        }
+    }
+
+    /// In the middle of the troubles nobody expects health.
+    fn is_asked_for_health(&self) -> bool {
+        match self.witness.phase {
+            Phase::Troubled(until) => self.now >= until,
+            Phase::Forming | Phase::Healing(_) => true,
         }
     }
 
@@ -73,7 +85,8 @@ impl World {
     }
 
     /// What a person does when the log says that only a person can help: data that are no
-    /// database cluster, or were left half rewound, are copied anew.
+    /// database cluster, or were left half rewound, are copied anew; a member that may not race
+    /// is asked to take over.
     fn help(&mut self, since: Moment) {
         if self.now.since(since) < Duration::from_secs(40) {
             return;
@@ -84,6 +97,28 @@ impl World {
                 self.ask_for_reinit(node);
             }
         }
+        if self.holder().is_none()
+            && !self.is_asked_for_failover()
+            && let Some(outsider) = self.outsider()
+        {
+            self.ask_for_failover(outsider);
+        }
+    }
+
+    fn is_asked_for_failover(&self) -> bool {
+        let entry = self.model.entry(&format!("{PREFIX}/failover"));
+        entry.is_some_and(|entry| FailoverRequest::parse(&entry.value).candidate.is_some())
+    }
+
+    /// A member that the failsafe topology does not name. It takes over only when a person asks
+    /// for that (rule `outside_failsafe` of the race). In a standby cluster it may be the one with
+    /// the most WAL, for which the others wait.
+    fn outsider(&self) -> Option<usize> {
+        let entry = self.model.entry(&format!("{PREFIX}/failsafe"))?;
+        let topology = patroni_core::json::object(&entry.value)?;
+        self.nodes
+            .iter()
+            .position(|node| node.daemon.alive && !topology.contains_key(node.name.as_str()))
     }
 
     /// The holder of the lock, seen from outside.

@@ -31,6 +31,39 @@ pub fn trace(seed: u64, options: &Options, out: &mut dyn Write) -> io::Result<Re
     Ok(report)
 }
 
+/// Looks for the first of so many seeds that breaks an invariant: its report, if there is one.
+/// The threads share the seeds, and the answer does not depend on their number.
+pub fn hunt(first_seed: u64, count: u64, options: &Options, threads: usize) -> Option<Report> {
+    let next = AtomicU64::new(0);
+    let found = AtomicU64::new(u64::MAX);
+    let mut reports: Vec<Report> = thread::scope(|scope| {
+        let hunters: Vec<_> = (0..threads.max(1))
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut best: Option<Report> = None;
+                    loop {
+                        let seed = first_seed + next.fetch_add(1, Ordering::Relaxed);
+                        let enough = found.load(Ordering::Relaxed);
+                        if seed >= first_seed + count || seed > enough {
+                            return best;
+                        }
+                        let report = run(seed, options);
+                        if report.violation.is_some() {
+                            found.fetch_min(seed, Ordering::Relaxed);
+                            let better = best.as_ref().is_none_or(|best| seed < best.seed);
+                            best = if better { Some(report) } else { best };
+                        }
+                    }
+                })
+            })
+            .collect();
+        let joined = hunters.into_iter().filter_map(|hunter| hunter.join().ok());
+        joined.flatten().collect()
+    });
+    reports.sort_by_key(|report| report.seed);
+    reports.into_iter().next()
+}
+
 /// What many runs found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {

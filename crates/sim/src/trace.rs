@@ -59,9 +59,7 @@ impl World {
     }
 
     pub(crate) fn count_verdict(&mut self, verdict: &Verdict) {
-        let text = format!("{:?}", verdict.result);
-        let name = text.split([' ', '{', '(']).next().unwrap_or_default();
-        self.coverage.count("verdict", name);
+        self.coverage.count("verdict", verdict.result.name());
     }
 }
 

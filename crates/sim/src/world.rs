@@ -6,7 +6,7 @@ use patroni_config::Dynamic;
 use patroni_core::server::CheckpointTask;
 use patroni_core::{MemberName, Moment, Role, Scope, State};
 use patroni_dcs::Identity;
-use patroni_dcs::memory::{Model, Session};
+use patroni_dcs::memory::{Discipline, Model, Session};
 use patroni_ha::Memory;
 use serde_json::{Map, Value, json};
 
@@ -21,12 +21,17 @@ use crate::network::Network;
 use crate::node::{Node, Traits};
 use crate::operators::{Operator, random_mode};
 use crate::options::{Mutant, Options};
+use crate::oracle::Stored;
+use crate::postgres::life::Transition;
 use crate::postgres::server::Server;
 use crate::postgres::wal::Wal;
 use crate::queue::Queue;
 use crate::remote::Remote;
-use crate::report::{Coverage, Report, Violation};
+use crate::report::{Report, Tally, Violation};
 use crate::scenario::Scenario;
+
+/// What makes the chance of fate another one than that of everything else.
+const FATE: u64 = 0xFA7E_FA7E_FA7E_FA7E;
 
 /// The key prefix of the simulated cluster.
 pub(crate) const PREFIX: &str = "/service/sim";
@@ -40,6 +45,9 @@ pub(crate) struct World {
     pub(crate) now: Moment,
     pub(crate) queue: Queue<Event>,
     pub(crate) chance: Chance,
+    /// Chooses what is to break and what people ask for, apart from all other chance, so that
+    /// leaving one out does not change the others.
+    pub(crate) fate: Chance,
     pub(crate) model: Model,
     pub(crate) network: Network,
     pub(crate) wal: Wal,
@@ -50,7 +58,13 @@ pub(crate) struct World {
     pub(crate) remote: Option<Remote>,
     pub(crate) troubles: Troubles,
     pub(crate) witness: Witness,
-    pub(crate) coverage: Coverage,
+    pub(crate) coverage: Tally,
+    /// What the store holds, as the invariants need it.
+    pub(crate) stored: Stored,
+    /// When something happened last that is worth a closer look.
+    pub(crate) stirred: Moment,
+    /// The time between two disturbances, in percent of the usual.
+    pub(crate) pace: u32,
     pub(crate) violation: Option<Violation>,
     pub(crate) trace: Vec<String>,
     pub(crate) journal: Vec<String>,
@@ -58,6 +72,7 @@ pub(crate) struct World {
     /// Percent of the local queries that time out.
     pub(crate) slow_queries: u64,
     pub(crate) over: bool,
+    pub(crate) disturbances: u64,
     held_back: Vec<(usize, Event)>,
     config: Map<String, Value>,
 }
@@ -77,15 +92,29 @@ impl World {
         } else if seed.is_multiple_of(2) {
             config.insert("slots".to_owned(), permanent_slots());
         }
+        // A scenario asks for a known answer, so its store is one.
+        let discipline = match options.scenario {
+            Some(_) => Discipline::Lease,
+            None => random_discipline(&mut chance),
+        };
+        let pace = match chance.below(4) {
+            0 => 100,
+            1 | 2 => 400,
+            _ => 1200,
+        };
         let names: Vec<String> = (0..count).map(|index| format!("n{}", index + 1)).collect();
         let mut world = Self {
             seed,
             options: options.clone(),
             mutant: options.mutant,
+            fate: Chance::new(seed ^ FATE),
+            stored: Stored::default(),
+            stirred: Moment::ZERO,
+            pace,
             now: Moment::ZERO,
             queue: Queue::new(),
             chance,
-            model: Model::default(),
+            model: Model::new(discipline),
             network: Network::default(),
             wal: Wal::default(),
             nodes: Vec::new(),
@@ -95,13 +124,14 @@ impl World {
             remote: None,
             troubles: Troubles::default(),
             witness: Witness::default(),
-            coverage: Coverage::default(),
+            coverage: Tally::default(),
             violation: None,
             trace: Vec::new(),
             journal: Vec::new(),
             ops: 0,
             slow_queries: 0,
             over: false,
+            disturbances: 0,
             held_back: Vec::new(),
             config,
         };
@@ -118,7 +148,9 @@ impl World {
         let wipe = self.chance.percent(40);
         let hook = self.chance.percent(15);
         let lazy = self.names.len() > 2 && self.chance.percent(15);
-        let shy = self.names.len() > 2 && self.chance.percent(15);
+        let mixed = self.names.len() > 2 && self.chance.percent(30);
+        let discipline = self.model.discipline();
+        self.coverage.count("store", discipline_name(discipline));
         if self.chance.percent(30) {
             self.slow_queries = 3;
         }
@@ -137,7 +169,8 @@ impl World {
                 wipe_on_rewind_failure: wipe,
                 has_hook: hook,
                 nofailover: lazy && index + 1 == self.names.len(),
-                nosync: shy && index == 0,
+                nosync: mixed && self.chance.percent(25),
+                priority: if mixed { self.chance.below(3) } else { 1 },
             };
             if self.options.scenario.is_some() {
                 Scenario::set_traits(&mut traits);
@@ -150,6 +183,11 @@ impl World {
                     ..daemon
                 },
                 traits,
+                wall_ahead_millis: 0,
+                stalls: false,
+                slept: Duration::ZERO,
+                slept_since: Moment::ZERO,
+                streams_at: Moment::ZERO,
                 watchdog: None,
                 guardian: None,
                 loop_hangs: false,
@@ -164,7 +202,7 @@ impl World {
             });
             let after = self.chance.millis(0, 3000);
             self.schedule(after, Event::Boot { node: index });
-            self.schedule(after, Event::Stream { node: index });
+            self.stream_within(index, after);
         }
         for client in 0..self.clients.len() {
             self.schedule(Duration::from_secs(1), Event::Client { client });
@@ -185,11 +223,13 @@ impl World {
         let settings = Dynamic::read(&self.config).map(|(settings, _)| settings);
         let settings = settings.unwrap_or_else(|_| unreachable!("our own document is readable"));
         let identity = Identity::new("service", &Scope::new("sim"), Some(name.clone()));
+        let mut memory = Memory::default();
+        self.infect(&mut memory);
         Daemon {
             alive: true,
             life: 0,
             session: Session::new(&identity, settings.ttl),
-            memory: Memory::default(),
+            memory,
             settings,
             config: self.config.clone(),
             supervised: Supervised {
@@ -208,6 +248,7 @@ impl World {
             finished: Vec::new(),
             view: None,
             next_run: Moment::ZERO,
+            loop_at: None,
             woken: false,
             store_until: None,
             seen_revision: 0,
@@ -215,12 +256,14 @@ impl World {
             leased_until: Moment::ZERO,
             renewed: Moment::ZERO,
             failsafe: None,
+            scheduled_restart: None,
             leaving: false,
         }
     }
 
     /// Turns the clock until the run is over or something is broken.
     pub(crate) fn run(mut self) -> Report {
+        let mut seen = u64::MAX;
         while let Some((at, event)) = self.queue.pop() {
             self.now = at;
             self.model.advance(at);
@@ -228,11 +271,17 @@ impl World {
             if self.over || self.violation.is_some() {
                 break;
             }
+            if self.model.revision() != seen {
+                seen = self.model.revision();
+                self.stored.refresh(&self.model);
+                self.watch_store();
+            }
         }
         Report {
             seed: self.seed,
             violation: self.violation,
-            coverage: self.coverage,
+            disturbances: self.disturbances,
+            coverage: self.coverage.finish(),
             trace: self.trace,
             journal: self.journal,
         }
@@ -240,39 +289,6 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Loop { node, life } if self.acts(node, life, &event) => self.loop_event(node),
-            Event::Check { node, life, op } if self.acts(node, life, &event) => {
-                self.check(node, op);
-            }
-            Event::StartJob { node, life } if self.acts(node, life, &event) => self.start_job(node),
-            Event::Guard { node, life } if self.acts(node, life, &event) => self.guard(node),
-            Event::Outcome {
-                node,
-                life,
-                lane,
-                op,
-                ref outcome,
-            } if self.acts(node, life, &event) => {
-                if self.nodes[node]
-                    .daemon
-                    .pending(lane)
-                    .is_some_and(|p| p.op == op)
-                {
-                    let outcome = outcome.as_ref().clone();
-                    self.resume(node, lane, outcome);
-                }
-            }
-            Event::Checkpointed {
-                node,
-                life,
-                generation,
-            } if self.acts(node, life, &event) => self.checkpointed(node, generation),
-            Event::Loop { .. }
-            | Event::Check { .. }
-            | Event::StartJob { .. }
-            | Event::Guard { .. }
-            | Event::Outcome { .. }
-            | Event::Checkpointed { .. } => {}
             Event::Arrive { node, life, op } => {
                 if self.nodes[node].daemon.life == life {
                     self.arrive(node, op);
@@ -284,38 +300,100 @@ impl World {
                 node,
                 generation,
                 transition,
-            } => {
-                if self.nodes[node].server.generation != generation {
-                } else if self.nodes[node].stands_still() {
-                    self.held_back.push((node, event));
-                } else {
-                    self.server_event(node, transition);
-                }
-            }
+            } => self.server_turn(node, generation, transition),
             Event::Stream { node } => self.stream(node),
             Event::Client { client } => self.client(client),
             Event::ClientTimeout { client, request } => self.client_timeout(client, request),
             Event::Boot { node } => self.boot(node),
             Event::Break => self.break_something(),
+            Event::StoreElected => self.store_elected(),
             Event::Mend { fault } => self.mend(&fault),
             Event::Operator => self.operate(),
             Event::LateSync { state } => self.late_sync(&state),
             Event::Survey => self.survey(),
+            Event::Loop { node, life }
+            | Event::Check { node, life, .. }
+            | Event::StartJob { node, life }
+            | Event::Guard { node, life }
+            | Event::Outcome { node, life, .. }
+            | Event::Checkpointed { node, life, .. } => {
+                if let Some(event) = self.taken(node, life, event) {
+                    self.happen_to(node, event);
+                }
+            }
         }
     }
 
-    /// Whether a daemon can take an event now. One that stands still takes it later.
-    fn acts(&mut self, node: usize, life: u64, event: &Event) -> bool {
+    /// An event of a daemon that runs.
+    fn happen_to(&mut self, node: usize, event: Event) {
+        match event {
+            Event::Loop { .. } => self.loop_event(node),
+            Event::Check { op, .. } => self.check(node, op),
+            Event::StartJob { .. } => self.start_job(node),
+            Event::Guard { .. } => self.guard(node),
+            Event::Outcome {
+                lane, op, outcome, ..
+            } => {
+                let pending = self.nodes[node].daemon.pending(lane);
+                if pending.is_some_and(|pending| pending.op == op) {
+                    self.resume(node, lane, *outcome);
+                }
+            }
+            Event::Checkpointed { generation, .. } => self.checkpointed(node, generation),
+            Event::Arrive { .. }
+            | Event::Watchdog { .. }
+            | Event::Guardian { .. }
+            | Event::Server { .. }
+            | Event::Stream { .. }
+            | Event::Client { .. }
+            | Event::ClientTimeout { .. }
+            | Event::Boot { .. }
+            | Event::Break
+            | Event::StoreElected
+            | Event::Mend { .. }
+            | Event::Operator
+            | Event::LateSync { .. }
+            | Event::Survey => unreachable!("not an event of a daemon"),
+        }
+    }
+
+    /// A server goes on, unless its machine or its disk stands still. An immediate stop needs
+    /// no disk.
+    fn server_turn(&mut self, node: usize, generation: u64, transition: Transition) {
+        let here = &self.nodes[node];
+        if here.server.generation != generation {
+            return;
+        }
+        let waits = here.stands_still() || (here.stalls && transition != Transition::Gone);
+        if waits {
+            let event = Event::Server {
+                node,
+                generation,
+                transition,
+            };
+            self.held_back.push((node, event));
+        } else {
+            self.server_event(node, transition);
+        }
+    }
+
+    /// The event, if a daemon can take it now. One that stands still takes it later.
+    fn taken(&mut self, node: usize, life: u64, event: Event) -> Option<Event> {
         let here = &self.nodes[node];
         if !here.daemon.alive || here.daemon.life != life {
-            return false;
+            return None;
         }
         let hangs = here.loop_hangs && event.is_of_the_loop(&here.daemon);
         if hangs || here.daemon_stands_still() {
-            self.held_back.push((node, event.clone()));
-            return false;
+            self.held_back.push((node, event));
+            return None;
         }
-        true
+        Some(event)
+    }
+
+    /// Something happened that is worth a closer look for a while.
+    pub(crate) fn stir(&mut self) {
+        self.stirred = self.now;
     }
 
     /// What waited for a machine or its daemon happens now. The lease comes first.
@@ -332,6 +410,18 @@ impl World {
             self.schedule(after, event);
         }
     }
+
+    /// The rules get their known fault back, where the build has it.
+    #[cfg(feature = "mutants")]
+    fn infect(&self, memory: &mut Memory) {
+        if let Some(Mutant::Rule(rule)) = self.mutant {
+            memory.mutant = Some(rule);
+        }
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    #[expect(clippy::unused_self, reason = "the same call as with the feature")]
+    const fn infect(&self, _memory: &mut Memory) {}
 
     fn checkpointed(&mut self, node: usize, generation: u64) {
         let here = &mut self.nodes[node];
@@ -391,6 +481,32 @@ impl World {
             at_millis,
             message,
         });
+    }
+}
+
+fn random_discipline(chance: &mut Chance) -> Discipline {
+    match chance.below(8) {
+        0..3 => Discipline::Lease,
+        3 => Discipline::Session {
+            lock_delay: Duration::from_millis(if chance.percent(50) { 1 } else { 15_000 }),
+        },
+        4 => Discipline::Ephemeral {
+            tick: Duration::from_secs(2),
+        },
+        5 => Discipline::Judged,
+        _ => Discipline::Ticks {
+            every: Duration::from_millis(500),
+        },
+    }
+}
+
+fn discipline_name(discipline: Discipline) -> &'static str {
+    match discipline {
+        Discipline::Lease => "lease (etcd)",
+        Discipline::Session { .. } => "session with lock-delay (Consul)",
+        Discipline::Ephemeral { .. } => "ephemeral nodes (ZooKeeper)",
+        Discipline::Judged => "judged by its clients (Kubernetes)",
+        Discipline::Ticks { .. } => "ticks of the log (Raft)",
     }
 }
 

@@ -5,18 +5,21 @@ use std::time::Duration;
 use patroni_core::server::{CheckpointTask, ControlState};
 use patroni_core::{Role, State, Upstream};
 use patroni_ha::command::{CloneSource, RewindSource, StopRequest, Until, Wait};
+use patroni_ha::mutant::Mutant as Rule;
 use patroni_ha::outcome::{HookOutcome, RecoveryChange, ShutdownPoint, StartOutcome, StopOutcome};
 use patroni_ha::{Command, Outcome};
 
 use super::Lane;
 use crate::event::Event;
-use crate::invariants::{data_dir, judged_revision, slots};
+use crate::invariants::{data_dir, judged_revision, slots, watchdog};
 use crate::options::Mutant;
 use crate::postgres::server::Process;
 use crate::world::World;
 
 /// How often a waiting command looks.
 const LOOK: Duration = Duration::from_millis(25);
+/// Who has waited so long looks less often.
+const PATIENT: Duration = Duration::from_secs(2);
 /// `pg_ctl_timeout`
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// Limit of a question to another member.
@@ -30,6 +33,7 @@ impl World {
         judged_revision::commanded(self, node, lane, &command);
         data_dir::commanded(self, node, lane, &command);
         slots::commanded(self, node, &command);
+        watchdog::commanded(self, node, &command);
         // From here on the cycles beside the task must not extend the lock again.
         if matches!(command, Command::ReleaseLeader { .. }) {
             self.nodes[node].guardian = None;
@@ -114,6 +118,7 @@ impl World {
     }
 
     /// What happens at once. `None`: the outcome shows later, see [`World::check`].
+    #[expect(clippy::too_many_lines, reason = "a flat match reads like a table")]
     fn act(&mut self, node: usize, command: &Command) -> Option<Outcome> {
         match command {
             Command::SetState(state) => {
@@ -190,8 +195,15 @@ impl World {
                 None
             }
             Command::PgRewind { source, .. } => {
-                let away = matches!(source, RewindSource::Remote { .. })
-                    && self.inspect_the_remote().is_err();
+                let away = match source {
+                    RewindSource::Remote { .. } => self.inspect_the_remote().is_err(),
+                    RewindSource::Member(leader) => {
+                        if let Some(source) = self.can_read_from(node, &leader.name) {
+                            data_dir::rewound_to(self, node, source);
+                        }
+                        false
+                    }
+                };
                 let running = self.nodes[node].server.runs();
                 if let Some(data) = self.nodes[node].server.data.as_mut()
                     && !running
@@ -201,10 +213,13 @@ impl World {
                 }
                 None
             }
-            Command::ResumeReplay
-            | Command::ArchiveReadyWal
-            | Command::ResyncAfterPause
-            | Command::DropScheduledRestart => Some(Outcome::Done),
+            Command::ResumeReplay | Command::ArchiveReadyWal | Command::ResyncAfterPause => {
+                Some(Outcome::Done)
+            }
+            Command::DropScheduledRestart => {
+                self.nodes[node].daemon.scheduled_restart = None;
+                Some(Outcome::Done)
+            }
             _ => self.look_up(node, command),
         }
     }
@@ -231,13 +246,18 @@ impl World {
         let Some(lane) = self.nodes[node].daemon.lane_of(op) else {
             return;
         };
-        let Some(pending) = self.nodes[node].daemon.pending(lane).cloned() else {
+        let slot = self.nodes[node].daemon.pending_mut(lane);
+        let Some(pending) = slot.and_then(Option::take) else {
             return;
         };
         let waited = self.now.since(pending.since);
-        match self.outcome(node, &pending.command, waited) {
+        let outcome = self.outcome(node, &pending.command, waited);
+        if let Some(slot) = self.nodes[node].daemon.pending_mut(lane) {
+            *slot = Some(pending);
+        }
+        match outcome {
             Some(outcome) => self.resume(node, lane, outcome),
-            None => self.check_later(node, op, LOOK),
+            None => self.check_later(node, op, if waited < PATIENT { LOOK } else { LOOK * 4 }),
         }
     }
 
@@ -275,7 +295,7 @@ impl World {
             Command::SingleUserRecovery => Outcome::Success(self.recover_alone(node)),
             Command::CreateCluster => {
                 self.create_cluster(node);
-                Outcome::Success(true)
+                Outcome::Success(!self.chance.percent(5))
             }
             Command::PostInit => Outcome::Success(self.nodes[node].server.is_primary()),
             Command::CloneFrom(CloneSource::Member { from, .. }) => {
@@ -298,7 +318,7 @@ impl World {
     }
 
     fn begin_stop(&mut self, node: usize, request: &StopRequest) {
-        if self.mutant == Some(Mutant::ReleaseBeforeStop) {
+        if self.mutated(Mutant::ReleaseBeforeStop) {
             self.release_early(node);
         }
         if self.nodes[node].server.runs() && !request.restart {
@@ -362,7 +382,9 @@ impl World {
     fn order_promotion(&mut self, node: usize) -> bool {
         let here = &self.nodes[node];
         let leased = here.clock.read(self.now) < here.daemon.guard;
-        let guarded = self.mutant != Some(Mutant::GuardOff) && !here.daemon.settings.pause;
+        let blind = [Mutant::GuardOff, Mutant::Rule(Rule::HookOutlivesLock)];
+        let unguarded = blind.into_iter().any(|mutant| self.mutated(mutant));
+        let guarded = !unguarded && !here.daemon.settings.pause;
         if (guarded && !leased) || !self.promote_server(node) {
             return false;
         }
@@ -481,3 +503,60 @@ pub(crate) fn command_name(command: &Command) -> &'static str {
         Command::Wait(_) => "wait",
     }
 }
+
+/// The names of all commands.
+pub(crate) const COMMANDS: &[&str] = &[
+    "load cluster",
+    "touch member",
+    "acquire leader",
+    "update leader",
+    "take leader",
+    "release leader",
+    "begin initialize",
+    "set system id",
+    "cancel initialize",
+    "write failover",
+    "write config",
+    "write sync",
+    "delete sync",
+    "write history",
+    "ask peers",
+    "announce failsafe",
+    "requery",
+    "set state",
+    "set role",
+    "run callback",
+    "pre-promote",
+    "stop",
+    "start",
+    "promote",
+    "wait production",
+    "start checkpoint",
+    "compare recovery",
+    "reload recovery",
+    "set sync names",
+    "resume replay",
+    "sync slots",
+    "inspect leader",
+    "has history",
+    "local position",
+    "read timeline history",
+    "pg_rewind",
+    "single-user recovery",
+    "archive ready wal",
+    "is archiving",
+    "archive shutdown checkpoint",
+    "remove data dir",
+    "move data dir aside",
+    "create cluster",
+    "post init",
+    "clone from",
+    "resync after pause",
+    "watchdog activate",
+    "watchdog keep alive",
+    "watchdog disable",
+    "schedule",
+    "cancel job",
+    "drop scheduled restart",
+    "wait",
+];

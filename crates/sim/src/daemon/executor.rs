@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use patroni_core::{Moment, State};
-use patroni_ha::job::{JobEnd, JobReport};
+use patroni_ha::job::{DemoteReason, JobEnd, JobReport};
 use patroni_ha::{Command, Job, JobContext, JobRun, JobStep, Outcome};
 
 use super::{Lane, Program, Shown};
@@ -23,7 +23,7 @@ impl World {
             return Err(ordered.to_string());
         }
         daemon.ordered = Some(job.clone());
-        self.coverage.count("job", &job_name(job));
+        self.coverage.count("job", job_name(job));
         self.note(node, "job", || format!("ordered: {job}"));
         Ok(())
     }
@@ -184,10 +184,10 @@ impl World {
         daemon.life = here.daemon.life + 1;
         daemon.config.clone_from(&here.daemon.config);
         daemon.settings = here.daemon.settings.clone();
+        daemon.session.set_ttl(daemon.settings.ttl);
         daemon.supervised.since = here.clock.read(self.now);
         daemon.supervised.callback_ran = accepts;
         daemon.next_run = self.now;
-        let life = daemon.life;
         // An adopted primary has until the first look at the store to show a lease.
         let grace = daemon.settings.retry_timeout + Duration::from_secs(1);
         here.daemon = daemon;
@@ -198,7 +198,7 @@ impl World {
         let deadline = here.clock.read(self.now) + grace;
         self.note(node, "daemon", || format!("starts as {role}, {state}"));
         self.guard_until(node, deadline);
-        self.schedule(Duration::from_millis(1), Event::Loop { node, life });
+        self.loop_within(node, Duration::from_millis(1));
     }
 
     /// How often each task was ordered, for tests of the net itself.
@@ -213,22 +213,60 @@ impl World {
     }
 }
 
-fn job_name(job: &Job) -> String {
+/// The name of a task without its contents.
+pub(crate) fn job_name(job: &Job) -> &'static str {
     match job {
-        Job::Clone { .. } => "clone".to_owned(),
-        Job::Rewind { .. } => "rewind".to_owned(),
-        Job::Bootstrap
-        | Job::BootstrapStandbyLeader
-        | Job::PostBootstrap
-        | Job::CrashRecovery
-        | Job::Reinitialize { .. }
-        | Job::StartPrimary { .. }
-        | Job::StartReplica { .. }
-        | Job::RestartFollow { .. }
-        | Job::Demote { .. }
-        | Job::Promote
-        | Job::CopyLogicalSlots { .. }
-        | Job::Restart(_)
-        | Job::Shutdown => job.to_string(),
+        Job::Bootstrap => "bootstrap",
+        Job::BootstrapStandbyLeader => "bootstrap of a standby leader",
+        Job::Clone { .. } => "clone",
+        Job::PostBootstrap => "post_bootstrap",
+        Job::CrashRecovery => "crash recovery in single-user mode",
+        Job::Rewind { .. } => "rewind",
+        Job::Reinitialize { diverged: true, .. } => "reinitialize, diverged",
+        Job::Reinitialize {
+            diverged: false, ..
+        } => "reinitialize",
+        Job::StartPrimary { .. } => "start of a primary",
+        Job::StartReplica {
+            after_demotion: true,
+            ..
+        } => "start after demotion",
+        Job::StartReplica {
+            after_demotion: false,
+            ..
+        } => "start after failure",
+        Job::RestartFollow { .. } => "restart to follow",
+        Job::Demote { reason, .. } => match reason {
+            DemoteReason::Switchover => "switchover",
+            DemoteReason::Failover => "manual failover",
+            DemoteReason::DemoteCluster => "demotion of the cluster",
+        },
+        Job::Promote => "promote",
+        Job::CopyLogicalSlots { .. } => "copy of logical slots",
+        Job::Restart(_) => "restart",
+        Job::Shutdown => "shutdown",
     }
 }
+
+/// The names of all tasks.
+pub(crate) const JOBS: &[&str] = &[
+    "bootstrap",
+    "bootstrap of a standby leader",
+    "clone",
+    "post_bootstrap",
+    "crash recovery in single-user mode",
+    "rewind",
+    "reinitialize, diverged",
+    "reinitialize",
+    "start of a primary",
+    "start after demotion",
+    "start after failure",
+    "restart to follow",
+    "switchover",
+    "manual failover",
+    "demotion of the cluster",
+    "promote",
+    "copy of logical slots",
+    "restart",
+    "shutdown",
+];

@@ -19,8 +19,14 @@ impl World {
     /// The lock was extended by a request sent at this moment of the node's clock.
     pub(crate) fn extend_lease(&mut self, node: usize, sent_at: Moment) {
         let ttl = self.nodes[node].daemon.settings.ttl;
-        let deadline = sent_at + ttl.saturating_sub(guard_margin(ttl));
+        let mut deadline = sent_at + ttl.saturating_sub(guard_margin(ttl));
         self.nodes[node].daemon.leased_until = deadline;
+        if self.mutated(Mutant::WallClockLease) {
+            // What the guard will read is this much ahead of the clock that the lease is for.
+            let ahead = self.nodes[node].wall_ahead_millis;
+            deadline = shifted(deadline, ahead);
+            self.nodes[node].daemon.guard = Moment::ZERO;
+        }
         self.guard_until(node, deadline);
         self.tell_guardian(node, sent_at + ttl);
     }
@@ -49,12 +55,23 @@ impl World {
     /// Looks at the lease, and stops a primary without one.
     pub(crate) fn guard(&mut self, node: usize) {
         let here = &self.nodes[node];
-        let now = here.clock.read(self.now);
+        let mut now = here.clock.read(self.now);
+        if self.mutated(Mutant::WallClockLease) {
+            now = shifted(now, here.wall_ahead_millis);
+        }
+        if self.mutated(Mutant::LeaseSleeps) {
+            now = now - here.slept;
+        }
         let leads = here.server.leads();
         // A cluster that is just being made has no lock yet, and nobody else to protect.
         let new = here.daemon.memory.bootstrap != BootstrapPhase::None;
-        let off = new || here.daemon.settings.pause || self.mutant == Some(Mutant::GuardOff);
+        let off = new || here.daemon.settings.pause || self.mutated(Mutant::GuardOff);
         if !leads || off || now < here.daemon.guard {
+            let mutated = [Mutant::WallClockLease, Mutant::LeaseSleeps];
+            if leads && !off && mutated.into_iter().any(|mutant| self.mutated(mutant)) {
+                let life = here.daemon.life;
+                self.schedule(Duration::from_secs(1), Event::Guard { node, life });
+            }
             return;
         }
         self.coverage.count("guard", "stopped a primary");
@@ -65,7 +82,10 @@ impl World {
 
     /// Arms the watchdog where there is one. False when it is required and missing.
     pub(crate) fn arm_watchdog(&mut self, node: usize) -> bool {
-        if self.nodes[node].traits.has_watchdog {
+        // Devices fail, too, and matter where they are required.
+        let required = self.nodes[node].traits.watchdog_required;
+        let fails = required && !self.troubles.over && self.chance.percent(2);
+        if self.nodes[node].traits.has_watchdog && !fails {
             self.feed_watchdog(node);
             return true;
         }
@@ -76,7 +96,10 @@ impl World {
         if !self.nodes[node].traits.has_watchdog {
             return;
         }
-        let fires = self.now + self.watchdog_timeout(node);
+        let mut fires = self.now + self.watchdog_timeout(node);
+        if self.mutated(Mutant::WatchdogTooLong) {
+            fires = fires + self.nodes[node].daemon.settings.ttl * 4;
+        }
         self.nodes[node].watchdog = Some(fires);
         self.queue.push(fires, Event::Watchdog { node });
     }
@@ -96,5 +119,15 @@ impl World {
         self.coverage.count("watchdog", "fired");
         self.note(node, "watchdog", || "fires".to_owned());
         self.power_off(node);
+    }
+}
+
+/// A moment of a clock that is ahead (or, negative, behind).
+fn shifted(moment: Moment, ahead_millis: i64) -> Moment {
+    let by = Duration::from_millis(ahead_millis.unsigned_abs());
+    if ahead_millis < 0 {
+        moment - by
+    } else {
+        moment + by
     }
 }

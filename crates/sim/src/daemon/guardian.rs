@@ -36,11 +36,11 @@ impl World {
     /// The time that the guardian was told may have come. A machine that stands still keeps its
     /// guardian from acting, and all the more the server from answering.
     pub(crate) fn guardian(&mut self, node: usize) {
+        let asleep = self.mutated(Mutant::GuardianAsleep);
         let here = &mut self.nodes[node];
         if here.guardian.is_none_or(|fires| self.now < fires) {
             return;
         }
-        let asleep = self.mutant == Some(Mutant::GuardianAsleep);
         if asleep || !here.server.leads() {
             return;
         }

@@ -17,7 +17,7 @@ use patroni_core::{Cluster, Moment, Revision, Role, State};
 use patroni_dcs::memory::Session;
 use patroni_ha::job::{Job, JobReport};
 use patroni_ha::journal::Asked;
-use patroni_ha::observation::FailsafeLeader;
+use patroni_ha::observation::{FailsafeLeader, ScheduledRestart};
 use patroni_ha::{Command, Cycle, JobRun, Memory};
 use serde_json::{Map, Value};
 
@@ -52,6 +52,8 @@ pub(crate) struct Daemon {
     pub(crate) view: Option<Cluster>,
     /// True time.
     pub(crate) next_run: Moment,
+    /// When the loop has its next event.
+    pub(crate) loop_at: Option<Moment>,
     pub(crate) woken: bool,
     /// A leader whose lease runs down waits for the store until then, on the node's clock.
     pub(crate) store_until: Option<Moment>,
@@ -63,6 +65,8 @@ pub(crate) struct Daemon {
     /// When the store last made the lock last, in true time.
     pub(crate) renewed: Moment,
     pub(crate) failsafe: Option<(FailsafeLeader, Moment)>,
+    /// The restart that somebody scheduled.
+    pub(crate) scheduled_restart: Option<ScheduledRestart>,
     /// Somebody asked it to end.
     pub(crate) leaving: bool,
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use patroni_core::{Cluster, Tags};
+use patroni_core::{Cluster, Moment, Tags};
+use patroni_dcs::memory::Discipline;
 use patroni_ha::Observation;
 use patroni_ha::job::RunningJob;
 use patroni_ha::observation::{NodeFacts, ProbeFacts, WatchdogFacts};
@@ -26,6 +27,7 @@ impl World {
             daemon.failsafe = None;
         }
         let finished = std::mem::take(&mut daemon.finished);
+        let ahead = here.wall_ahead_millis;
         let executor = daemon.job.as_ref().map(|program| RunningJob {
             job: program.run.job().clone(),
             since: daemon.job_since,
@@ -33,14 +35,14 @@ impl World {
         });
         Observation {
             now,
-            wall: wall(self.now.since_origin().as_millis()),
+            wall: wall(self.now, ahead),
             settings: daemon.settings.clone(),
             config_in_memory: daemon.config.clone(),
             store,
             server,
             executor,
             finished,
-            scheduled_restart: None,
+            scheduled_restart: daemon.scheduled_restart.clone(),
             failsafe_leader: daemon.failsafe.as_ref().map(|(leader, _)| leader.clone()),
             node: self.facts(node),
             watchdog: self.watchdog_facts(node),
@@ -71,17 +73,22 @@ impl World {
             wipe_on_rewind_failure: here.traits.wipe_on_rewind_failure,
             wipe_on_divergence: here.traits.wipe_on_divergence,
             citus_database: None,
-            store_is_raft: false,
+            store_is_raft: matches!(self.model.discipline(), Discipline::Ticks { .. }),
         }
     }
 
     pub(crate) fn tags(&self, node: usize) -> Tags {
         let mut tags = Map::new();
-        if self.nodes[node].traits.nofailover {
+        let traits = &self.nodes[node].traits;
+        if traits.nofailover {
             tags.insert("nofailover".to_owned(), Value::Bool(true));
         }
-        if self.nodes[node].traits.nosync {
+        if traits.nosync {
             tags.insert("nosync".to_owned(), Value::Bool(true));
+        }
+        if traits.priority != 1 && !traits.nofailover {
+            // Zero would mean the same as nofailover.
+            tags.insert("failover_priority".to_owned(), (traits.priority + 1).into());
         }
         Tags::new(tags)
     }
@@ -110,7 +117,9 @@ pub(crate) fn conn_url(name: &str) -> String {
     format!("postgres://{name}:5432/postgres")
 }
 
-pub(crate) fn wall(millis: u128) -> Timestamp {
-    let since = i64::try_from(millis).unwrap_or(0);
-    Timestamp::from_millisecond(1_700_000_000_000 + since).unwrap_or_default()
+/// What a wall clock shows that is ahead (or, negative, behind) of the true time.
+pub(crate) fn wall(now: Moment, ahead_millis: i64) -> Timestamp {
+    let since = i64::try_from(now.since_origin().as_millis()).unwrap_or(0);
+    let millis = 1_700_000_000_000 + since + ahead_millis;
+    Timestamp::from_millisecond(millis).unwrap_or_default()
 }

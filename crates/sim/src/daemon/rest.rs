@@ -78,10 +78,13 @@ impl World {
         name: &MemberName,
         leader: FailsafeLeader,
     ) -> Result<Option<Lsn>, String> {
-        if !self.answers(node, name) {
-            return Err("timeout".to_owned());
+        let timeout = || "timeout".to_owned();
+        let there = self.node_named(name).ok_or_else(timeout)?;
+        let peer = &self.nodes[there];
+        let up = peer.daemon.alive && !peer.daemon_stands_still();
+        if !up || !self.network.arrives(Traffic::Rest, node, there) {
+            return Err(timeout());
         }
-        let there = self.node_named(name).unwrap_or(node);
         let position = self.position(there);
         let peer = &mut self.nodes[there];
         if !peer.daemon.settings.failsafe_mode {
@@ -92,7 +95,12 @@ impl World {
         }
         let until = peer.clock.read(self.now) + peer.daemon.settings.ttl;
         peer.daemon.failsafe = Some((leader, until));
-        Ok(position)
+        // The consent is given, whether or not its answer arrives.
+        if self.answers(node, name) {
+            Ok(position)
+        } else {
+            Err(timeout())
+        }
     }
 
     /// The member object, from the newest facts.

@@ -4,20 +4,21 @@ use std::time::Duration;
 
 use patroni_config::Dynamic;
 use patroni_core::Moment;
+use patroni_ha::eligibility::Refusal;
 use patroni_ha::{Command, Cycle, Outcome, Step, Verdict};
 
 use super::{Lane, Pending, Program, Round, Shown};
 use crate::event::Event;
 use crate::world::World;
 
-/// How often a sleeping loop looks for a reason to run.
-const LOOK: Duration = Duration::from_millis(200);
+/// So soon a sleeping loop notices a reason to run.
+const LOOK_MILLIS: u64 = 200;
+const LOOK: Duration = Duration::from_millis(LOOK_MILLIS);
 
 impl World {
     /// The loop runs when its time has come, when something woke it, or when the store changed.
     pub(crate) fn loop_event(&mut self, node: usize) {
-        let life = self.nodes[node].daemon.life;
-        self.schedule(LOOK, Event::Loop { node, life });
+        self.nodes[node].daemon.loop_at = None;
         let revision = self.model.revision();
         let now = self.now;
         let daemon = &mut self.nodes[node].daemon;
@@ -28,6 +29,11 @@ impl World {
             self.begin_shutdown(node);
             return;
         }
+        if now < daemon.next_run {
+            let left = daemon.next_run.since(now);
+            self.loop_within(node, left);
+        }
+        let daemon = &mut self.nodes[node].daemon;
         let mut due = now >= daemon.next_run || std::mem::take(&mut daemon.woken);
         if !due && daemon.seen_revision != revision {
             daemon.seen_revision = revision;
@@ -51,6 +57,40 @@ impl World {
     /// Makes the loop run soon.
     pub(crate) fn wake(&mut self, node: usize) {
         self.nodes[node].daemon.woken = true;
+        self.loop_soon(node);
+    }
+
+    /// The store has changed: whoever sleeps and watches it may have to wake.
+    pub(crate) fn watch_store(&mut self) {
+        for node in 0..self.nodes.len() {
+            self.loop_soon(node);
+        }
+    }
+
+    fn loop_soon(&mut self, node: usize) {
+        let daemon = &self.nodes[node].daemon;
+        let soon = daemon
+            .loop_at
+            .is_some_and(|at| at >= self.now && at <= self.now + LOOK);
+        if daemon.alive && daemon.cycle.is_none() && !soon {
+            let after = self.chance.millis(1, LOOK_MILLIS);
+            self.loop_within(node, after);
+        }
+    }
+
+    /// Gives the loop an event after this time, if it has none before.
+    pub(crate) fn loop_within(&mut self, node: usize, after: Duration) {
+        let at = self.now + after;
+        let daemon = &mut self.nodes[node].daemon;
+        if daemon
+            .loop_at
+            .is_some_and(|planned| planned >= self.now && planned <= at)
+        {
+            return;
+        }
+        daemon.loop_at = Some(at);
+        let life = daemon.life;
+        self.schedule(after, Event::Loop { node, life });
     }
 
     /// Notes a command as pending; gives its number.
@@ -83,11 +123,8 @@ impl World {
     }
 
     fn resume_cycle(&mut self, node: usize, outcome: Outcome, moment: Moment) {
-        let round = self.nodes[node]
-            .daemon
-            .cycle
-            .as_ref()
-            .map(|program| program.run.clone());
+        let program = self.nodes[node].daemon.cycle.as_mut();
+        let round = program.map(|program| std::mem::replace(&mut program.run, Round::Loading));
         let cycle = match (round, outcome) {
             (Some(Round::Loading), Outcome::Cluster(store)) => {
                 let observation = self.observe(node, store);
@@ -127,6 +164,9 @@ impl World {
     }
 
     fn end_cycle(&mut self, node: usize, verdict: &Verdict) {
+        for Refusal { name, reason } in &verdict.refused {
+            self.note(node, "refused", || format!("{name}: {reason}"));
+        }
         self.note(node, "verdict", || verdict.to_string());
         self.count_verdict(verdict);
         let daemon = &mut self.nodes[node].daemon;
@@ -137,7 +177,7 @@ impl World {
             daemon.next_run = self.now + again.after;
         }
         if let Some(exit) = verdict.exit.clone() {
-            self.coverage.count("exit", &exit.message);
+            self.coverage.count("exit", "ordered by the rules");
             self.note(node, "daemon", || format!("exits: {}", exit.message));
             self.exit_daemon(node, exit.leave_server);
             return;
@@ -146,6 +186,12 @@ impl World {
             self.schedule(Duration::from_millis(1), Event::StartJob { node, life });
         }
         self.follow_lease(node);
+        let daemon = &self.nodes[node].daemon;
+        if daemon.woken || daemon.leaving || daemon.seen_revision != self.model.revision() {
+            self.loop_soon(node);
+        }
+        let left = self.nodes[node].daemon.next_run.since(self.now);
+        self.loop_within(node, left);
     }
 
     /// The settings of the newest valid document.

@@ -9,7 +9,7 @@ use patroni_ha::{Command, Outcome};
 
 use super::{Lane, Pending, Round};
 use crate::event::Event;
-use crate::invariants::one_holder;
+use crate::invariants::{handover, one_holder};
 use crate::options::Mutant;
 use crate::world::World;
 
@@ -54,8 +54,8 @@ fn is_bounded(command: &Command) -> bool {
 impl World {
     /// Sends a request.
     pub(crate) fn send(&mut self, node: usize, lane: Lane, command: Command) {
-        let known = self.mutant == Some(Mutant::PromoteBeforeLock)
-            && matches!(command, Command::AcquireLeader);
+        let known =
+            self.mutated(Mutant::PromoteBeforeLock) && matches!(command, Command::AcquireLeader);
         let way = self.chance.skewed((1, 8), (50, 700), 2);
         let op = self.pend(node, lane, command);
         if known {
@@ -77,6 +77,7 @@ impl World {
             return;
         };
         let back = self.way_back(node);
+        handover::releasing(self, node, &pending.command);
         match self.ask_store(node, &pending) {
             Ok(outcome) if self.too_late(node, &pending, back) => {
                 if let Outcome::Lock(LockOutcome::Held { .. }) = outcome {
@@ -144,6 +145,10 @@ impl World {
         let why = error.to_string();
         let outcome = match &pending.command {
             Command::LoadCluster => Outcome::Cluster(Err(why)),
+            Command::AcquireLeader if self.mutated(Mutant::SilenceIsSuccess) => {
+                let sent_at = pending.sent_at;
+                Outcome::Lock(LockOutcome::Held { sent_at })
+            }
             Command::AcquireLeader | Command::UpdateLeader { .. } | Command::TakeLeader => {
                 Outcome::Lock(LockOutcome::Unreachable(why))
             }
@@ -158,14 +163,20 @@ impl World {
     fn ask_store(&mut self, node: usize, pending: &Pending) -> Result<Outcome, StoreError> {
         let now = self.now;
         let member = self.member_data(node, &pending.command);
-        let late = self.mutant == Some(Mutant::SyncKeyLate);
+        let late = self.mutated(Mutant::SyncKeyLate);
+        let blind = self.mutated(Mutant::LockWithoutCondition);
         let me = self.nodes_name(node);
+        let shows = self.nodes[node].clock.read(now);
         let (model, daemon) = (&mut self.model, &mut self.nodes[node].daemon);
         let session = &mut daemon.session;
+        session.set_clock(shows);
         let written = match &pending.command {
             Command::LoadCluster => {
                 let cluster = session.load(model, now)?;
                 return Ok(Outcome::Cluster(Ok(cluster)));
+            }
+            Command::AcquireLeader if blind => {
+                return lock(session.take_leader(model, now), pending.sent_at);
             }
             Command::AcquireLeader => {
                 return lock(session.acquire_leader(model, now), pending.sent_at);
@@ -253,7 +264,7 @@ impl World {
                 Outcome::Cluster(Ok(view))
             }
             Outcome::Lock(LockOutcome::Held { sent_at }) => {
-                let wrong = self.mutant == Some(Mutant::LeaseFromAnswer);
+                let wrong = self.mutated(Mutant::LeaseFromAnswer);
                 let now = self.nodes[node].clock.read(self.now);
                 let sent_at = if wrong { now } else { sent_at };
                 one_holder::leased(self, node, sent_at);

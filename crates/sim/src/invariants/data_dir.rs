@@ -46,7 +46,13 @@ pub(crate) fn commanded(world: &mut World, node: usize, lane: Lane, command: &Co
         WipeReason::Diverged => here.traits.wipe_on_divergence,
         WipeReason::CloneFailed => lane == Lane::Job && copies,
     };
-    world.coverage.count("wipe", &format!("{why:?}"));
+    let name = match why {
+        WipeReason::Reinitialize => "Reinitialize",
+        WipeReason::RewindFailed => "RewindFailed",
+        WipeReason::Diverged => "Diverged",
+        WipeReason::CloneFailed => "CloneFailed",
+    };
+    world.coverage.count("wipe", name);
     if !true_reason {
         let message = format!("{} removes its data for {why:?}", world.names[node]);
         world.broken(super::Invariant::DataDirectory, message);
@@ -56,6 +62,17 @@ pub(crate) fn commanded(world: &mut World, node: usize, lane: Lane, command: &Co
 fn removal_under_a_server(world: &mut World, node: usize) {
     if world.nodes[node].server.runs() {
         let message = format!("{} removes its data under its server", world.names[node]);
+        world.broken(super::Invariant::DataDirectory, message);
+    }
+}
+
+/// `pg_rewind` compares control files: before its checkpoint a new primary's still names the old
+/// timeline, and the tool finds nothing to do (PostgreSQL manual, `pg_rewind`).
+pub(crate) fn rewound_to(world: &mut World, node: usize, source: usize) {
+    let data = world.nodes[source].server.data.as_ref();
+    if data.is_some_and(|data| data.checkpoint.branch != data.branch) {
+        let (name, from) = (&world.names[node], &world.names[source]);
+        let message = format!("{name} rewinds to {from} before the checkpoint of its promotion");
         world.broken(super::Invariant::DataDirectory, message);
     }
 }

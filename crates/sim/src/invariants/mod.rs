@@ -1,25 +1,27 @@
 //! What must hold in every run, one file each.
 
 pub(crate) mod data_dir;
+pub(crate) mod electable;
+pub(crate) mod handover;
 pub(crate) mod healing;
 pub(crate) mod judged_revision;
 pub(crate) mod no_lost_write;
 pub(crate) mod one_holder;
 pub(crate) mod one_primary;
 pub(crate) mod slots;
+pub(crate) mod sync_key;
 pub(crate) mod timelines;
+pub(crate) mod watchdog;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use patroni_config::Dynamic;
-use patroni_config::dynamic::SynchronousMode;
 use patroni_core::{Lsn, Moment, SlotName};
 use serde::{Deserialize, Serialize};
 
 use crate::postgres::wal::BranchId;
 use crate::survey::Phase;
-use crate::world::{PREFIX, World};
+use crate::world::World;
 
 /// The names of the invariants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,6 +40,14 @@ pub enum Invariant {
     DataDirectory,
     /// Published slots do not go back, and logical ones are not ahead of the replay.
     Slots,
+    /// Whom the `sync` key names has every acknowledged commit.
+    SyncKey,
+    /// The lock is given back by a stopped server, and early only to somebody who has everything.
+    Handover,
+    /// The watchdog is armed before a promotion, and as long as there are writes.
+    Watchdog,
+    /// Nobody leads who may not, or who lags too much.
+    Electable,
     /// When faults end, everything heals.
     Healing,
 }
@@ -52,6 +62,10 @@ impl fmt::Display for Invariant {
             Self::JudgedRevision => "judged revision",
             Self::DataDirectory => "data directory",
             Self::Slots => "slots",
+            Self::SyncKey => "sync key",
+            Self::Handover => "handover",
+            Self::Watchdog => "watchdog",
+            Self::Electable => "electable",
             Self::Healing => "healing",
         })
     }
@@ -78,24 +92,7 @@ pub(crate) struct Witness {
 impl World {
     /// Whether the stored configuration says pause.
     pub(crate) fn is_paused(&self) -> bool {
-        self.stored_flag("pause")
-    }
-
-    /// A switch of the stored configuration.
-    pub(crate) fn stored_flag(&self, key: &str) -> bool {
-        let entry = self.model.entry(&format!("{PREFIX}/config"));
-        let doc = entry.and_then(|entry| patroni_core::json::object(&entry.value));
-        doc.is_some_and(|doc| doc.get(key) == Some(&serde_json::Value::Bool(true)))
-    }
-
-    /// The synchronous mode, as the store has it now.
-    pub(crate) fn stored_mode(&self) -> SynchronousMode {
-        let entry = self.model.entry(&format!("{PREFIX}/config"));
-        let doc = entry.and_then(|entry| patroni_core::json::object(&entry.value));
-        let settings = doc.and_then(|doc| Dynamic::read(&doc).ok());
-        settings.map_or(SynchronousMode::Off, |(settings, _)| {
-            settings.synchronous_mode
-        })
+        self.stored.pause
     }
 
     /// While paused, nobody is demoted. A node knows of the pause, and of its end, by what it

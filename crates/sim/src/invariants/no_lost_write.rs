@@ -7,10 +7,10 @@
 //! lose it: it takes any candidate, whatever that lacks.
 
 use patroni_config::dynamic::SynchronousMode;
-use patroni_core::{Lsn, SyncState};
+use patroni_core::Lsn;
 
 use crate::postgres::wal::BranchId;
-use crate::world::{PREFIX, World};
+use crate::world::World;
 
 pub(crate) fn acknowledged(world: &mut World, node: usize, branch: BranchId, lsn: Lsn) {
     if !is_promised(world, node) {
@@ -30,12 +30,9 @@ pub(crate) fn acknowledged(world: &mut World, node: usize, branch: BranchId, lsn
 }
 
 fn is_promised(world: &World, node: usize) -> bool {
-    let Some(entry) = world.model.entry(&format!("{PREFIX}/sync")) else {
-        return false;
-    };
-    let sync = SyncState::parse(&entry.value, None);
+    let sync = &world.stored.sync;
     let mine = sync.is_leader(&world.nodes[node].name);
-    match world.stored_mode() {
+    match world.stored.mode {
         SynchronousMode::Off => false,
         SynchronousMode::Priority => mine && !sync.standbys.is_empty(),
         // Before a new primary has taken the key over it waits for nodes that the old key names.
@@ -77,5 +74,7 @@ impl World {
         self.witness.newest_by_request = self.witness.by_request.contains(&node);
         self.witness.by_request.clear();
         promoted(self, node, branch);
+        super::electable::promoted(self, node);
+        self.stir();
     }
 }

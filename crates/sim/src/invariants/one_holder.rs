@@ -11,7 +11,9 @@ use crate::world::{PREFIX, World};
 pub(crate) fn taken(world: &mut World, node: usize, command: &Command) {
     if matches!(command, Command::AcquireLeader) {
         note_request(world, node);
+        world.stir();
     }
+    super::electable::elected(world, node, command);
     let now = world.now;
     let relies = |other: &crate::node::Node| {
         other.daemon.alive

@@ -5,7 +5,7 @@ use patroni_core::sync_names::SyncKind;
 
 use super::server::Waiting;
 use crate::clients::Answer;
-use crate::invariants::{no_lost_write, one_primary};
+use crate::invariants::{no_lost_write, one_primary, sync_key};
 use crate::world::World;
 
 impl World {
@@ -21,10 +21,15 @@ impl World {
             self.chance.between(100, 5000)
         };
         let unflushed = self.chance.between(0, 400);
+        let stalls = self.nodes[node].stalls;
         let Some(data) = self.nodes[node].server.data.as_mut() else {
             return;
         };
         let (_, end) = data.append(bytes);
+        if stalls {
+            // Its flush does not return, and the client hears nothing.
+            return;
+        }
         data.flushed = data.written;
         let branch = data.branch;
         self.wal.flushed(branch, end);
@@ -38,12 +43,14 @@ impl World {
             lsn: end,
         });
         self.release_commits(node);
+        self.kick_streams();
     }
 
     /// Acknowledges what needs to wait no longer.
     pub(crate) fn release_commits(&mut self, node: usize) {
         let here = &self.nodes[node];
-        if here.server.waiting.is_empty() || !here.server.is_primary() || here.stands_still() {
+        let idle = here.server.waiting.is_empty() || !here.server.is_primary();
+        if idle || here.stands_still() || here.stalls {
             return;
         }
         let Some(limit) = here.server.confirmed(&self.names) else {
@@ -67,6 +74,7 @@ impl World {
         self.coverage
             .count("commit", if waited { "synchronous" } else { "alone" });
         one_primary::acknowledged(self, node, branch, lsn);
+        sync_key::acknowledged(self, node, branch, lsn);
         if waited {
             no_lost_write::acknowledged(self, node, branch, lsn);
         }

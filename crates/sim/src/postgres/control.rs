@@ -22,7 +22,7 @@ impl World {
     /// One look of the daemon at its server. The supervisor's own state follows what it sees.
     pub(crate) fn look(&mut self, node: usize) -> LocalServer {
         self.notice(node);
-        let slow = self.chance.percent(self.slow_queries);
+        let slow = self.chance.percent(self.slow_queries) || self.nodes[node].stalls;
         let here = &self.nodes[node];
         let (server, daemon) = (&here.server, &here.daemon);
         let status = if !server.accepts() {
@@ -108,7 +108,8 @@ impl World {
             position: if primary { data.flushed } else { Lsn::ZERO },
             replayed: (!primary).then_some(data.replayed),
             received: server.received.filter(|_| !primary),
-            receiver_timeline: (server.receiving && !primary).then_some(timeline),
+            // The node asks over a replication connection when the WAL receiver is gone.
+            receiver_timeline: (!primary).then_some(timeline),
             receiver: (server.receiving && !primary).then(|| WalReceiver {
                 status: "streaming".to_owned(),
                 slot_name: None,
@@ -239,7 +240,7 @@ impl World {
                 timeline,
                 switchpoint,
                 reason: "no recovery target specified".to_owned(),
-                timestamp: None,
+                timestamp: Some("2026-01-01T00:00:00+00:00".to_owned()),
                 new_leader: None,
             })
             .collect())

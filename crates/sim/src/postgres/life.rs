@@ -107,7 +107,7 @@ impl World {
 
     fn drain(&mut self, node: usize) {
         self.set_process(node, Process::Draining);
-        let after = self.chance.millis(20, 600);
+        let after = self.chance.skewed((20, 600), (2000, 30_000), 5);
         self.later(node, after, Transition::Drained);
     }
 
@@ -120,6 +120,8 @@ impl World {
             self.drop_waiting(node);
         }
         self.note(node, "pg", || format!("{before:?} -> {process:?}"));
+        self.stir();
+        self.kick_streams();
     }
 
     /// The process ends now, leaving its control file as it is.

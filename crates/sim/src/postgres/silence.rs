@@ -1,5 +1,7 @@
 //! A postmaster that hangs: it takes no signal but a kill, and lets nobody in.
 
+use std::time::Duration;
+
 use patroni_ha::command::StopMode;
 
 use super::life::Transition;
@@ -9,14 +11,14 @@ use crate::world::World;
 
 impl World {
     /// The postmaster hangs from now on, until it is woken up or killed.
-    pub(crate) fn begin_silence(&mut self, node: usize) {
+    pub(crate) fn begin_silence(&mut self, node: usize, lasts: Duration) {
         let here = &mut self.nodes[node];
         let serves = matches!(here.server.process, Process::Primary | Process::Standby);
         if !serves || here.silent_since.is_some() || here.stands_still() {
             return;
         }
         here.silent_since = Some(self.now);
-        self.begin_fault(Fault::Silent(node));
+        self.begin_fault(Fault::Silent(node), lasts);
     }
 
     /// It goes on, and does what it was told meanwhile.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use patroni_core::Lsn;
 
 use super::server::{Process, Sender};
+use super::wal::BranchId;
 use crate::event::Event;
 use crate::network::Traffic;
 use crate::world::World;
@@ -16,15 +17,71 @@ const SENDER_TIMEOUT: Duration = Duration::from_secs(15);
 const CHUNK: u64 = 2_000_000;
 
 impl World {
-    /// One step of the WAL receiver of `node`.
+    /// One step of the WAL receiver of `node`. While nothing moves, steps are rare.
     pub(crate) fn stream(&mut self, node: usize) {
-        let pause = self.chance.millis(20, 150);
-        self.schedule(pause, Event::Stream { node });
+        if self.nodes[node].streams_at > self.now {
+            return;
+        }
         self.forget_silent_senders(node);
-        self.watch_standbys(node);
         self.consume(node);
+        if self.nodes[node].server.process != Process::Standby {
+            // Nothing to receive: only the senders are looked at, as often as the node does.
+            self.watch_standbys(node);
+            let pause = self.chance.millis(400, 600);
+            self.stream_within(node, pause);
+            return;
+        }
+        self.nodes[node].server.watch.forget();
+        let before = self.streamed(node);
+        self.stream_step(node);
+        let moves = before != self.streamed(node);
+        let pause = if moves {
+            self.chance.millis(20, 150)
+        } else {
+            self.chance.millis(700, 1300)
+        };
+        self.stream_within(node, pause);
+    }
+
+    /// Makes the next step come after this time.
+    pub(crate) fn stream_within(&mut self, node: usize, pause: Duration) {
+        self.nodes[node].streams_at = self.now + pause;
+        self.schedule(pause, Event::Stream { node });
+    }
+
+    /// There is something new to receive somewhere: idle receivers notice soon.
+    pub(crate) fn kick_streams(&mut self) {
+        const SOON: Duration = Duration::from_millis(150);
+        for node in 0..self.nodes.len() {
+            let here = &self.nodes[node];
+            if here.server.process == Process::Standby && here.streams_at > self.now + SOON {
+                let pause = self.chance.millis(20, 150);
+                self.stream_within(node, pause);
+            }
+        }
+    }
+
+    /// Everything that a step can change.
+    fn streamed(&self, node: usize) -> Option<(Lsn, Lsn, Lsn, BranchId, bool, Option<Lsn>)> {
         let server = &self.nodes[node].server;
-        if server.process != Process::Standby || self.nodes[node].stands_still() {
+        let data = server.data.as_ref()?;
+        let confirmed = self
+            .nodes
+            .iter()
+            .find_map(|other| other.server.senders.get(&node));
+        Some((
+            data.written,
+            data.flushed,
+            data.replayed,
+            data.branch,
+            server.receiving,
+            confirmed.map(|sender| sender.flush),
+        ))
+    }
+
+    fn stream_step(&mut self, node: usize) {
+        let here = &self.nodes[node];
+        if here.stands_still() || here.stalls {
             return;
         }
         if let Some(data) = self.nodes[node].server.data.as_mut() {
@@ -117,7 +174,7 @@ impl World {
     }
 
     /// A standby in recovery sends only what it has on the timelines it knows: any, here.
-    fn timeline_is_sent(&self, source: usize, wanted: super::wal::BranchId) -> bool {
+    fn timeline_is_sent(&self, source: usize, wanted: BranchId) -> bool {
         let data = self.nodes[source].server.data.as_ref();
         data.is_some_and(|data| self.wal.shared(wanted, data.branch) > Some(Lsn::ZERO))
     }
@@ -134,7 +191,7 @@ impl World {
     /// The daemon looks at the senders between two cycles, and wakes its loop for good reason.
     fn watch_standbys(&mut self, node: usize) {
         let here = &self.nodes[node];
-        if here.daemon_stands_still() || !here.daemon.alive {
+        if here.daemon_stands_still() || here.stalls || !here.daemon.alive {
             return;
         }
         if !here.server.is_primary() || !here.daemon.settings.is_synchronous() {
