@@ -52,14 +52,14 @@ fn an_edited_parameter_waits_for_its_restart(store: StoreKind) -> Result<()> {
     let leader = cluster.leader()?;
     for index in [leader, 1 - leader] {
         let name = cluster.nodes[index].name.clone();
-        let out = cluster.ctl_ok(&["restart", "demo", &name, "--force"])?;
-        // The raised value reaches the standby with the WAL, which pauses its replay: its daemon
-        // may be restarting it for that already.
-        let by_itself = index != leader && out.contains("already in progress");
-        ensure!(
-            by_itself || out.contains(&format!("Success: restart on member {name}")),
-            "{out}"
-        );
+        // The raised value reaches the standby with the WAL and pauses its replay. Its daemon may
+        // be restarting it for that, and refuses another restart until then.
+        wait::until("a restart on request", SOON, || {
+            let out = cluster.ctl_ok(&["restart", "demo", &name, "--force"])?;
+            let restarted = out.contains(&format!("Success: restart on member {name}"));
+            ensure!(restarted, "{out}");
+            Ok(())
+        })?;
     }
     cluster.wait_healthy(SOON)?;
     wait::until("nothing pending", SOON, || {

@@ -14,6 +14,9 @@ on_each_store!(journals_replay_equal_and_explain_what_happened);
 /// The member that must never lead.
 const BARRED: usize = 2;
 
+/// So many decisions of real nodes have to replay equal.
+const RECORDS: usize = 200;
+
 /// Three nodes that keep every cycle; the last one is tagged `nofailover`.
 fn cluster(store: StoreKind) -> Result<Cluster> {
     let tags = |index: usize| match index {
@@ -100,6 +103,11 @@ fn journals_replay_equal_and_explain_what_happened(store: StoreKind) -> Result<(
     );
 
     a_restart_keeps_the_journal(&mut cluster, BARRED)?;
+    wait::until("records of enough cycles", SOON, || {
+        let kept = cluster.nodes.iter().map(lines).sum::<Result<usize>>()?;
+        ensure!(kept > RECORDS, "{kept} lines");
+        Ok(())
+    })?;
     for node in &mut cluster.nodes {
         ensure!(node.terminate()? == 0);
     }
@@ -120,7 +128,7 @@ fn journals_replay_equal_and_explain_what_happened(store: StoreKind) -> Result<(
         }
     }
     eprintln!("{replayed} records replay equal");
-    ensure!(replayed >= 100, "only {replayed} records");
+    ensure!(replayed >= RECORDS, "only {replayed} records");
     Ok(())
 }
 
@@ -166,6 +174,12 @@ fn files(node: &Node) -> Result<Vec<PathBuf>> {
         .collect::<Result<_>>()?;
     ensure!(!files.is_empty(), "{} has no journal", node.name);
     Ok(files)
+}
+
+/// The records of a node, a line each.
+fn lines(node: &Node) -> Result<usize> {
+    let count = |file: PathBuf| Ok(std::fs::read_to_string(file)?.lines().count());
+    files(node)?.into_iter().map(count).sum()
 }
 
 /// Replays a file, which must come out equal, and gives the number of records.
