@@ -1,8 +1,8 @@
 //! The vocabulary that every crate of patroni-rs speaks.
 //!
 //! Positions, timelines, names, roles, and one type for each object kept in the store, with its
-//! JSON form and its reading rules. Nothing here does IO, knows tokio or reads a clock: times
-//! are values that somebody else measured.
+//! JSON form and its reading rules. Nothing here does IO, waits or reads a clock: times are
+//! values that somebody else measured.
 //!
 //! Read [`Cluster`] first (what a store holds), then [`Member`] and [`server::LocalServer`]
 //! (what a node sees of its own PostgreSQL).

@@ -59,25 +59,29 @@ pub(crate) fn promote(
 /// What may forbid to lead although the lock is held.
 fn gates(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
     if !cx.mutated(Mutant::WatchdogForgotten) && !cx.watchdog_activate()? {
-        if cx.may_be_primary() {
-            demote::demote(cx, Mode::Immediate)?;
-            return Ok(Some(CycleResult::WatchdogDemotes));
-        }
-        cx.release_leader(None)?;
-        demote::clear_sync_names(cx)?;
-        return Ok(Some(CycleResult::WatchdogForbids));
+        return Ok(Some(if give_back(cx)? {
+            CycleResult::WatchdogDemotes
+        } else {
+            CycleResult::WatchdogForbids
+        }));
     }
     if cx.memory.pre_promote_failed {
         cx.memory.pre_promote_failed = false;
         cx.say(Text::ReleasingAfterPrePromote);
-        if cx.may_be_primary() {
-            demote::demote(cx, Mode::Immediate)?;
-        } else {
-            cx.release_leader(None)?;
-            demote::clear_sync_names(cx)?;
-        }
+        give_back(cx)?;
         cx.memory.backing_off_since = Some(cx.now());
         return Ok(Some(CycleResult::PrePromoteFailed));
     }
     Ok(None)
+}
+
+/// Gives the lock back, after a stop where the server may be a primary; tells whether it was.
+fn give_back(cx: &mut Cx<'_>) -> Asked<bool> {
+    if cx.may_be_primary() {
+        demote::demote(cx, Mode::Immediate)?;
+        return Ok(true);
+    }
+    cx.release_leader(None)?;
+    demote::clear_sync_names(cx)?;
+    Ok(false)
 }

@@ -7,9 +7,7 @@ use patroni_core::Timeline;
 use tokio::sync::Mutex;
 
 use super::Body;
-
-/// Requests within this time share an answer.
-const FRESH: Duration = Duration::from_millis(100);
+use super::server::FRESH;
 
 /// The pause after a question without an answer.
 const PATIENCE: Duration = Duration::from_secs(10);

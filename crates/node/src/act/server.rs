@@ -21,7 +21,7 @@ use super::{Body, LOOK};
 use crate::wake::Wake;
 
 /// The longest a status query may be old for REST.
-const FRESH: Duration = Duration::from_millis(100);
+pub(super) const FRESH: Duration = Duration::from_millis(100);
 
 impl Body {
     pub(super) async fn carry_out_on_server(&self, command: Command, cancel: &Cancel) -> Outcome {
