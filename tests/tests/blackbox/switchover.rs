@@ -63,14 +63,16 @@ fn a_scheduled_switchover_happens_at_its_time(store: StoreKind) -> Result<()> {
     let cluster = Cluster::start(store, 2)?;
     let old = cluster.leader()?;
     let at = cluster.nodes[old]
-        .sql("select to_char(now() + interval '6 s', 'YYYY-MM-DD\"T\"HH24:MI:SSOF')")?;
+        .sql("select to_char(now() + interval '15 s', 'YYYY-MM-DD\"T\"HH24:MI:SSOF')")?;
     let at = at.first().context("no time")?;
     let out = cluster.ctl_ok(&["switchover", "--scheduled", at, "--force"])?;
     ensure!(out.contains("Switchover scheduled"), "{out}");
     let listed = cluster.ctl_ok(&["list"])?;
     ensure!(listed.contains("Switchover scheduled at"), "{listed}");
     ensure!(cluster.leader()? == old, "too early");
-    cluster.wait_other_leader(old, SOON)?;
+    let new = cluster.wait_other_leader(old, SOON)?;
+    let due = cluster.nodes[new].sql(&format!("select now() >= timestamptz '{at}'"))?;
+    ensure!(due == ["t"], "too early: {due:?}");
     cluster.wait_healthy(SOON)?;
     Ok(())
 }
