@@ -214,10 +214,13 @@ impl Core {
         for origin in late {
             self.propose_pending(origin);
         }
+        if self.raw.raft.leader_id == 0 {
+            self.leases.pause();
+        } else {
+            self.leases.look(&self.machine, now);
+        }
         if self.leads() {
             self.lead(now);
-        } else {
-            self.leases.stop();
         }
     }
 
@@ -229,7 +232,7 @@ impl Core {
             let cluster = ident::random_id();
             self.propose(&Command::Found { cluster });
         }
-        let keys = self.leases.due(&self.machine, now);
+        let keys = self.leases.take_due();
         if !keys.is_empty() {
             tracing::debug!(?keys, "time is over for keys");
             self.propose(&Command::Expire { keys });

@@ -1,9 +1,12 @@
-//! When keys expire: the leader's view of time.
+//! When keys expire: a member's view of time.
 //!
-//! Only the leader measures, on its monotonic clock, and only what its own loop has lived through:
-//! when the process was stopped for a while that while counts as one beat, because renewals that
-//! arrived meanwhile have not been looked at. A new leader gives every key its whole time again.
-//! So a key may live longer than its time to live, but never shorter.
+//! Every member measures, on its own monotonic clock, from the moment it applied the last set of a
+//! key, which is never before that set was asked for. Only the leader acts on it; since a new leader
+//! has measured before, the death of the old one prolongs a key by the vote alone.
+//!
+//! What is not counted: time in which the process was stopped (a stop counts as one beat, because
+//! renewals that arrived meanwhile have not been looked at), and time without a leader, when
+//! nobody could renew. So a key may live longer than its time to live, but never shorter.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -30,42 +33,44 @@ struct Lease {
 }
 
 impl Leases {
-    /// Forgets everything: we do not lead.
-    pub(crate) fn stop(&mut self) {
-        self.running.clear();
+    /// Time stands still until the next look: there is no leader.
+    pub(crate) fn pause(&mut self) {
         self.last_look = None;
     }
 
-    /// Looks at the keys and gives those whose time is over, each with the index of its last set.
-    pub(crate) fn due(&mut self, machine: &Machine, now: Instant) -> Vec<(String, u64)> {
+    /// Looks at the keys and at the clock.
+    pub(crate) fn look(&mut self, machine: &Machine, now: Instant) {
         let lived = self
             .last_look
             .map_or(Duration::ZERO, |last| now.duration_since(last));
         self.clock += lived.min(LONGEST_BEAT);
         self.last_look = Some(now);
-        let clock = self.clock;
-        let mut next = BTreeMap::new();
-        let mut due = Vec::new();
+        self.running
+            .retain(|key, _| machine.items.get(key).is_some_and(|i| i.ttl_ms.is_some()));
         for (key, item) in &machine.items {
             let Some(ttl) = item.ttl_ms.map(Duration::from_millis) else {
                 continue;
             };
-            let fresh = Lease {
-                index: item.index,
-                due: clock + ttl,
-            };
-            let mut lease = match self.running.get(key) {
-                Some(lease) if lease.index == item.index => *lease,
-                Some(_) | None => fresh,
-            };
-            if lease.due <= clock {
-                due.push((key.clone(), item.index));
-                lease.due = clock + REPEAT;
+            if self.running.get(key).is_none_or(|l| l.index != item.index) {
+                let lease = Lease {
+                    index: item.index,
+                    due: self.clock + ttl,
+                };
+                self.running.insert(key.clone(), lease);
             }
-            next.insert(key.clone(), lease);
         }
-        self.running = next;
-        due
+    }
+
+    /// The keys whose time is over, each with the index of its last set. They are given again
+    /// when that has had no effect for a while.
+    pub(crate) fn take_due(&mut self) -> Vec<(String, u64)> {
+        let clock = self.clock;
+        let over = self.running.iter_mut().filter(|(_, l)| l.due <= clock);
+        over.map(|(key, lease)| {
+            lease.due = clock + REPEAT;
+            (key.clone(), lease.index)
+        })
+        .collect()
     }
 }
 
@@ -89,7 +94,8 @@ mod tests {
         let mut due = 0;
         for _ in 0..beats {
             *now += Duration::from_millis(100);
-            due += leases.due(machine, *now).len();
+            leases.look(machine, *now);
+            due += leases.take_due().len();
         }
         due
     }
@@ -116,6 +122,29 @@ mod tests {
         let (mut leases, mut now) = (Leases::default(), Instant::now());
         beat(&mut leases, &machine(2), &mut now, 3);
         now += Duration::from_mins(1);
-        assert!(leases.due(&machine(2), now).is_empty());
+        leases.look(&machine(2), now);
+        assert!(leases.take_due().is_empty());
+    }
+
+    #[test]
+    fn a_member_that_becomes_the_leader_has_measured_before() {
+        let (mut leases, mut now) = (Leases::default(), Instant::now());
+        for _ in 0..9 {
+            leases.look(&machine(2), now);
+            now += Duration::from_millis(100);
+        }
+        assert_eq!(beat(&mut leases, &machine(2), &mut now, 1), 1);
+    }
+
+    #[test]
+    fn time_without_a_leader_does_not_count() {
+        let (mut leases, mut now) = (Leases::default(), Instant::now());
+        beat(&mut leases, &machine(2), &mut now, 9);
+        for _ in 0..20 {
+            leases.pause();
+            now += Duration::from_millis(100);
+        }
+        assert_eq!(beat(&mut leases, &machine(2), &mut now, 2), 0);
+        assert_eq!(beat(&mut leases, &machine(2), &mut now, 1), 1);
     }
 }

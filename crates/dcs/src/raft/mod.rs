@@ -13,7 +13,7 @@
 //! - a member number that has voted is never used with an empty disk again;
 //! - reads are confirmed by a majority, so nobody serves an old state for long;
 //! - keys expire by an entry in the log, which the leader proposes when the whole time is over by
-//!   its own monotonic clock, never earlier.
+//!   its own monotonic clock, never earlier. The other members measure too, for the day they lead.
 //!
 //! Read [`RaftStore`] first, then [`Node`].
 
