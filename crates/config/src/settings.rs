@@ -1,5 +1,7 @@
 //! Everything a node is told, typed.
 
+use std::sync::Arc;
+
 use patroni_core::{MemberName, Scope, Tags};
 use serde_json::Value;
 
@@ -47,7 +49,7 @@ pub struct Settings {
     /// `thread_pool_size`, at least 5.
     pub thread_pool_size: usize,
     /// The cluster-wide settings.
-    pub dynamic: Dynamic,
+    pub dynamic: Arc<Dynamic>,
 }
 
 impl Settings {
@@ -85,7 +87,7 @@ impl Settings {
             tags,
             citus: Citus::read(root)?,
             thread_pool_size: thread_pool_size(root, &mut warnings),
-            dynamic: effective.dynamic.clone(),
+            dynamic: Arc::new(effective.dynamic.clone()),
         };
         Ok((settings, warnings))
     }

@@ -19,7 +19,7 @@ use crate::timeline::Timeline;
 /// A revision of a stored object, opaque: only equality has a meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Revision(#[serde(with = "crate::shared::text")] Arc<str>);
+pub struct Revision(Arc<str>);
 
 impl Revision {
     /// A revision from the store's own form.

@@ -17,7 +17,6 @@ pub struct ConfigDoc {
     /// Changes with every change of the value; `None` marks an invalid document.
     pub modify_revision: Option<Revision>,
     /// The object, empty when invalid; shared by all clones of the snapshot.
-    #[serde(with = "crate::shared")]
     pub data: Arc<Map<String, Value>>,
 }
 

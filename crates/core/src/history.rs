@@ -30,7 +30,6 @@ pub struct HistoryLine {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     /// The array as stored; shared by all clones, for it grows with every promotion.
-    #[serde(with = "crate::shared")]
     pub raw: Arc<Vec<Value>>,
 }
 

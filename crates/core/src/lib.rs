@@ -29,7 +29,6 @@ pub mod name;
 pub mod role;
 pub mod secret;
 pub mod server;
-mod shared;
 pub mod state;
 pub mod status;
 pub mod sync;

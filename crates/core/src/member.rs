@@ -29,7 +29,7 @@ pub struct Member {
 /// access. Unreadable fields read as absent; the member still exists. Clones share the data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
-pub struct MemberData(#[serde(with = "crate::shared")] Arc<Map<String, Value>>);
+pub struct MemberData(Arc<Map<String, Value>>);
 
 impl MemberData {
     /// Data from a mapping.

@@ -13,7 +13,7 @@ macro_rules! text_name {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(#[serde(with = "crate::shared::text")] Arc<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The name as written.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// PostgreSQL's system identifier, kept as its decimal text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SystemId(#[serde(with = "crate::shared::text")] Arc<str>);
+pub struct SystemId(Arc<str>);
 
 impl SystemId {
     /// Reads a valid identifier: at least ten characters, all digits.

@@ -20,6 +20,7 @@ use patroni_config::Dynamic;
 use patroni_config::dynamic::SynchronousMode;
 use patroni_core::server::{Answer, LocalServer, Process, RewindAbility, ServerStatus};
 use patroni_core::{Cluster, Lsn, MemberName, Moment, Role, SystemId, Timeline};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The context of a running program.
@@ -29,7 +30,7 @@ pub(crate) struct Cx<'a> {
     pub(crate) node: &'a NodeFacts,
     pub(crate) settings: &'a Dynamic,
     /// The newest snapshot of the store; empty while there is none.
-    pub(crate) view: Cluster,
+    pub(crate) view: Arc<Cluster>,
     /// The server as seen, changed by what was done to it since.
     pub(crate) server: LocalServer,
     pub(crate) memory: Memory,

@@ -1,5 +1,7 @@
 //! One cycle as a plain value.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use patroni_core::Moment;
@@ -88,7 +90,7 @@ impl Cycle {
             replay: Replay::new(obs.now, &self.received),
             node: &obs.node,
             settings: &obs.settings,
-            view: patroni_core::Cluster::default(),
+            view: Arc::default(),
             server: obs.server.clone(),
             memory,
             refused: Vec::new(),

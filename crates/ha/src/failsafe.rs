@@ -15,7 +15,7 @@ pub(crate) fn inject(cx: &mut Cx<'_>, obs: &Observation) {
     if !cx.settings.failsafe_mode || !cx.view.is_unlocked() || cx.is_me(&leader.name) {
         return;
     }
-    cx.view.leader = Some(Leader {
+    cx.view_mut().leader = Some(Leader {
         name: leader.name.clone(),
         revision: Revision::new(""),
         session: None,
@@ -27,8 +27,9 @@ pub(crate) fn inject(cx: &mut Cx<'_>, obs: &Observation) {
         let mut data = Map::new();
         data.insert("conn_url".to_owned(), text(&leader.conn_url));
         data.insert("api_url".to_owned(), text(&leader.api_url));
-        cx.view.members.retain(|member| member.name != leader.name);
-        cx.view.members.push(Member {
+        let members = &mut cx.view_mut().members;
+        members.retain(|member| member.name != leader.name);
+        members.push(Member {
             name: leader.name.clone(),
             session: None,
             data: MemberData::new(data),
@@ -41,6 +42,6 @@ pub(crate) fn take_positions(cx: &mut Cx<'_>, obs: &Observation) {
     if let Some(leader) = &obs.failsafe_leader
         && !leader.slots.is_empty()
     {
-        cx.view.status.slots.clone_from(&leader.slots);
+        cx.view_mut().status.slots.clone_from(&leader.slots);
     }
 }

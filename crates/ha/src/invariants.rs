@@ -51,7 +51,7 @@ mod tests {
             replay: Replay::new(observation.now, &[]),
             node: &observation.node,
             settings: &observation.settings,
-            view: support::cluster(None),
+            view: support::cluster(None).into(),
             server: observation.server.clone(),
             memory: Memory::default(),
             refused: Vec::new(),

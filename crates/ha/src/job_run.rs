@@ -1,5 +1,7 @@
 //! A long task as a plain value, driven by the same verbs as a cycle.
 
+use std::sync::Arc;
+
 use patroni_config::Dynamic;
 use patroni_core::server::LocalServer;
 use patroni_core::{Cluster, Moment};
@@ -22,9 +24,9 @@ pub struct JobContext {
     /// Who this node is.
     pub node: NodeFacts,
     /// Cluster-wide settings in effect.
-    pub settings: Dynamic,
+    pub settings: Arc<Dynamic>,
     /// The view at the time of scheduling, if there was one.
-    pub cluster: Option<Cluster>,
+    pub cluster: Option<Arc<Cluster>>,
     /// The local server now.
     pub server: LocalServer,
     /// The watchdog now.

@@ -1,6 +1,7 @@
 //! What the core remembers from one cycle to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use patroni_core::{Cluster, Lsn, MemberName, Moment, SlotName, Xid};
@@ -44,7 +45,7 @@ pub struct Memory {
     /// Whether and how long this node may act as leader.
     pub lease: Lease,
     /// The last view that had a leader: its members take part in the race.
-    pub old_view: Option<Cluster>,
+    pub old_view: Option<Arc<Cluster>>,
     /// A valid identity of this cluster was seen in the store by this daemon.
     pub seen_identity: bool,
     /// The last cycle was paused.

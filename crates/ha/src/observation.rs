@@ -1,6 +1,7 @@
 //! What a cycle is begun with: everything observed, at one time, in one value.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,11 +23,11 @@ pub struct Observation {
     /// Who and what this node is, by its own configuration.
     pub node: NodeFacts,
     /// Cluster-wide settings in effect.
-    pub settings: Dynamic,
+    pub settings: Arc<Dynamic>,
     /// The dynamic configuration in memory, as written; to restore a wiped `config` key.
-    pub config_in_memory: Map<String, Value>,
+    pub config_in_memory: Arc<Map<String, Value>>,
     /// The snapshot of the store, or why there is none.
-    pub store: Result<Cluster, String>,
+    pub store: Result<Arc<Cluster>, String>,
     /// The local server.
     pub server: LocalServer,
     /// The long task that occupies the executor slot.

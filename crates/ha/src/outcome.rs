@@ -1,6 +1,7 @@
 //! What became of a command.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use patroni_core::server::{LocalServer, SlotKind};
 use patroni_core::{
@@ -11,10 +12,6 @@ use serde::{Deserialize, Serialize};
 use crate::observation::PeerAnswer;
 
 /// The result of one command. The body gives exactly the kind that the command names.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one at a time, and snapshots are the common case"
-)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It was done, and there is nothing to tell.
@@ -22,7 +19,7 @@ pub enum Outcome {
     /// Whether it succeeded.
     Success(bool),
     /// The store, read anew.
-    Cluster(Result<Cluster, String>),
+    Cluster(Result<Arc<Cluster>, String>),
     /// A write to the store.
     Write(Written),
     /// A lock operation.

@@ -33,7 +33,7 @@ fn outcome() -> impl Strategy<Value = Option<Outcome>> {
         2 => any::<bool>().prop_map(|b| Some(Outcome::Success(b))),
         2 => written.prop_map(|w| Some(Outcome::Write(w))),
         3 => lock.prop_map(|l| Some(Outcome::Lock(l))),
-        2 => owner.prop_map(|o| Some(Outcome::Cluster(Ok(cluster(o))))),
+        2 => owner.prop_map(|o| Some(Outcome::Cluster(Ok(cluster(o).into())))),
         1 => Just(Some(Outcome::Cluster(Err("down".to_owned())))),
         1 => Just(Some(Outcome::Peers(Vec::new()))),
         1 => Just(Some(Outcome::Peers(vec![peer(&name("b"), 500)]))),
@@ -246,7 +246,7 @@ proptest! {
         let context = patroni_ha::JobContext {
             node: node("a"),
             settings: settings(json!({"synchronous_mode": sync})),
-            cluster: Some(view.clone()),
+            cluster: Some(view.clone().into()),
             server: server.clone(),
             watchdog: patroni_ha::observation::WatchdogFacts { active: true, required: false, usable: true, timeout: Some(Duration::from_secs(25)) },
             memory: Memory { lease, ..Memory::default() },

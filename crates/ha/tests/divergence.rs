@@ -157,7 +157,7 @@ fn the_archive_gets_nothing_of_a_fork() {
         let context = JobContext {
             node: observed.node,
             settings: observed.settings,
-            cluster: Some(view.clone()),
+            cluster: Some(view.clone().into()),
             server: server.clone(),
             watchdog: observed.watchdog,
             memory: Memory::default(),

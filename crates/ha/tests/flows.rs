@@ -122,7 +122,7 @@ fn a_race_that_is_lost_to_a_faster_node() {
         Memory::default(),
         |command| match command {
             Command::AcquireLeader => Some(Outcome::Lock(LockOutcome::Refused)),
-            Command::LoadCluster => Some(Outcome::Cluster(Ok(cluster(Some("b"))))),
+            Command::LoadCluster => Some(Outcome::Cluster(Ok(cluster(Some("b")).into()))),
             _ => None,
         },
     );
@@ -148,8 +148,8 @@ fn a_switchover_on_the_candidate() {
 fn context(server: patroni_core::server::LocalServer, owner: &str) -> JobContext {
     JobContext {
         node: node("a"),
-        settings: patroni_config::Dynamic::default(),
-        cluster: Some(cluster(Some(owner))),
+        settings: patroni_config::Dynamic::default().into(),
+        cluster: Some(cluster(Some(owner)).into()),
         server,
         watchdog: WatchdogFacts {
             active: true,
@@ -512,7 +512,7 @@ fn a_thawed_primary_looks_before_it_acts() {
         observation(primary(), cluster(Some("a"))),
         frozen.clone(),
         |command| match command {
-            Command::LoadCluster => Some(Outcome::Cluster(Ok(cluster(Some("b"))))),
+            Command::LoadCluster => Some(Outcome::Cluster(Ok(cluster(Some("b")).into()))),
             _ => None,
         },
     );
@@ -633,7 +633,7 @@ fn a_primary_that_cannot_be_guarded_does_not_lead() {
         leading(),
         |command| match command {
             Command::WatchdogActivate => Some(Outcome::Success(false)),
-            Command::LoadCluster => Some(Outcome::Cluster(Ok(cluster(Some("b"))))),
+            Command::LoadCluster => Some(Outcome::Cluster(Ok(cluster(Some("b")).into()))),
             _ => None,
         },
     );
@@ -667,8 +667,8 @@ fn a_primary_that_was_down_without_the_lock_is_not_restarted_as_one() {
         ..leading()
     };
     let silence = || Outcome::Cluster(Err("no route".to_owned()));
-    let mine = Outcome::Cluster(Ok(cluster(Some("a"))));
-    let replaced = Outcome::Cluster(Ok(cluster(Some("b"))));
+    let mine = Outcome::Cluster(Ok(cluster(Some("a")).into()));
+    let replaced = Outcome::Cluster(Ok(cluster(Some("b")).into()));
     let starts = |transcript: &str| transcript.contains("\"Start\"");
     assert!(!starts(&restart(over(), silence())));
     assert!(!starts(&restart(over(), replaced)));
@@ -714,7 +714,7 @@ fn a_paused_primary_of_an_old_timeline_leaves_the_free_lock_alone() {
     observed.settings = settings(json!({"pause": true}));
     let behind = play(observed.clone(), Memory::default(), nothing);
     view.history = None;
-    observed.store = Ok(view);
+    observed.store = Ok(view.into());
     let current = play(observed, Memory::default(), nothing);
     let takes = |command: &Command| matches!(command, Command::AcquireLeader);
     assert!(!behind.asked(takes));

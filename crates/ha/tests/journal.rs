@@ -52,7 +52,7 @@ fn won_race() -> Record {
         json!({"role": "replica", "state": "running", "tags": {"nofailover": true}}),
     );
     let memory = Memory {
-        old_view: Some(cluster(Some("b"))),
+        old_view: Some(cluster(Some("b")).into()),
         ..Memory::default()
     };
     let led = cluster(Some("a"));
@@ -60,7 +60,7 @@ fn won_race() -> Record {
         observation(replica(), view),
         memory,
         |command| match command {
-            Command::LoadCluster => Some(Outcome::Cluster(Ok(led.clone()))),
+            Command::LoadCluster => Some(Outcome::Cluster(Ok(led.clone().into()))),
             Command::AskPeers(peers) => Some(Outcome::Peers(
                 peers
                     .iter()
@@ -262,7 +262,7 @@ fn played_job(job: Job, view: &patroni_core::Cluster, memory: Memory) -> Record 
     let context = JobContext {
         node: node("a"),
         settings: settings(json!({})),
-        cluster: Some(view.clone()),
+        cluster: Some(view.clone().into()),
         server: server.clone(),
         watchdog: patroni_ha::observation::WatchdogFacts::default(),
         memory,
@@ -299,7 +299,7 @@ fn a_line_holds_no_secret_and_replays_all_the_same() {
         "authentication": {"superuser": {"password": "hush-hush"}},
         "parameters": {"archive_command": "PGPASSWORD=hush-hush wal-g push %p"},
     }});
-    observed.config_in_memory = doc.as_object().unwrap().clone();
+    observed.config_in_memory = doc.as_object().unwrap().clone().into();
     observed.server.status = match observed.server.status {
         patroni_core::server::Answer::Known(mut status) => {
             status.restore_command = Some("curl https://u:hush-hush@host/%f".to_owned());
@@ -372,7 +372,7 @@ fn what_ended_is_in_the_record() {
         ]
     );
     assert_eq!(record.begun(), at(1000));
-    assert_eq!(record.memory().old_view, Some(cluster(Some("b"))));
+    assert_eq!(record.memory().old_view, Some(cluster(Some("b")).into()));
     let position = Lsn::new(100);
     assert!(matches!(&record.run, Run::Cycle(cycle)
         if cycle.observation().server.status.known().unwrap().main_position() == position

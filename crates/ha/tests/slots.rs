@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use patroni_core::server::{LocalServer, SlotRow};
 use patroni_core::{Cluster, Lsn, SlotName, Status, Xid};
@@ -285,7 +286,7 @@ fn a_missing_logical_slot_is_copied_from_the_primary() {
     // A slot whose position nobody has published may not exist yet.
     let mut unpublished = standby([]);
     if let Ok(view) = &mut unpublished.store {
-        view.status.slots.clear();
+        Arc::make_mut(view).status.slots.clear();
     }
     let played = play(unpublished, Memory::default(), |_| None);
     assert!(played.verdict.result.is_heartbeat());

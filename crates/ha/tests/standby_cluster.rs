@@ -190,7 +190,9 @@ fn the_winner_of_the_race_becomes_standby_leader() {
     let played = play(
         observed(replica(), view(None)),
         Memory::default(),
-        |command| (*command == Command::LoadCluster).then(|| Outcome::Cluster(Ok(taken.clone()))),
+        |command| {
+            (*command == Command::LoadCluster).then(|| Outcome::Cluster(Ok(taken.clone().into())))
+        },
     );
     assert_eq!(
         played.verdict.to_string(),
@@ -264,7 +266,7 @@ fn without_an_archive_a_candidate_that_has_everything_gets_the_lock() {
 fn a_primary_without_the_lock_gives_nothing_back() {
     let others = cluster(Some("b"));
     let mut observed = observed(primary(), others.clone());
-    observed.store = Ok(others.clone());
+    observed.store = Ok(others.clone().into());
     let run = job(demote(), observed);
     let told = play_job(run, &primary(), &others, at(1000), nothing);
     assert!(

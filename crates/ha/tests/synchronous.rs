@@ -177,7 +177,7 @@ fn before_a_promotion_in_quorum_mode_the_electorate_stays() {
             Command::LoadCluster => {
                 let mut view = view.clone();
                 view.leader = Some(support::leader("a"));
-                Some(Outcome::Cluster(Ok(view)))
+                Some(Outcome::Cluster(Ok(view.into())))
             }
             _ => None,
         });

@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 pub(crate) struct Configuration {
     environment: Environment,
     local: Local,
-    dynamic: Map<String, Value>,
+    dynamic: Arc<Map<String, Value>>,
     /// The revision of the store that `dynamic` was last judged at.
     judged: Option<Revision>,
     /// The cache file's text as last written.
@@ -59,7 +59,7 @@ impl Configuration {
         Ok(Self {
             environment,
             local,
-            dynamic,
+            dynamic: Arc::new(dynamic),
             judged: None,
             cached,
             settings: Arc::new(settings),
@@ -72,7 +72,7 @@ impl Configuration {
     }
 
     /// The dynamic document in effect, as written.
-    pub(crate) fn dynamic(&self) -> &Map<String, Value> {
+    pub(crate) fn dynamic(&self) -> &Arc<Map<String, Value>> {
         &self.dynamic
     }
 
@@ -100,7 +100,7 @@ impl Configuration {
                     warn!("{warning}");
                 }
                 self.settings = Arc::new(settings);
-                self.dynamic.clone_from(doc.data.as_ref());
+                self.dynamic = Arc::clone(&doc.data);
                 true
             }
             Err(refusal) => {

@@ -49,7 +49,7 @@ pub(crate) struct HaLoop {
     /// The store holds another configuration than the parts of the node work with.
     configuration_is_new: bool,
     /// The view and the server that the last cycle began with.
-    last: Option<(Option<Cluster>, LocalServer)>,
+    last: Option<(Option<Arc<Cluster>>, LocalServer)>,
 }
 
 /// Why the loop ended.

@@ -20,7 +20,7 @@ pub(crate) struct OfTheLoop {
     pub(crate) executor: Option<RunningJob>,
     pub(crate) finished: Vec<JobReport>,
     pub(crate) scheduled_restart: Option<ScheduledRestart>,
-    pub(crate) config_in_memory: Map<String, Value>,
+    pub(crate) config_in_memory: Arc<Map<String, Value>>,
 }
 
 /// Reads the store and looks at the server, at the same time.
@@ -30,7 +30,7 @@ pub(crate) async fn observe(body: &Arc<Body>, of_the_loop: OfTheLoop) -> Observa
     let ask = what_to_ask(body, &dynamic);
     body.lock_turn.observed().await;
     let (store, mut server) = tokio::join!(body.load_view(), body.supervisor.observe(ask, LOOK));
-    complete_timeline(body, store.as_ref().ok(), &mut server).await;
+    complete_timeline(body, store.as_deref().ok(), &mut server).await;
     let OfTheLoop {
         executor,
         finished,

@@ -1,5 +1,6 @@
 //! The whole world and the turning of its clock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use patroni_config::Dynamic;
@@ -230,8 +231,8 @@ impl World {
             life: 0,
             session: Session::new(&identity, settings.ttl),
             memory,
-            settings,
-            config: self.config.clone(),
+            settings: Arc::new(settings),
+            config: self.config.clone().into(),
             supervised: Supervised {
                 state,
                 since: Moment::ZERO,

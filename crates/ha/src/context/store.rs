@@ -13,10 +13,11 @@ use patroni_core::{
     SystemId,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 impl Cx<'_> {
     /// Takes a new snapshot as the one to judge.
-    pub(crate) fn see(&mut self, view: Cluster) {
+    pub(crate) fn see(&mut self, view: Arc<Cluster>) {
         if view.system_id().is_some() {
             self.memory.seen_identity = true;
         }
@@ -35,6 +36,11 @@ impl Cx<'_> {
             None => self.lapse(),
         }
         self.view = view;
+    }
+
+    /// The view, to be changed by what this program did itself.
+    pub(crate) fn view_mut(&mut self) -> &mut Cluster {
+        Arc::make_mut(&mut self.view)
     }
 
     /// The lock is free, and this node did not give it back.
@@ -191,7 +197,7 @@ impl Cx<'_> {
         let released = written == Written::Yes;
         if released {
             self.say(Text::LeaderKeyReleased);
-            self.view.leader = None;
+            self.view_mut().leader = None;
         }
         Ok(released)
     }
@@ -231,7 +237,7 @@ impl Cx<'_> {
         self.say(Text::CleaningFailoverKey);
         let judged = self.view.failover.as_ref().map(|key| key.revision.clone());
         if self.write_failover(FailoverRequest::default(), judged)? {
-            self.view.failover = None;
+            self.view_mut().failover = None;
         }
         Ok(())
     }
@@ -248,7 +254,7 @@ impl Cx<'_> {
         };
         match only!(self.ask(command)?, SyncWritten) {
             Ok(revision) => {
-                self.view.sync = SyncState {
+                self.view_mut().sync = SyncState {
                     revision: Some(revision),
                     ..state
                 };
@@ -262,7 +268,7 @@ impl Cx<'_> {
         let judged = self.view.sync.revision.clone();
         let written = self.write(Command::DeleteSync { judged })?;
         if written == Written::Yes {
-            self.view.sync = SyncState::default();
+            self.view_mut().sync = SyncState::default();
         }
         Ok(written == Written::Yes)
     }

@@ -21,7 +21,7 @@ use crate::sentence::{Action, Sentence};
 pub fn account(record: &Record, number: u64) -> Account {
     let view = view(record);
     let leader = view.and_then(Cluster::leader_name).cloned();
-    let old = record.memory().old_view.as_ref();
+    let old = record.memory().old_view.as_deref();
     let former = match leader {
         Some(_) => None,
         None => old.and_then(Cluster::leader_name).cloned(),
@@ -64,8 +64,8 @@ fn member(record: &Record) -> &MemberName {
 
 fn view(record: &Record) -> Option<&Cluster> {
     match &record.run {
-        Run::Cycle(cycle) => cycle.observation().store.as_ref().ok(),
-        Run::Job(job) => job.context().cluster.as_ref(),
+        Run::Cycle(cycle) => cycle.observation().store.as_deref().ok(),
+        Run::Job(job) => job.context().cluster.as_deref(),
     }
 }
 

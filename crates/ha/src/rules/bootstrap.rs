@@ -2,6 +2,7 @@
 
 use patroni_core::sync_names::SyncKind;
 use patroni_core::{Role, State, SyncNames, Upstream};
+use serde_json::Map;
 
 use crate::command::{CallbackEvent, CloneSource};
 use crate::context::Cx;
@@ -140,7 +141,7 @@ fn announce(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
     };
     cx.set_system_id(id)?;
     cx.memory.seen_identity = true;
-    cx.write_config(obs.config_in_memory.clone(), None)?;
+    cx.write_config(Map::clone(&obs.config_in_memory), None)?;
     cx.take_leader()?;
     if cx.settings.is_synchronous() {
         let names = if cx.settings.synchronous_mode_strict {

@@ -1,6 +1,7 @@
 //! The identity of the cluster: keys that only the leader restores, and data of another cluster.
 
 use patroni_core::{Role, SystemId};
+use serde_json::Map;
 
 use crate::context::Cx;
 use crate::observation::Observation;
@@ -23,7 +24,7 @@ pub(crate) fn restore_keys(cx: &mut Cx<'_>, obs: &Observation) -> Asked<()> {
     };
     // An empty document in memory restores nothing, but a missing key is still created.
     if empty && (judged.is_none() || !obs.config_in_memory.is_empty()) {
-        cx.write_config(obs.config_in_memory.clone(), judged)?;
+        cx.write_config(Map::clone(&obs.config_in_memory), judged)?;
         cx.reload()?;
     }
     Ok(())

@@ -148,15 +148,18 @@ fn observe(case: &Value) -> Observation {
 fn remember(case: &Value, observation: &Observation) -> Memory {
     let old_leader = case.get("old_leader").and_then(Value::as_str);
     Memory {
-        old_view: Some(Cluster {
-            members: members(&case["old_members"]),
-            leader: old_leader.map(|name| Leader {
-                name: MemberName::new(name),
-                revision: Revision::new(1),
-                session: None,
-            }),
-            ..Cluster::default()
-        }),
+        old_view: Some(
+            Cluster {
+                members: members(&case["old_members"]),
+                leader: old_leader.map(|name| Leader {
+                    name: MemberName::new(name),
+                    revision: Revision::new(1),
+                    session: None,
+                }),
+                ..Cluster::default()
+            }
+            .into(),
+        ),
         backing_off_since: case["me"]
             .get("released_recently")
             .is_some()
@@ -176,7 +179,7 @@ fn decide<T>(case: &Value, question: impl Fn(&mut Cx<'_>, &Observation) -> Asked
             replay: Replay::new(observation.now, &received),
             node: &observation.node,
             settings: &observation.settings,
-            view: view(case),
+            view: view(case).into(),
             server: observation.server.clone(),
             memory: remember(case, &observation),
             refused: Vec::new(),

@@ -290,7 +290,7 @@ fn wal_and_feedback_of_a_cascade_pass_through_its_parents() {
 fn only_relevant_positions_are_published() {
     let rows = vec![physical_row("b"), logical_row("log", "d", "p")];
     let server = with_slots(primary(), rows);
-    let on = |doc: Value| -> Dynamic { settings(doc) };
+    let on = |doc: Value| -> std::sync::Arc<Dynamic> { settings(doc) };
     let positions = |doc: Value| crate::slot_positions(&server, &on(doc), &name("a"));
     let named = |pairs: &[(&str, u64)]| -> BTreeMap<SlotName, Lsn> {
         pairs

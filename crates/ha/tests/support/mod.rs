@@ -46,8 +46,8 @@ pub fn tl(number: u32) -> Timeline {
     Timeline::new(number).unwrap()
 }
 
-pub fn settings(doc: Value) -> Dynamic {
-    Dynamic::read(doc.as_object().unwrap()).unwrap().0
+pub fn settings(doc: Value) -> Arc<Dynamic> {
+    Arc::new(Dynamic::read(doc.as_object().unwrap()).unwrap().0)
 }
 
 pub fn tags(value: Value) -> Tags {
@@ -266,9 +266,9 @@ pub fn observation(server: LocalServer, view: Cluster) -> Observation {
         now: at(1000),
         wall: "2026-01-01T00:00:00Z".parse().unwrap(),
         node: node("a"),
-        settings: Dynamic::default(),
-        config_in_memory: Map::new(),
-        store: Ok(view),
+        settings: Arc::default(),
+        config_in_memory: Arc::default(),
+        store: Ok(Arc::new(view)),
         server,
         executor: None,
         finished: Vec::new(),
@@ -303,7 +303,7 @@ pub fn peer(who: &MemberName, lsn: u64) -> PeerAnswer {
 /// finds, `view` what the store holds.
 pub fn fine(command: &Command, server: &LocalServer, view: &Cluster, now: Moment) -> Outcome {
     match command {
-        Command::LoadCluster => Outcome::Cluster(Ok(view.clone())),
+        Command::LoadCluster => Outcome::Cluster(Ok(Arc::new(view.clone()))),
         Command::TouchMember(_)
         | Command::ReleaseLeader { .. }
         | Command::BeginInitialize

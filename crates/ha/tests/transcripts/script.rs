@@ -18,6 +18,7 @@
 //! | `cycle`, `job JOB` | the core runs; what can be seen of it follows |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use patroni_core::server::ControlState;
@@ -158,7 +159,7 @@ impl World {
         };
         let leads = owner == Some("a");
         self.observation.server = if leads { primary() } else { replica() };
-        self.observation.store = Ok(cluster(owner));
+        self.observation.store = Ok(Arc::new(cluster(owner)));
         self.memory.seen_identity = true;
         if leads {
             self.memory.lease = Lease::Until(self.observation.now + Duration::from_secs(25));
@@ -181,7 +182,12 @@ impl World {
     }
 
     fn store(&mut self, word: &str, rest: &str) {
-        let mut view = self.observation.store.clone().unwrap_or_default();
+        let mut view = self
+            .observation
+            .store
+            .as_deref()
+            .cloned()
+            .unwrap_or_default();
         let (first, more) = rest.split_once(' ').unwrap_or((rest, ""));
         match word {
             "store" if first == "down" => {
@@ -213,7 +219,7 @@ impl World {
             "history" => view.history = History::parse(rest),
             _ => view = patched(&view, &self.json(rest)),
         }
-        self.observation.store = Ok(view);
+        self.observation.store = Ok(Arc::new(view));
     }
 
     fn failsafe_leader(&mut self, who: &str) {

@@ -218,11 +218,12 @@ impl Body {
     }
 
     /// Reads the store and publishes the view.
-    pub(crate) async fn load_view(&self) -> Result<Cluster, String> {
+    pub(crate) async fn load_view(&self) -> Result<Arc<Cluster>, String> {
         let asked_at = Instant::now();
         match self.within_patience(self.store.load()).await {
             Ok(cluster) => {
-                self.publish_view(Arc::new(cluster.clone()), asked_at);
+                let cluster = Arc::new(cluster);
+                self.publish_view(Arc::clone(&cluster), asked_at);
                 Ok(cluster)
             }
             Err(error) => {

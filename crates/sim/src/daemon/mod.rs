@@ -10,6 +10,7 @@ pub(crate) mod round;
 pub(crate) mod store;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use patroni_config::Dynamic;
 use patroni_core::server::CheckpointTask;
@@ -38,8 +39,8 @@ pub(crate) struct Daemon {
     pub(crate) life: u64,
     pub(crate) session: Session,
     pub(crate) memory: Memory,
-    pub(crate) settings: Dynamic,
-    pub(crate) config: Map<String, Value>,
+    pub(crate) settings: Arc<Dynamic>,
+    pub(crate) config: Arc<Map<String, Value>>,
     pub(crate) supervised: Supervised,
     pub(crate) cycle: Option<Program<Round>>,
     pub(crate) job: Option<Program<JobRun>>,
@@ -49,7 +50,7 @@ pub(crate) struct Daemon {
     /// Ordered by the present cycle, begun when that is over.
     pub(crate) ordered: Option<Job>,
     pub(crate) finished: Vec<JobReport>,
-    pub(crate) view: Option<Cluster>,
+    pub(crate) view: Option<Arc<Cluster>>,
     /// True time.
     pub(crate) next_run: Moment,
     /// When the loop has its next event.

@@ -1,5 +1,6 @@
 //! What a cycle begins with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +14,11 @@ use serde_json::{Map, Value};
 use crate::world::World;
 
 impl World {
-    pub(crate) fn observe(&mut self, node: usize, store: Result<Cluster, String>) -> Observation {
+    pub(crate) fn observe(
+        &mut self,
+        node: usize,
+        store: Result<Arc<Cluster>, String>,
+    ) -> Observation {
         self.take_settings(node);
         let server = self.look(node);
         let here = &mut self.nodes[node];

@@ -1,5 +1,6 @@
 //! The loop: when to look, how a cycle goes from step to step, and what follows its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use patroni_config::Dynamic;
@@ -200,13 +201,13 @@ impl World {
         let Some(doc) = daemon.view.as_ref().and_then(|view| view.config.as_ref()) else {
             return;
         };
-        if !doc.is_valid() || *doc.data == daemon.config {
+        if !doc.is_valid() || doc.data == daemon.config {
             return;
         }
         if let Ok((settings, _)) = Dynamic::read(&doc.data) {
             daemon.session.set_ttl(settings.ttl);
-            daemon.settings = settings;
-            daemon.config.clone_from(doc.data.as_ref());
+            daemon.settings = Arc::new(settings);
+            daemon.config = Arc::clone(&doc.data);
         }
     }
 }

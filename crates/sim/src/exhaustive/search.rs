@@ -226,7 +226,7 @@ impl Small {
         let cluster = self.members[member].memory.old_view.clone();
         let context = JobContext {
             node: Self::facts(member),
-            settings: settings(question.scene),
+            settings: settings(question.scene).into(),
             cluster,
             server: self.look(member),
             watchdog: patroni_ha::observation::WatchdogFacts::default(),

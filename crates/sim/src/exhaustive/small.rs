@@ -1,5 +1,6 @@
 //! The small world as a value.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use patroni_config::Dynamic;
@@ -284,7 +285,7 @@ impl Small {
         &mut self,
         scene: Scene,
         member: usize,
-        store: Result<patroni_core::Cluster, String>,
+        store: Result<Arc<patroni_core::Cluster>, String>,
     ) -> Observation {
         let here = &mut self.members[member];
         let finished = std::mem::take(&mut here.finished);
@@ -297,8 +298,8 @@ impl Small {
             now: self.now(),
             wall: wall(self.now(), 0),
             node: Self::facts(member),
-            settings: settings(scene),
-            config_in_memory: config(scene),
+            settings: settings(scene).into(),
+            config_in_memory: config(scene).into(),
             store,
             server: self.look(member),
             executor,
