@@ -78,9 +78,9 @@
 //! - *A restart, promotion or start that runs when the store fails* is ended before the offline
 //!   demotion begins.
 //!
-//! # What is not here yet
+//! # Beside the cycle
 //!
-//! Citus.
+//! [`citus`] decides what the leader of a Citus coordinator writes into the table of nodes.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 #[cfg(test)]
@@ -89,6 +89,7 @@ extern crate self as patroni_ha;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+pub mod citus;
 pub mod command;
 mod context;
 pub mod cycle;
