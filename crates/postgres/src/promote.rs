@@ -3,7 +3,9 @@
 //! Source: the supervision contract, section 7.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
 use patroni_core::Role;
@@ -11,7 +13,6 @@ use patroni_core::server::{CheckpointTask, ControlState};
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
-use crate::conf::write;
 use crate::controldata::ControlHead;
 use crate::process::Postmaster;
 use crate::programs;
@@ -62,9 +63,14 @@ impl Supervisor {
 
     /// What `pg_ctl promote -W` does: a file, and a signal to look for it.
     fn request_promotion(&self, postmaster: &Postmaster) -> io::Result<()> {
-        let data_dir = self.data_dir();
-        let request = data_dir.join("promote");
-        write::write_file(&request, "", &data_dir)?;
+        let request = self.data_dir().join(REQUEST);
+        // Not synced: after a crash of the machine nobody wants it any more.
+        File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&request)?;
         postmaster.signal(Signal::USR1).inspect_err(|_| {
             // Left behind it would promote the server at its next start.
             let _ = std::fs::remove_file(&request);
@@ -85,12 +91,14 @@ impl Supervisor {
     }
 
     /// Waits, for at most `limit`, until the control file says that the server takes writes; the
-    /// role becomes primary then. Cancel safe.
+    /// role becomes primary then. Meanwhile the server is reminded of the promotion. Cancel safe.
     pub async fn wait_production(&self, limit: Duration) -> bool {
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            if self.control_state().await == Some(ControlState::InProduction) {
+            let state = self.control_state().await;
+            if state == Some(ControlState::InProduction) {
+                self.forget_request();
                 self.cache_status(None);
                 self.set_role(Role::Primary);
                 return true;
@@ -99,11 +107,39 @@ impl Supervisor {
             if left.is_zero() || !self.is_alive() {
                 return false;
             }
+            if begun.elapsed() >= PATIENCE && state == Some(ControlState::InArchiveRecovery) {
+                self.remind_of_promotion();
+            }
             sleep(pause.min(left)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+
+    /// Asks again. When a promotion arrives between recovery's wish for a connection to the former
+    /// primary and the start of that connection, recovery takes the wish back and sleeps for the
+    /// rest of `wal_retrieve_retry_interval` (5 s); whatever wakes it ends that sleep.
+    fn remind_of_promotion(&self) {
+        if self.role() != Role::Promoted {
+            return;
+        }
+        if let Ok(Some(postmaster)) = self.postmaster()
+            && let Err(error) = self.request_promotion(&postmaster)
+        {
+            tracing::debug!(%error, "promotion not asked for again");
+        }
+    }
+
+    /// The last reminder may have come too late to be looked at.
+    fn forget_request(&self) {
+        let _ = std::fs::remove_file(self.data_dir().join(REQUEST));
+    }
 }
+
+/// The file by which a promotion is asked for.
+const REQUEST: &str = "promote";
+
+/// So long an ordinary promotion takes at most on a machine that is not busy.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A promotion takes some tens of milliseconds on an idle machine.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);

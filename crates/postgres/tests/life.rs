@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use patroni_core::server::{Answer, ControlState, Process, RewindAbility};
 use patroni_core::{Role, State, Upstream};
+use patroni_postgres::connection::{Endpoint, Session};
 use patroni_postgres::{Ask, RecoveryChange, StopRequest, Until};
 use serde_json::json;
 use server::{Server, as_postgres, ask, fast_stop, until};
@@ -263,4 +264,56 @@ fn new_settings_are_reloaded_or_wait_for_a_restart() {
             "the base file's value comes back"
         );
     });
+}
+
+/// What the process of recovery waits for.
+async fn recovery_waits_for(session: &Session) -> String {
+    let asked = "SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'";
+    let rows = session.query(asked, SOON).await.unwrap();
+    let event = rows.first().and_then(|row| row.get(0));
+    event.unwrap_or_default().to_owned()
+}
+
+/// The server is stopped just when recovery has asked it for a connection to the primary, and so
+/// looks at that wish and at the promotion together. Recovery then takes the wish back before
+/// anything came of it, and nothing would wake it before its time.
+#[test]
+fn a_promotion_that_the_server_sleeps_over_is_asked_for_again() {
+    as_postgres(
+        "a_promotion_that_the_server_sleeps_over_is_asked_for_again",
+        async {
+            let primary = Server::init("a");
+            let a = primary.start(Role::Primary, Upstream::None).await;
+            let standby = Server::copy_of("b", &primary);
+            let mut settings = standby.settings();
+            settings
+                .parameters
+                .insert("wal_retrieve_retry_interval".to_owned(), json!("60s"));
+            let upstream = primary.as_upstream();
+            let b = standby.start_with(settings.clone(), Role::Replica, upstream);
+            let b = b.await;
+            let local = Endpoint::local(&settings, "test");
+            let session = Session::connect(&local, SOON).await.unwrap();
+            until("b streams", async || {
+                recovery_waits_for(&session).await == "RecoveryWalStream"
+            })
+            .await;
+            a.stop(fast_stop()).await;
+            until("b has found nobody", async || {
+                recovery_waits_for(&session).await == "RecoveryRetrieveRetryInterval"
+            })
+            .await;
+
+            standby.signal(Signal::SIGSTOP);
+            nix::sys::signal::kill(standby.child("startup"), Signal::SIGHUP).unwrap();
+            until("b is about to connect", async || {
+                recovery_waits_for(&session).await == "RecoveryWalStream"
+            })
+            .await;
+            b.promote().await.unwrap();
+            standby.signal(Signal::SIGCONT);
+            assert!(b.wait_production(SOON).await);
+            assert!(!standby.data_dir().join("promote").exists());
+        },
+    );
 }

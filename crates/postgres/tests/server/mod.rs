@@ -172,6 +172,16 @@ impl Server {
         file.lines().next().unwrap().parse().unwrap()
     }
 
+    /// A process of the server by a word of its title.
+    pub(crate) fn child(&self, word: &str) -> nix::unistd::Pid {
+        let found = Command::new("pgrep")
+            .args(["-f", "-P", &self.pid().to_string(), word])
+            .output()
+            .unwrap();
+        let pid = String::from_utf8(found.stdout).unwrap();
+        nix::unistd::Pid::from_raw(pid.trim().parse().unwrap())
+    }
+
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
     }
