@@ -1,5 +1,6 @@
 //! The daemon: command line, log, runtime, and then one running member.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,14 +16,26 @@ use serde_json::Value;
 #[derive(Parser)]
 #[command(name = "patroni", version = version::COMPATIBLE_TEXT, infer_long_args = true)]
 struct Cli {
-    /// The configuration: a YAML file or a folder of them. Without one, the environment.
+    /// The configuration: a YAML file or a folder of them. Without one, the environment. With
+    /// --generate-config and --generate-sample-config: the file to write.
     configfile: Option<PathBuf>,
     /// Check the configuration, print one line per fault, and exit with 1 if there is any.
     #[arg(long)]
     validate_config: bool,
+    /// Write a configuration to begin with to the file, or print it without one.
+    #[arg(long, conflicts_with_all = ["validate_config", "generate_config"])]
+    generate_sample_config: bool,
+    /// Write a configuration that describes a running server of this machine to the file, or
+    /// print it without one.
+    #[arg(long, conflicts_with = "validate_config")]
+    generate_config: bool,
+    /// With --generate-config: how to reach the server as a superuser. Without it the variables
+    /// PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE count.
+    #[arg(long)]
+    dsn: Option<String>,
     /// Run the decisions of a journal through the core again: print how many came out as
     /// recorded, or exit with 1 at the first that did not.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["validate_config", "configfile"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["validate_config", "generate_config", "generate_sample_config", "configfile"])]
     replay: Option<PathBuf>,
     /// With --validate-config: ports may be in use.
     #[arg(short, long)]
@@ -50,7 +63,12 @@ fn main() -> ExitCode {
     if cli.validate_config {
         return check(&cli, &environment);
     }
-    match run(cli, environment) {
+    let ended = if cli.generate_config || cli.generate_sample_config {
+        generate(&cli, &environment).map(|()| 0)
+    } else {
+        run(cli, environment)
+    };
+    match ended {
         Ok(code) => ExitCode::from(code),
         Err(refusal) => {
             let shown = refusal.downcast_ref().is_some_and(StartError::was_shown);
@@ -62,11 +80,32 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli, environment: Environment) -> anyhow::Result<u8> {
-    let log = Telemetry::init(&LogSettings::before_configuration())?;
+fn install_tls() -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
-        .map_err(|_| anyhow::anyhow!("another TLS provider is installed"))?;
+        .map_err(|_| anyhow::anyhow!("another TLS provider is installed"))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn generate(cli: &Cli, environment: &Environment) -> anyhow::Result<()> {
+    install_tls()?;
+    let warn = |warning: &str| eprintln!("{warning}");
+    let text = if cli.generate_sample_config {
+        patroni_node::generate::sample(environment, warn).await?
+    } else {
+        let ask = || rpassword::prompt_password("Please enter the user password:");
+        patroni_node::generate::from_server(cli.dsn.as_deref(), environment, ask, warn).await?
+    };
+    match &cli.configfile {
+        Some(path) => patroni_node::generate::write(path, &text)?,
+        None => std::io::stdout().write_all(text.as_bytes())?,
+    }
+    Ok(())
+}
+
+fn run(cli: Cli, environment: Environment) -> anyhow::Result<u8> {
+    let log = Telemetry::init(&LogSettings::before_configuration())?;
+    install_tls()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("patroni")

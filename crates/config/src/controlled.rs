@@ -87,6 +87,13 @@ pub fn is_controlled(name: &str) -> bool {
     find(name).is_some()
 }
 
+/// Names of the controlled parameters that people may set; the others follow from the member.
+pub(crate) fn settable() -> impl Iterator<Item = &'static str> {
+    let computed = |parameter: &&Controlled| matches!(parameter.default, Default::Computed);
+    let all = CONTROLLED.iter().filter(move |one| !computed(one));
+    all.map(|parameter| parameter.name)
+}
+
 /// The values that apply before any configuration (those of the two `wal_keep_*` depend on the
 /// server's version and are added with it).
 pub(crate) fn defaults() -> Map<String, Value> {

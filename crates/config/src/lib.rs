@@ -37,6 +37,7 @@ pub mod effective;
 pub mod env;
 pub mod error;
 pub mod file;
+pub mod generate;
 mod legacy;
 pub mod load;
 pub mod merge;

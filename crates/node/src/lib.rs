@@ -26,6 +26,7 @@ mod callbacks;
 mod configuration;
 pub mod daemon;
 mod executor;
+pub mod generate;
 mod guardian;
 mod ha_loop;
 mod journal;

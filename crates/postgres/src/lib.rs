@@ -68,6 +68,7 @@ pub mod slots;
 mod start;
 mod stop;
 mod supervisor;
+pub mod survey;
 mod sync_names;
 mod version;
 pub mod waldump;

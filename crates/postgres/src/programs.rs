@@ -9,6 +9,8 @@ use std::time::Duration;
 use patroni_config::file::Postgresql;
 use tokio::process::Command;
 
+use crate::version;
+
 /// How long a program that only reads files may take.
 const SHORT: Duration = Duration::from_secs(10);
 
@@ -19,6 +21,23 @@ pub fn program(settings: &Postgresql, name: &str) -> PathBuf {
         Some(dir) if !dir.as_os_str().is_empty() => dir.join(file),
         Some(_) | None => PathBuf::from(file),
     }
+}
+
+/// `server_version_num` of the program `postgres`, whatever data there are.
+///
+/// # Errors
+/// It cannot be run, or says something else.
+pub async fn server_version(settings: &Postgresql) -> io::Result<u32> {
+    let arguments = [OsString::from("--version")];
+    let output = output(settings, "postgres", &arguments).await?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    version::parse_program_version(&text).ok_or_else(|| {
+        let said = text.trim();
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("no version in {said:?}"),
+        )
+    })
 }
 
 /// Runs a short program with `LANG=C` and takes its output.

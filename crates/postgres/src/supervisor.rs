@@ -1,7 +1,6 @@
 //! The handle of one local server.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -386,11 +385,7 @@ impl Supervisor {
 
     /// `server_version_num` of the program, whatever data there are.
     pub(crate) async fn program_version(&self) -> Option<u32> {
-        let arguments = [OsString::from("--version")];
-        let output = programs::output(&self.settings(), "postgres", &arguments)
-            .await
-            .ok()?;
-        version::parse_program_version(&String::from_utf8_lossy(&output.stdout))
+        programs::server_version(&self.settings()).await.ok()
     }
 
     /// The items of `pg_controldata`, `None` when the tool has nothing to read or failed.

@@ -20,6 +20,13 @@ pub enum Address {
     Socket(String, u16),
 }
 
+impl Address {
+    /// The socket where local servers usually have it.
+    pub fn local_socket(port: u16) -> Self {
+        Self::Socket(default_socket_dir(port), port)
+    }
+}
+
 /// Everything that a connection needs.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
@@ -135,7 +142,7 @@ pub(crate) fn local_address(settings: &Postgresql, socket: bool) -> Address {
             .map(str::trim)
             .find(|dir| dir.starts_with('/'))
             .map_or_else(tcp, |dir| Address::Socket(dir.to_owned(), port)),
-        None => Address::Socket(default_socket_dir(port), port),
+        None => Address::local_socket(port),
     }
 }
 
@@ -158,7 +165,7 @@ fn default_socket_dir(port: u16) -> String {
 }
 
 /// The name of the system's user that runs this process, libpq's default.
-fn system_user() -> String {
+pub(crate) fn system_user() -> String {
     nix::unistd::User::from_uid(nix::unistd::geteuid())
         .ok()
         .flatten()

@@ -8,6 +8,7 @@ mod session;
 pub mod tls;
 
 pub(crate) use driver::Driver;
+pub(crate) use endpoint::system_user;
 pub use endpoint::{Address, Endpoint};
 pub use error::QueryError;
 pub use named::Named;
