@@ -48,6 +48,8 @@ pub mod etcd3;
 pub mod key;
 pub mod known;
 pub mod memory;
+#[cfg(feature = "etcd3")]
+mod pem;
 #[cfg(feature = "raft")]
 pub mod raft;
 pub mod retry;

@@ -5,11 +5,24 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "etcd3")]
+use tokio::time::Instant;
+
 /// No attempt is worth making with less.
 pub const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// The random part of a pause is below this.
 pub const MAX_JITTER: Duration = Duration::from_millis(800);
+
+/// How much is done for a request.
+#[cfg(feature = "etcd3")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Effort {
+    /// On all nodes, again and again until this moment.
+    Until(Instant),
+    /// One attempt on the current node.
+    Once,
+}
 
 /// How a budget is spread over the nodes of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

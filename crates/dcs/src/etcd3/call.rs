@@ -11,16 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::failure::Failure;
 use super::guard::Answer;
 use super::nodes::Nodes;
-use crate::retry::{Backoff, Split};
-
-/// How much is done for a request.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Effort {
-    /// All nodes, again and again until this moment.
-    Until(Instant),
-    /// One attempt on the current node.
-    Once,
-}
+use crate::retry::{Backoff, Effort, Split};
 
 /// A node as a request sees it.
 #[derive(Clone)]

@@ -12,10 +12,11 @@ use etcd_client::{
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::cache::Entry;
-use super::call::{Effort, Target};
+use super::call::Target;
 use super::failure::Failure;
 use super::shared::Shared;
 use crate::key::Leaf;
+use crate::retry::Effort;
 
 /// What a broken stream or list costs at least, so that a dead store is not flooded.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -8,9 +8,10 @@ use std::time::Duration;
 use etcd_client::{Error, LeaseKeepAliveResponse, LeaseKeepAliveStream, LeaseKeeper};
 use tokio::time::Instant;
 
-use super::call::{Effort, Target};
+use super::call::Target;
 use super::failure::Failure;
 use super::nodes::Nodes;
+use crate::retry::Effort;
 
 /// The lease as far as this process knows it.
 #[derive(Default)]

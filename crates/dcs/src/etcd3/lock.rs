@@ -7,7 +7,6 @@
 use patroni_core::{Leader, MemberName};
 use tokio::time::Instant;
 
-use super::call::Effort;
 use super::failure::Failure;
 use super::lease::Refresh;
 use super::store::Etcd3;
@@ -15,7 +14,7 @@ use super::txn;
 use super::write::Outcome;
 use crate::error::StoreError;
 use crate::key::Leaf;
-use crate::retry::SHORTEST_ATTEMPT;
+use crate::retry::{Effort, SHORTEST_ATTEMPT};
 
 const ACQUIRE: &str = "acquire leader lock";
 const UPDATE: &str = "update leader lock";

@@ -12,7 +12,7 @@ use patroni_core::{
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::call::{Effort, Target};
+use super::call::Target;
 use super::failure::Failure;
 use super::follow;
 use super::lease::Lease;
@@ -25,6 +25,7 @@ use crate::codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{KeySpace, Leaf};
 use crate::known::Known;
+use crate::retry::Effort;
 use crate::store::{Identity, Store, Timings};
 
 /// Followers give the leader this much longer to write first (store contract, section 15).

@@ -3,10 +3,11 @@
 use etcd_client::{KeyValue, PutOptions, Txn, TxnOpResponse, TxnResponse};
 
 use super::cache::Entry;
-use super::call::{Effort, Target};
+use super::call::Target;
 use super::failure::Failure;
 use super::shared::Shared;
 use crate::key::Leaf;
+use crate::retry::Effort;
 
 /// How a conditional write ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
