@@ -5,10 +5,10 @@
     reason = "helpers of tests are not exempt by themselves"
 )]
 
+#[path = "../shared/mod.rs"]
+mod shared;
 mod support;
 mod tls;
-
-use std::time::Duration;
 
 use async_trait::async_trait;
 use etcd_client::{Client, GetOptions};
@@ -16,11 +16,8 @@ use patroni_core::{Leader, MemberData, MemberName, Revision, Secret};
 use patroni_dcs::conformance::{self, Factory};
 use patroni_dcs::etcd3::{Etcd3, Options};
 use patroni_dcs::{Identity, Store, StoreError, StoreErrorKind, Timings};
-use support::{Etcd, TIMINGS, eventually, show_logs};
-use tokio::time::Instant;
-
-/// What a call may take beyond its budget: the time to be scheduled on a busy machine.
-const OVERHEAD: Duration = Duration::from_millis(700);
+use shared::{TIMINGS, eventually, is_unreachable, lock_of, show_logs, within_budget};
+use support::Etcd;
 
 struct OnEtcd(String);
 
@@ -48,30 +45,6 @@ async fn keeps_all_promises() {
     };
     let result = conformance::run(&OnEtcd(etcd.url.clone())).await;
     assert_eq!(result, Ok(()));
-}
-
-/// The lock as `store` sees it, once it is `name`'s.
-async fn lock_of(store: &Etcd3, name: &str) -> Leader {
-    eventually("the lock", || async {
-        let leader = store.load().await.ok()?.leader?;
-        (leader.name.as_str() == name).then_some(leader)
-    })
-    .await
-}
-
-fn is_unreachable<T>(result: &Result<T, StoreError>) -> bool {
-    matches!(result, Err(error) if matches!(error.kind, StoreErrorKind::Unreachable(_)))
-}
-
-async fn within_budget<T>(what: &str, call: impl Future<Output = T>) -> T {
-    let begun = Instant::now();
-    let result = call.await;
-    let took = begun.elapsed();
-    assert!(
-        took <= TIMINGS.retry_timeout + OVERHEAD,
-        "{what} took {took:?}"
-    );
-    result
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,20 +6,11 @@ use std::time::Duration;
 
 use patroni_core::MemberName;
 use patroni_dcs::etcd3::{Etcd3, Options};
-use patroni_dcs::{Identity, StoreError, Timings};
+use patroni_dcs::{Identity, StoreError};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
 
-/// How long anything may take that does come in the end.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Short, so that waiting for expiry is short too.
-pub(crate) const TIMINGS: Timings = Timings {
-    ttl: Duration::from_secs(4),
-    loop_wait: Duration::from_secs(1),
-    retry_timeout: Duration::from_secs(3),
-};
+use crate::shared::{TIMINGS, eventually};
 
 /// One etcd process, killed at the end.
 pub(crate) struct Etcd {
@@ -153,29 +144,4 @@ impl Drop for Etcd {
 
 fn address() -> String {
     format!("http://127.0.0.1:{}", patroni_tests::ports::free())
-}
-
-/// Tries until there is something, with a deadline.
-pub(crate) async fn eventually<T, F, Fut>(what: &str, mut attempt: F) -> T
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Option<T>>,
-{
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = attempt().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Shows what the store logs when a test fails, at the level that `RUST_LOG` says.
-pub(crate) fn show_logs() {
-    let filter = tracing_subscriber::EnvFilter::from_default_env();
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_test_writer();
-    drop(logs.try_init());
 }

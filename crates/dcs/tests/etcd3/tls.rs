@@ -1,52 +1,14 @@
 //! The same over TLS with certificates on both sides.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use patroni_core::MemberName;
 use patroni_dcs::etcd3::{Etcd3, Options};
 use patroni_dcs::{Identity, Store};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tempfile::TempDir;
 
-use crate::support::{Etcd, TIMINGS, eventually, show_logs};
-
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    folder: TempDir,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).unwrap();
-        let folder = TempDir::new().unwrap();
-        fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
-        Self {
-            issuer: Issuer::new(params, key),
-            folder,
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Certificate and key for the local address, and a file with both.
-    fn issue(&self, name: &str) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let write = |kind: &str, text: String| {
-            fs::write(self.path(&format!("{name}.{kind}")), text).unwrap();
-        };
-        write("crt", certificate.pem());
-        write("key", key.serialize_pem());
-        write("both", certificate.pem() + &key.serialize_pem());
-    }
-}
+use crate::shared::authority::Authority;
+use crate::shared::{TIMINGS, eventually, show_logs};
+use crate::support::Etcd;
 
 fn argument(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
