@@ -35,6 +35,11 @@ impl Body {
             }
             C::SetRole(role) => {
                 server.set_role(role);
+                if role == Role::Demoted {
+                    // Proxies must not wait for the end of the cycle, which brings the server
+                    // back first.
+                    self.publish(|snapshot| snapshot.lock_until = None);
+                }
                 Outcome::Done
             }
             C::RunCallback(event, role) => {
