@@ -318,7 +318,7 @@ fn generic(rest: &str) -> Option<(String, Form)> {
         | "FOLLOWER_LABEL_VALUE"
         | "STANDBY_LEADER_LABEL_VALUE"
         | "TMP_ROLE_LABEL" => Form::Text,
-        "PORT" => Form::Int,
+        "PORT" | "POLL_INTERVAL" => Form::Int,
         "HOSTS" | "PORTS" | "CHECKS" | "SERVICE_TAGS" | "RETRIABLE_HTTP_CODES" => Form::List,
         "LABELS" | "SET_ACLS" | "AUTH_DATA" | "BOOTSTRAP_LABELS" => Form::Map,
         "USE_PROXIES" | "REGISTER_SERVICE" | "USE_ENDPOINTS" | "BYPASS_API_SERVICE" | "VERIFY"
@@ -361,6 +361,7 @@ mod tests {
             ("PATRONI_JOURNAL_KEEP", "2"),
             ("PATRONI_JOURNAL_EVERY_CYCLE", "on"),
             ("PATRONI_ZOOKEEPER_USE_SSL", "true"),
+            ("PATRONI_EXHIBITOR_POLL_INTERVAL", "60"),
             ("PATRONI_KUBERNETES_LABELS", "app: x"),
             ("PATRONI_CITUS_GROUP", "0"),
             ("PATRONI_CITUS_HOST", "ignored"),
@@ -376,6 +377,7 @@ mod tests {
                 "name": "n1",
                 "etcd3": {"cacert": "", "hosts": ["a:1", "b:2"], "username": "u"},
                 "foo": {"host": "bar"},
+                "exhibitor": {"poll_interval": 60},
                 "citus": {"group": 0},
                 "kubernetes": {"labels": {"app": "x"}},
                 "journal": {"dir": "/j", "keep": 2, "every_cycle": true},
