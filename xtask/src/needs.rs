@@ -1,5 +1,6 @@
 //! What must be on the machine, found or installed.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
@@ -18,11 +19,16 @@ pub(crate) enum Need {
     Protoc,
     /// The etcd server, for tests.
     Etcd,
+    /// The ZooKeeper server and its Java, for tests.
+    ZooKeeper,
     /// `setpriv`, when root has to become the user `postgres`.
     Setpriv,
     /// A C compiler and linker.
     Compiler,
 }
+
+/// Where Debian puts the server.
+const ZOOKEEPER: &str = "/usr/share/java/zookeeper.jar";
 
 impl Need {
     fn is_met(self) -> bool {
@@ -30,6 +36,7 @@ impl Need {
             Self::PostgreSql => postgres_bin_dir().is_some(),
             Self::Protoc => protoc_works(),
             Self::Etcd => on_path("etcd"),
+            Self::ZooKeeper => Path::new(ZOOKEEPER).exists() && on_path("java"),
             Self::Setpriv => !Uid::effective().is_root() || on_path("setpriv"),
             Self::Compiler => on_path("cc"),
         }
@@ -41,6 +48,7 @@ impl Need {
             // The compiler alone has none of the files that come with it elsewhere.
             Self::Protoc => &["protobuf-compiler", "libprotobuf-dev"],
             Self::Etcd => &["etcd-server"],
+            Self::ZooKeeper => &["zookeeper", "default-jre-headless"],
             Self::Setpriv => &["util-linux"],
             Self::Compiler => &["gcc", "libc6-dev"],
         }
@@ -55,6 +63,7 @@ impl Need {
                 "protoc, the Protocol Buffers compiler, with the files under google/protobuf"
             }
             Self::Etcd => "the etcd server",
+            Self::ZooKeeper => "the ZooKeeper server, and Java to run it",
             Self::Setpriv => "setpriv",
             Self::Compiler => "a C compiler named cc",
         }

@@ -88,6 +88,7 @@ pub(crate) fn test(options: &TestOptions) -> Result<()> {
         Need::PostgreSql,
         Need::Setpriv,
         Need::Etcd,
+        Need::ZooKeeper,
     ])?;
     if options.filter.is_none() {
         cargo(&[

@@ -5,6 +5,10 @@ use std::sync::Arc;
 use patroni_config::file::Dcs;
 #[cfg(any(feature = "etcd3", feature = "raft"))]
 use patroni_config::file::HostPort;
+#[cfg(feature = "exhibitor")]
+use patroni_config::file::dcs::Exhibitor;
+#[cfg(feature = "zookeeper")]
+use patroni_config::file::dcs::ZooKeeper;
 #[cfg(feature = "etcd3")]
 use patroni_config::file::dcs::etcd::{Etcd, Protocol, Servers};
 #[cfg(feature = "raft")]
@@ -21,7 +25,7 @@ use crate::store::{Identity, Store, Timings};
 /// that do not fit, a store that this build does not contain (see [`NotBuiltIn`]).
 /// All others can.
 #[cfg_attr(
-    not(any(feature = "etcd3", feature = "raft")),
+    not(any(feature = "etcd3", feature = "raft", feature = "zookeeper")),
     expect(
         unused_variables,
         clippy::unused_async,
@@ -50,6 +54,18 @@ pub async fn connect(
                 crate::raft::RaftClient::connect(options, identity, timings).await?
             };
             Ok(Arc::new(store))
+        }
+        #[cfg(feature = "exhibitor")]
+        Dcs::Exhibitor(section) => {
+            let options = exhibitor_options(section);
+            let connected = crate::exhibitor::connect(options, identity, timings);
+            Ok(Arc::new(Box::pin(connected).await?))
+        }
+        #[cfg(feature = "zookeeper")]
+        Dcs::ZooKeeper(section) => {
+            let options = zookeeper_options(section);
+            let connected = crate::zookeeper::ZooKeeper::connect(options, identity, timings);
+            Ok(Arc::new(Box::pin(connected).await?))
         }
         other => Err(NotBuiltIn { kind: other.name() }.into()),
     }
@@ -92,6 +108,15 @@ pub fn endpoint(dcs: &Dcs) -> String {
                 .collect();
             all.join(", ")
         }
+        #[cfg(feature = "exhibitor")]
+        Dcs::Exhibitor(section) => {
+            let options = exhibitor_options(section);
+            let all = options.hosts.iter();
+            let all = all.map(|host| format!("{host}:{}", options.port));
+            all.collect::<Vec<_>>().join(", ")
+        }
+        #[cfg(feature = "zookeeper")]
+        Dcs::ZooKeeper(section) => zookeeper_options(section).hosts.join(", "),
         other => other.name().to_owned(),
     }
 }
@@ -100,8 +125,12 @@ pub fn endpoint(dcs: &Dcs) -> String {
 pub const BUILT_IN: &[&str] = &[
     #[cfg(feature = "etcd3")]
     "etcd3",
+    #[cfg(feature = "exhibitor")]
+    "exhibitor",
     #[cfg(feature = "raft")]
     "raft",
+    #[cfg(feature = "zookeeper")]
+    "zookeeper",
 ];
 
 /// The configuration names a store that this build does not contain.
@@ -162,6 +191,23 @@ pub fn raft_options(section: &Raft) -> crate::raft::Options {
         data_dir: section.data_dir.clone(),
         password: section.password.clone(),
     }
+}
+
+#[cfg(feature = "exhibitor")]
+fn exhibitor_options(section: &Exhibitor) -> crate::exhibitor::Options {
+    let mut options = crate::exhibitor::Options::new(section.hosts.clone(), section.port);
+    options.poll_interval = section.poll_interval;
+    options.access.clone_from(&section.access);
+    options
+}
+
+#[cfg(feature = "zookeeper")]
+fn zookeeper_options(section: &ZooKeeper) -> crate::zookeeper::Options {
+    let hosts = section.hosts.iter().map(ToString::to_string);
+    let mut options = crate::zookeeper::Options::new(hosts);
+    options.chroot.clone_from(&section.chroot);
+    options.access.clone_from(&section.access);
+    options
 }
 
 #[cfg(test)]

@@ -33,6 +33,18 @@ pub enum StoreErrorKind {
     Nonsense(String),
 }
 
+/// An error with its causes, in one line.
+#[cfg(feature = "remote")]
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
 impl StoreError {
     /// A failure without a cause of its own.
     pub fn new(operation: &'static str, kind: StoreErrorKind) -> Self {

@@ -38,23 +38,31 @@
 //! ```
 #![deny(clippy::wildcard_enum_match_arm)]
 
+#[cfg(any(feature = "etcd3", feature = "exhibitor"))]
+mod chance;
 pub mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod connect;
+#[cfg(feature = "zookeeper")]
+mod crypto;
 pub mod error;
 #[cfg(feature = "etcd3")]
 pub mod etcd3;
+#[cfg(feature = "exhibitor")]
+pub mod exhibitor;
 pub mod key;
 pub mod known;
 pub mod memory;
-#[cfg(feature = "etcd3")]
+#[cfg(feature = "remote")]
 mod pem;
 #[cfg(feature = "raft")]
 pub mod raft;
 pub mod retry;
 pub mod store;
 pub mod wake;
+#[cfg(feature = "zookeeper")]
+pub mod zookeeper;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use store::{Identity, Store, Timings};

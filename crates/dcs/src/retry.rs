@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-#[cfg(feature = "etcd3")]
+#[cfg(feature = "remote")]
 use tokio::time::Instant;
 
 /// No attempt is worth making with less.
@@ -15,7 +15,7 @@ pub const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
 pub const MAX_JITTER: Duration = Duration::from_millis(800);
 
 /// How much is done for a request.
-#[cfg(feature = "etcd3")]
+#[cfg(feature = "remote")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Effort {
     /// On all nodes, again and again until this moment.

@@ -2,9 +2,16 @@
 //!
 //! Source: store contract, section 10 (wake-ups from the stream) and 15.
 
+#[cfg(feature = "remote")]
+use std::time::Duration;
+
 use patroni_core::MemberName;
 
 use crate::key::Leaf;
+
+/// Followers give the leader this much longer to write first (store contract, section 15).
+#[cfg(feature = "remote")]
+pub(crate) const FOLLOWER_DELAY: Duration = Duration::from_millis(500);
 
 /// One object before and after a change.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use super::call::Target;
 use super::failure::Failure;
 use super::nodes::Nodes;
 use super::options::Protocol;
+use crate::chance::shuffle;
 use crate::retry::Split;
 
 impl Nodes {
@@ -101,13 +102,4 @@ impl Nodes {
 fn remove_duplicates(urls: &mut Vec<String>) {
     let mut seen = std::collections::HashSet::new();
     urls.retain(|url| seen.insert(url.clone()));
-}
-
-/// Fisher and Yates. That the last bits of chance are not quite even does no harm: it only
-/// spreads the load of many clients.
-fn shuffle(urls: &mut [String]) {
-    for last in (1..urls.len()).rev() {
-        let chance = usize::try_from(getrandom::u32().unwrap_or(0)).unwrap_or(0);
-        urls.swap(last, chance % (last + 1));
-    }
 }

@@ -12,6 +12,7 @@ use super::guard::{Guard, Judgement};
 use super::options::Options;
 use super::ring::Ring;
 use super::tls;
+use crate::error::chain;
 use crate::retry::Split;
 use crate::store::Timings;
 
@@ -190,11 +191,7 @@ impl Nodes {
         }
         match tls::load(&self.options).await {
             Ok(tls) => Ok(options.with_tls(tls)),
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                let why = format!("{error}: {}", cause.unwrap_or_default());
-                Err(Failure::Node(why))
-            }
+            Err(error) => Err(Failure::Node(chain(&error))),
         }
     }
 

@@ -27,9 +27,7 @@ use crate::key::{KeySpace, Leaf};
 use crate::known::Known;
 use crate::retry::Effort;
 use crate::store::{Identity, Store, Timings};
-
-/// Followers give the leader this much longer to write first (store contract, section 15).
-const FOLLOWER_DELAY: Duration = Duration::from_millis(500);
+use crate::wake::FOLLOWER_DELAY;
 
 /// A store in etcd, over its version 3 API.
 pub struct Etcd3 {

@@ -1,0 +1,427 @@
+//! The session, and requests within their time.
+//!
+//! The client library keeps one session alive, changes servers when one falls silent, and ends
+//! for good when the session does. This room opens the next session, resumes the present one
+//! with other settings, and sees to it that nobody waits longer than allowed. It is the only
+//! layer that repeats anything.
+//!
+//! Source: store contract, section 12 (session timeout, ping timeout).
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use patroni_config::file::dcs::zookeeper::Access;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+use zookeeper_client::{
+    Acl, Client, Connector, SaslOptions, SessionInfo, SessionState, TlsDynamicCerts,
+};
+
+use super::failure::Failure;
+use super::tls;
+use super::znodes::{self, Znodes};
+use crate::retry::{Backoff, Effort, SHORTEST_ATTEMPT};
+use crate::store::Timings;
+
+/// The one session of this process, and the client that keeps it.
+pub(super) struct Session {
+    access: Access,
+    acls: Arc<[Acl]>,
+    hosts: watch::Receiver<Vec<String>>,
+    holds: Holds,
+    state: Mutex<State>,
+    /// Only one is opened at a time.
+    opening: tokio::sync::Mutex<()>,
+    /// The number of the present client.
+    number: watch::Sender<u64>,
+}
+
+/// What the session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// Lock and member key: it must last for the ttl, also beyond the end of this process.
+    Leases,
+    /// Nothing: it ends with its client.
+    Nothing,
+}
+
+struct State {
+    timings: Timings,
+    open: Option<Open>,
+    /// The last session, to be resumed while its ttl is still the right one.
+    last: Option<(Duration, SessionInfo)>,
+}
+
+#[derive(Clone)]
+struct Open {
+    client: Client,
+    number: u64,
+    plan: Plan,
+    certificates: Option<TlsDynamicCerts>,
+}
+
+/// What a client was made for. Another plan needs another client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Plan {
+    timings: Timings,
+    hosts: Vec<String>,
+}
+
+/// Whether a request may have been carried out before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// It was not sent yet.
+    First,
+    /// An earlier attempt was not answered.
+    Again,
+}
+
+impl Session {
+    /// A session that is not opened yet.
+    ///
+    /// # Errors
+    /// Settings that cannot be carried out.
+    pub(super) fn new(
+        access: Access,
+        hosts: watch::Receiver<Vec<String>>,
+        holds: Holds,
+        timings: Timings,
+    ) -> Result<Self, Failure> {
+        tls::check(&access)?;
+        Ok(Self {
+            acls: znodes::acls(&access.set_acls),
+            access,
+            hosts,
+            holds,
+            state: Mutex::new(State {
+                timings,
+                open: None,
+                last: None,
+            }),
+            opening: tokio::sync::Mutex::default(),
+            number: watch::Sender::new(0),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn timings(&self) -> Timings {
+        self.state().timings
+    }
+
+    /// New timings, which the next request applies.
+    pub(super) fn set_timings(&self, timings: Timings) {
+        self.state().timings = timings;
+    }
+
+    /// Lets the connection go. The session itself lasts until its time is over.
+    pub(super) fn let_go(&self) {
+        self.state().open = None;
+    }
+
+    /// The number of the present client, as it changes.
+    pub(super) fn numbers(&self) -> watch::Receiver<u64> {
+        self.number.subscribe()
+    }
+
+    /// How one attempt of a request without a budget of its own is bounded.
+    fn single_attempt(&self) -> Duration {
+        (self.timings().retry_timeout / 3).max(SHORTEST_ATTEMPT)
+    }
+
+    /// Makes a request. It ends within the effort's time whatever the servers do. After
+    /// [`Failure::Lost`] and [`Failure::Silent`] it may or may not have been carried out.
+    pub(super) async fn call<T, F, Fut>(&self, effort: Effort, request: F) -> Result<T, Failure>
+    where
+        F: Fn(Znodes, Attempt) -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        let deadline = match effort {
+            Effort::Until(deadline) => deadline,
+            Effort::Once => Instant::now() + self.single_attempt(),
+        };
+        let mut backoff = Backoff::default();
+        let mut attempt = Attempt::First;
+        loop {
+            let failure = match self.attempt(deadline, attempt, &request).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            let pause = backoff.pause(left, getrandom::u32().unwrap_or(0));
+            let pause = pause.filter(|_| matches!(effort, Effort::Until(_)));
+            let Some(pause) = pause.filter(|_| failure.is_passing()) else {
+                return Err(failure);
+            };
+            tracing::debug!("repeating a request: {failure}");
+            attempt = Attempt::Again;
+            sleep(pause).await;
+        }
+    }
+
+    async fn attempt<T, F, Fut>(
+        &self,
+        deadline: Instant,
+        attempt: Attempt,
+        request: &F,
+    ) -> Result<T, Failure>
+    where
+        F: Fn(Znodes, Attempt) -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        let (client, number) = self.client(deadline).await?;
+        let znodes = Znodes::new(client, self.acls.clone());
+        match timeout_at(deadline, request(znodes, attempt)).await {
+            Ok(Err(failure @ Failure::Nonsense(_))) => {
+                self.forget(number);
+                Err(failure)
+            }
+            Ok(result) => result,
+            Err(_) => Err(self.silence()),
+        }
+    }
+
+    fn silence(&self) -> Failure {
+        let hosts = self.hosts.borrow().join(", ");
+        Failure::Silent(format!("no answer in time from {hosts}"))
+    }
+
+    /// A client that talked nonsense may not recover by itself: the next request makes another.
+    fn forget(&self, number: u64) {
+        let mut state = self.state();
+        if state
+            .open
+            .as_ref()
+            .is_some_and(|open| open.number == number)
+        {
+            state.open = None;
+        }
+    }
+
+    /// A connected client with its number, by `deadline`.
+    pub(super) async fn client(&self, deadline: Instant) -> Result<(Client, u64), Failure> {
+        let open = match self.usable() {
+            Some(open) => open,
+            None => self.open(deadline).await?,
+        };
+        self.connected(&open, deadline).await?;
+        Ok((open.client, open.number))
+    }
+
+    /// The client, if it fits the present plan and its session has not ended.
+    fn usable(&self) -> Option<Open> {
+        let plan = self.plan();
+        let open = self.state().open.clone()?;
+        (open.plan == plan && !open.client.state().is_terminated()).then_some(open)
+    }
+
+    fn plan(&self) -> Plan {
+        Plan {
+            timings: self.timings(),
+            hosts: self.hosts.borrow().clone(),
+        }
+    }
+
+    /// Waits until the client has a connection: it would keep requests until then, and send them
+    /// when nobody waits for them any more.
+    async fn connected(&self, open: &Open, deadline: Instant) -> Result<(), Failure> {
+        let mut states = open.client.state_watcher();
+        if states.peek_state() == SessionState::Disconnected {
+            self.renew_certificates(open).await;
+        }
+        let connected = async {
+            loop {
+                match states.peek_state() {
+                    SessionState::SyncConnected | SessionState::ConnectedReadOnly => return Ok(()),
+                    SessionState::Disconnected => states.changed().await,
+                    ended @ (SessionState::AuthFailed
+                    | SessionState::Expired
+                    | SessionState::Closed) => {
+                        return Err(Failure::Lost(format!("the session ended: {ended}")));
+                    }
+                };
+            }
+        };
+        match timeout_at(deadline, connected).await {
+            Ok(result) => result,
+            Err(_) => Err(self.silence()),
+        }
+    }
+
+    /// Certificates may have been the reason for the lost connection, or were renewed since.
+    async fn renew_certificates(&self, open: &Open) {
+        let Some(certificates) = &open.certificates else {
+            return;
+        };
+        match tls::load(&self.access).await {
+            Ok(renewed) => certificates.update(renewed),
+            Err(failure) => tracing::warn!("certificates stay as they were: {failure}"),
+        }
+    }
+
+    /// Opens a client for the present plan: on the last session if that still fits, else on a
+    /// new one. A session that is left, because the ttl changed, ends by itself; what hangs on
+    /// it is written anew before.
+    ///
+    /// Cancel safe: a session that was opened unheard ends by itself.
+    async fn open(&self, deadline: Instant) -> Result<Open, Failure> {
+        let turn = timeout_at(deadline, self.opening.lock()).await;
+        let _turn = turn.map_err(|_| self.silence())?;
+        if let Some(open) = self.usable() {
+            return Ok(open);
+        }
+        let plan = self.plan();
+        let last = {
+            let mut state = self.state();
+            state.open = None;
+            let ttl = plan.timings.ttl;
+            state.last.take_if(|(of, _)| *of != ttl);
+            state.last.clone().map(|(_, session)| session)
+        };
+        let number = self.next_number();
+        let (connector, certificates) = self.connector(&plan).await?;
+        let client = match last {
+            None => self.connect(connector, &plan, deadline).await?,
+            Some(last) => {
+                let resumed = connector.clone().with_session(last);
+                match self.connect(resumed, &plan, deadline).await {
+                    Err(Failure::Expired) => {
+                        self.state().last = None;
+                        self.connect(connector, &plan, deadline).await?
+                    }
+                    other => other?,
+                }
+            }
+        };
+        self.check_ttl(&client, &plan)?;
+        let open = Open {
+            client,
+            number,
+            plan,
+            certificates,
+        };
+        let mut state = self.state();
+        state.last = Some((open.plan.timings.ttl, open.client.session().clone()));
+        state.open = Some(open.clone());
+        Ok(open)
+    }
+
+    /// Tells whoever holds the client before to let it go at once: the servers serve one
+    /// connection of a session, and two clients would take it from each other for ever.
+    fn next_number(&self) -> u64 {
+        self.number.send_modify(|number| *number += 1);
+        *self.number.borrow()
+    }
+
+    /// A session that ends before the lock may be counted on would let two members lead.
+    fn check_ttl(&self, client: &Client, plan: &Plan) -> Result<(), Failure> {
+        let (granted, ttl) = (client.session_timeout(), plan.timings.ttl);
+        if self.holds == Holds::Leases && granted < ttl {
+            return Err(Failure::Denied(format!(
+                "ZooKeeper grants sessions of {granted:?} at most, and ttl is {ttl:?}: lower ttl, \
+                 or raise maxSessionTimeout of the servers"
+            )));
+        }
+        Ok(())
+    }
+
+    async fn connector(
+        &self,
+        plan: &Plan,
+    ) -> Result<(Connector, Option<TlsDynamicCerts>), Failure> {
+        let mut connector = Client::connector()
+            .with_session_timeout(plan.timings.ttl)
+            .with_connection_timeout(plan.silence());
+        if self.holds == Holds::Leases {
+            connector = connector.with_detached();
+        }
+        for (scheme, credential) in &self.access.auth_data {
+            connector = if scheme == "sasl" {
+                connector.with_sasl(sasl(credential.expose())?)
+            } else {
+                connector.with_auth(scheme, credential.expose().as_bytes())
+            };
+        }
+        if !self.access.use_ssl {
+            return Ok((connector, None));
+        }
+        tls::check_hosts(&plan.hosts)?;
+        let certificates = TlsDynamicCerts::new(tls::load(&self.access).await?);
+        let connector = connector.with_tls(tls::options(certificates.clone()));
+        Ok((connector, Some(certificates)))
+    }
+
+    /// Connects in a task of its own, so that an answer which the library does not survive ends
+    /// that task and nothing else.
+    async fn connect(
+        &self,
+        connector: Connector,
+        plan: &Plan,
+        deadline: Instant,
+    ) -> Result<Client, Failure> {
+        let cluster = plan.hosts.join(",");
+        let secure = self.access.use_ssl;
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            if secure {
+                connector.secure_connect(&cluster).await
+            } else {
+                connector.connect(&cluster).await
+            }
+        });
+        match timeout_at(deadline, task.join_next()).await {
+            Ok(Some(Ok(connected))) => connected.map_err(Failure::from),
+            Ok(Some(Err(panic))) => Err(Failure::Nonsense(panic.to_string())),
+            Ok(None) | Err(_) => Err(self.silence()),
+        }
+    }
+}
+
+impl Plan {
+    /// After how long a silence a server is left for another: so that each gets its share of the
+    /// budget, and no later than the reference does.
+    fn silence(&self) -> Duration {
+        let servers = u32::try_from(self.hosts.len().max(3)).unwrap_or(u32::MAX);
+        let share = self.timings.retry_timeout / servers;
+        let two = Duration::from_secs(2);
+        let ping = self.timings.loop_wait.saturating_sub(two).max(two);
+        share.min(ping).max(SHORTEST_ATTEMPT)
+    }
+}
+
+/// The old way to ask for SASL: user and password as one credential.
+fn sasl(credential: &str) -> Result<SaslOptions, Failure> {
+    let Some((user, password)) = credential.split_once(':') else {
+        let why = "the credential of sasl in auth_data is not of the form user:password";
+        return Err(Failure::Denied(why.to_owned()));
+    };
+    Ok(SaslOptions::digest_md5(user.to_owned(), password.to_owned()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_server_has_its_share_of_the_budget() {
+        let silence = |hosts: usize, loop_wait: u64, retry_timeout: u64| {
+            let plan = Plan {
+                timings: Timings {
+                    ttl: Duration::from_secs(30),
+                    loop_wait: Duration::from_secs(loop_wait),
+                    retry_timeout: Duration::from_secs(retry_timeout),
+                },
+                hosts: vec!["a:1".to_owned(); hosts],
+            };
+            plan.silence().as_millis()
+        };
+        assert_eq!(silence(1, 10, 10), 3333);
+        assert_eq!(silence(5, 10, 10), 2000);
+        assert_eq!(silence(3, 3, 30), 2000, "as the reference");
+        assert_eq!(silence(9, 1, 3), 1000);
+    }
+}
