@@ -116,6 +116,17 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     }
 }
 
+/// Says that the tests on Kubernetes will be skipped, when they will be. No distribution has an
+/// API server to install, so whoever wants them names one.
+pub(crate) fn tell_of_kubernetes() {
+    if std::env::var_os("PATRONI_TEST_KUBERNETES").is_none() {
+        println!(
+            "skipping the tests on Kubernetes: PATRONI_TEST_KUBERNETES names no program that \
+             starts an API server (see docs/src/kubernetes.md)"
+        );
+    }
+}
+
 /// Whether protoc is there and finds the files that every schema may import.
 fn protoc_works() -> bool {
     let program = std::env::var_os("PROTOC").unwrap_or_else(|| "protoc".into());

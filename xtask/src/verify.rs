@@ -90,6 +90,7 @@ pub(crate) fn test(options: &TestOptions) -> Result<()> {
         Need::Etcd,
         Need::ZooKeeper,
     ])?;
+    needs::tell_of_kubernetes();
     if options.filter.is_none() {
         cargo(&[
             "test",

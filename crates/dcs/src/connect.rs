@@ -11,6 +11,8 @@ use patroni_config::file::dcs::Exhibitor;
 use patroni_config::file::dcs::ZooKeeper;
 #[cfg(feature = "etcd3")]
 use patroni_config::file::dcs::etcd::{Etcd, Protocol, Servers};
+#[cfg(feature = "kubernetes")]
+use patroni_config::file::dcs::kubernetes::{EndpointPort, Kubernetes};
 #[cfg(feature = "raft")]
 use patroni_config::file::dcs::raft::Raft;
 
@@ -25,7 +27,7 @@ use crate::store::{Identity, Store, Timings};
 /// that do not fit, a store that this build does not contain (see [`NotBuiltIn`]).
 /// All others can.
 #[cfg_attr(
-    not(any(feature = "etcd3", feature = "raft", feature = "zookeeper")),
+    not(any(feature = "etcd3", feature = "kubernetes", feature = "raft", feature = "zookeeper")),
     expect(
         unused_variables,
         clippy::unused_async,
@@ -43,6 +45,13 @@ pub async fn connect(
             let options = etcd3_options(section)?;
             Ok(Arc::new(
                 crate::etcd3::Etcd3::connect(options, identity, timings).await?,
+            ))
+        }
+        #[cfg(feature = "kubernetes")]
+        Dcs::Kubernetes(section) => {
+            let options = kubernetes_options(section);
+            Ok(Arc::new(
+                crate::kubernetes::Kubernetes::connect(options, identity, timings).await?,
             ))
         }
         #[cfg(feature = "raft")]
@@ -98,6 +107,8 @@ pub fn endpoint(dcs: &Dcs) -> String {
         Dcs::Etcd3(section) => etcd3_options(section)
             .map(|options| options.urls().join(", "))
             .unwrap_or_default(),
+        #[cfg(feature = "kubernetes")]
+        Dcs::Kubernetes(section) => format!("Kubernetes namespace {}", section.namespace),
         #[cfg(feature = "raft")]
         Dcs::Raft(section) => {
             let options = raft_options(section);
@@ -127,6 +138,8 @@ pub const BUILT_IN: &[&str] = &[
     "etcd3",
     #[cfg(feature = "exhibitor")]
     "exhibitor",
+    #[cfg(feature = "kubernetes")]
+    "kubernetes",
     #[cfg(feature = "raft")]
     "raft",
     #[cfg(feature = "zookeeper")]
@@ -178,6 +191,42 @@ fn etcd3_options(section: &Etcd) -> Result<crate::etcd3::Options, StoreError> {
     options.key.clone_from(&section.key);
     options.use_proxies = section.use_proxies || is_proxy;
     Ok(options)
+}
+
+/// What a `kubernetes` section means.
+#[cfg(feature = "kubernetes")]
+fn kubernetes_options(section: &Kubernetes) -> crate::kubernetes::Options {
+    use crate::kubernetes::{Environment, Labels, Mode, Options, Port};
+
+    let port = |port: &EndpointPort| Port {
+        name: port.name.clone(),
+        port: port.port,
+        protocol: port.protocol.clone(),
+    };
+    let mut options = Options::new(section.labels.clone(), Environment::of_process());
+    options.namespace.clone_from(&section.namespace);
+    options.labels = Labels {
+        all: section.labels.clone(),
+        scope: section.scope_label.clone(),
+        role: section.role_label.clone(),
+        leader: section.leader_label_value.clone(),
+        follower: section.follower_label_value.clone(),
+        standby_leader: section.standby_leader_label_value.clone(),
+        tmp_role: section.tmp_role_label.clone(),
+        bootstrap: section.bootstrap_labels.clone(),
+    };
+    if section.use_endpoints {
+        options.mode = Mode::Endpoints;
+    }
+    options.pod_ip.clone_from(&section.pod_ip);
+    options.ports = section.ports.iter().map(port).collect();
+    options.cacert.clone_from(&section.cacert);
+    options.context.clone_from(&section.context);
+    options.bypass_api_service = section.bypass_api_service;
+    options
+        .retriable_http_codes
+        .clone_from(&section.retriable_http_codes);
+    options
 }
 
 /// What a `raft` section means.

@@ -53,12 +53,16 @@ pub mod etcd3;
 pub mod exhibitor;
 pub mod key;
 pub mod known;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod memory;
-#[cfg(feature = "remote")]
+#[cfg(feature = "pem")]
 mod pem;
 #[cfg(feature = "raft")]
 pub mod raft;
 pub mod retry;
+#[cfg(any(feature = "etcd3", feature = "kubernetes"))]
+mod ring;
 pub mod store;
 pub mod wake;
 #[cfg(feature = "zookeeper")]

@@ -50,14 +50,31 @@ impl Split {
             2 if fitting >= 4 => (2, 2),
             many => (many.min(fitting), 1),
         };
+        Some(Self::parts(nodes, attempts, left))
+    }
+
+    /// The same for the servers of the Kubernetes API (store contract, section 13): one server
+    /// gets two attempts, of several each gets one.
+    pub fn of_api_servers(servers: usize, left: Duration) -> Option<Self> {
+        if servers == 0 || left < SHORTEST_ATTEMPT {
+            return None;
+        }
+        let fitting = usize::try_from(left.as_secs()).unwrap_or(usize::MAX);
+        Some(match servers {
+            1 if fitting >= 2 => Self::parts(1, 2, left),
+            many => Self::parts(many.min(fitting), 1, left),
+        })
+    }
+
+    fn parts(nodes: usize, attempts: u32, whole: Duration) -> Self {
         let parts = u32::try_from(nodes)
             .unwrap_or(u32::MAX)
             .saturating_mul(attempts);
-        Some(Self {
+        Self {
             nodes,
             attempts,
-            per_attempt: left / parts,
-        })
+            per_attempt: whole / parts,
+        }
     }
 
     /// How long one attempt may spend on making the connection.
@@ -115,13 +132,15 @@ mod tests {
         for nodes in 1..9 {
             for millis in (0..20_000).step_by(77) {
                 let left = Duration::from_millis(millis);
-                let Some(split) = Split::of(nodes, left) else {
-                    assert!(left < SHORTEST_ATTEMPT);
-                    continue;
-                };
-                let parts = u32::try_from(split.nodes).unwrap() * split.attempts;
-                assert!(split.per_attempt * parts <= left);
-                assert!(split.per_attempt >= SHORTEST_ATTEMPT, "{nodes} {left:?}");
+                for split in [Split::of(nodes, left), Split::of_api_servers(nodes, left)] {
+                    let Some(split) = split else {
+                        assert!(left < SHORTEST_ATTEMPT);
+                        continue;
+                    };
+                    let parts = u32::try_from(split.nodes).unwrap() * split.attempts;
+                    assert!(split.per_attempt * parts <= left);
+                    assert!(split.per_attempt >= SHORTEST_ATTEMPT, "{nodes} {left:?}");
+                }
             }
         }
     }

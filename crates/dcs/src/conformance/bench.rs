@@ -7,7 +7,7 @@ use std::time::Duration;
 use patroni_core::{Cluster, Leader, MemberData, MemberName};
 use tokio::time::{Instant, sleep};
 
-use super::Factory;
+use super::{Factory, Members, Nature};
 use crate::error::StoreError;
 use crate::store::{Identity, Store, Timings};
 
@@ -31,6 +31,28 @@ impl<'a> Bench<'a> {
 
     pub(super) fn timings(&self) -> Timings {
         self.factory.timings()
+    }
+
+    pub(super) fn nature(&self) -> Nature {
+        self.factory.nature()
+    }
+
+    /// Whether nothing is left of a member, as far as members end at all.
+    pub(super) fn is_gone(&self, cluster: &Cluster, member: &MemberName) -> bool {
+        match self.nature().members {
+            Members::Written => cluster.member(member).is_none(),
+            Members::Given => true,
+        }
+    }
+
+    /// Whether a cluster holds nothing but the members that are given.
+    pub(super) fn is_empty(&self, cluster: &Cluster) -> bool {
+        let mut rest = cluster.clone();
+        match self.nature().members {
+            Members::Written => {}
+            Members::Given => rest.members.clear(),
+        }
+        rest == Cluster::default()
     }
 
     /// Longer than any lock may live on its own.

@@ -128,7 +128,7 @@ pub(super) async fn an_abandoned_lock_and_member_expire(bench: &Bench<'_>) -> Ou
             b.as_ref(),
             "lock and member to expire",
             bench.expiry(),
-            |c| c.is_unlocked() && c.member(&name).is_none(),
+            |c| c.is_unlocked() && bench.is_gone(c, &name),
         )
         .await?;
     ok("acquire after expiry", b.acquire_leader()).await

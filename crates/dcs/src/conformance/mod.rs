@@ -38,6 +38,41 @@ pub trait Factory: Send + Sync {
     fn slack(&self) -> Duration {
         Duration::from_secs(5)
     }
+
+    /// In which the store is unlike most others.
+    fn nature(&self) -> Nature {
+        Nature::default()
+    }
+}
+
+/// Where stores really differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nature {
+    /// What members are.
+    pub members: Members,
+    /// Three names that are as unusual as the store allows.
+    pub names: [&'static str; 3],
+    /// How many bytes one value may have.
+    pub largest_value: usize,
+}
+
+/// What members are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Members {
+    /// They come with their first write and expire with their lease.
+    Written,
+    /// They are there before they write and stay when they do not any more: Pods of Kubernetes.
+    Given,
+}
+
+impl Default for Nature {
+    fn default() -> Self {
+        Self {
+            members: Members::Written,
+            names: ["käse", "数据 库", "A.b-c_1"],
+            largest_value: 300_000,
+        }
+    }
 }
 
 /// A promise that was not kept.

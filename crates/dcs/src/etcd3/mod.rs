@@ -3,7 +3,7 @@
 //! Keys, leases and conditions are those of every other member of a cluster, whatever software
 //! it runs; source: store contract, sections 8 and 10. What is here from the bottom up:
 //!
-//! - `options`, `tls`: how to reach the nodes; `ring`, `guard`, `nodes`: the connections and
+//! - `options`, `tls`: how to reach the nodes; `guard`, `nodes`: the connections and
 //!   the current node; `discover`: finding all nodes;
 //! - `call`: one request within its time, the only layer that repeats; `failure`: what an error
 //!   asks of it;
@@ -22,7 +22,6 @@ mod lease;
 mod lock;
 mod nodes;
 mod options;
-mod ring;
 mod shared;
 mod store;
 mod tls;

@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use super::failure::Failure;
 use super::guard::{Guard, Judgement};
 use super::options::Options;
-use super::ring::Ring;
 use super::tls;
 use crate::error::chain;
 use crate::retry::Split;
+use crate::ring::Ring;
 use crate::store::Timings;
 
 /// etcd refuses clients that ping more often than every 5 s.

@@ -1,36 +1,36 @@
-//! The nodes of the cluster, with the one in use.
+//! The servers of a store, with the one in use.
 
 /// Nodes in a fixed order and the sticky current one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ring {
+pub(crate) struct Ring {
     nodes: Vec<String>,
     current: usize,
 }
 
 impl Ring {
     /// A ring of these URLs, the first one current.
-    pub(super) fn new(nodes: Vec<String>) -> Self {
+    pub(crate) fn new(nodes: Vec<String>) -> Self {
         Self { nodes, current: 0 }
     }
 
     /// All nodes, the current one first.
-    pub(super) fn order(&self) -> Vec<String> {
+    pub(crate) fn order(&self) -> Vec<String> {
         let (before, from) = self.nodes.split_at(self.current.min(self.nodes.len()));
         from.iter().chain(before).cloned().collect()
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
 
     /// The node in use.
-    pub(super) fn current(&self) -> Option<&str> {
+    pub(crate) fn current(&self) -> Option<&str> {
         self.nodes.get(self.current).map(String::as_str)
     }
 
     /// Makes a node the current one; false when it was, or is not in the ring.
-    pub(super) fn select(&mut self, url: &str) -> bool {
+    pub(crate) fn select(&mut self, url: &str) -> bool {
         match self.nodes.iter().position(|node| node == url) {
             Some(at) if at != self.current => {
                 self.current = at;
@@ -42,7 +42,7 @@ impl Ring {
 
     /// Moves on from a node that failed, unless somebody did already. Returns the new current
     /// node when there is another one.
-    pub(super) fn move_on_from(&mut self, failed: &str) -> Option<&str> {
+    pub(crate) fn move_on_from(&mut self, failed: &str) -> Option<&str> {
         if self.nodes.len() < 2 || self.current() != Some(failed) {
             return None;
         }
@@ -52,7 +52,7 @@ impl Ring {
 
     /// A new list of nodes. The current one stays if it is in the list, else it is the first.
     /// Returns whether another node became the current one.
-    pub(super) fn replace(&mut self, nodes: Vec<String>) -> bool {
+    pub(crate) fn replace(&mut self, nodes: Vec<String>) -> bool {
         let before = self.current().map(str::to_owned);
         let kept = nodes.iter().position(|node| Some(node) == before.as_ref());
         self.nodes = nodes;
