@@ -150,7 +150,7 @@ impl Servers {
         }
         let timings = self.timings();
         // Credentials may come from a program of the user's, which is waited for.
-        let made = tokio::task::spawn_blocking(move || client(config, timings));
+        let made = tokio::task::spawn_blocking(move || client(&config, timings));
         let client = made
             .await
             .map_err(|error| fail(error.to_string()))?
@@ -166,7 +166,7 @@ impl Servers {
 }
 
 /// A client without timeouts, repetitions or logs of its own: all three are ours.
-fn client(config: Config, timings: Timings) -> Result<Client, kube::Error> {
+fn client(config: &Config, timings: Timings) -> Result<Client, kube::Error> {
     let namespace = config.default_namespace.clone();
     let https = config.rustls_https_connector_with_connector(connector(timings))?;
     let http = HttpClient::builder(TokioExecutor::new()).build::<_, Body>(https);

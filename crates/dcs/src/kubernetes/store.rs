@@ -195,23 +195,18 @@ impl Kubernetes {
 
     async fn refresh_leader(&self, deadline: Instant) -> Result<(), Failure> {
         let known = self.shared.cache().part(Part::Leader).map(Object::version);
-        match self
-            .shared
-            .get(Part::Leader, Effort::Until(deadline))
-            .await?
-        {
-            Some(object) => {
-                if known.is_some_and(|known| known < object.version()) {
-                    self.shared.relist.notify_one();
-                }
-                self.shared.wrote(Side::Objects, object);
-            }
-            None => {
-                let name = self.shared.names.name(Part::Leader);
-                let mut cache = self.shared.cache();
-                cache.remove(Side::Objects, &name, known.unwrap_or(0), Instant::now());
-            }
+        let effort = Effort::Until(deadline);
+        let now = Instant::now();
+        let Some(object) = self.shared.get(Part::Leader, effort).await? else {
+            let name = self.shared.names.name(Part::Leader);
+            let mut cache = self.shared.cache();
+            cache.remove(Side::Objects, &name, known.unwrap_or(0), now);
+            return Ok(());
+        };
+        if known.is_some_and(|known| known < object.version()) {
+            self.shared.relist.notify_one();
         }
+        self.shared.wrote(Side::Objects, object);
         Ok(())
     }
 
@@ -430,12 +425,12 @@ impl Store for Kubernetes {
             return Ok(());
         }
         let patched = self.shared.patch_pod(me.as_str(), labels, data.to_json());
-        patched.await.map_err(|failure| match failure {
-            Failure::Absent(_) => {
+        patched.await.map_err(|failure| {
+            if let Failure::Absent(_) = failure {
                 let why = format!("there is no Pod named {me}: name must be the name of the Pod");
-                StoreError::new(OPERATION, StoreErrorKind::Denied(why))
+                return StoreError::new(OPERATION, StoreErrorKind::Denied(why));
             }
-            other => other.into_error(OPERATION),
+            failure.into_error(OPERATION)
         })
     }
 

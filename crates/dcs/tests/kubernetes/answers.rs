@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::faults::{is_unreachable, within_budget};
-use super::support::{TIMINGS, identity, install_tls, options, show_logs};
+use super::support::{BRIEF, identity, install_tls, options, show_logs};
 
 const EMPTY: &str = r#"{"metadata":{"resourceVersion":"7"},"items":[]}"#;
 
@@ -31,12 +31,18 @@ impl StandIn {
         let count = Arc::clone(&asked);
         let mut task = JoinSet::new();
         task.spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((mut stream, _)) = listener.accept().await {
-                let mut request = [0; 4096];
-                drop(stream.read(&mut request).await);
-                let nth = count.fetch_add(1, Ordering::Relaxed);
-                let answer = if nth < first { &other } else { &answer };
-                drop(stream.write_all(answer.as_bytes()).await);
+                let (count, other, answer) = (count.clone(), other.clone(), answer.clone());
+                connections.spawn(async move {
+                    let mut request = [0; 4096];
+                    // Clients may connect and then think better of it.
+                    if stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                        let nth = count.fetch_add(1, Ordering::Relaxed);
+                        let answer = if nth < first { other } else { answer };
+                        drop(stream.write_all(answer.as_bytes()).await);
+                    }
+                });
             }
         });
         let folder = TempDir::new().unwrap();
@@ -56,7 +62,7 @@ impl StandIn {
 
     async fn load(&self) -> Result<patroni_core::Cluster, StoreError> {
         let options = options("default", &self.folder.path().join("config"));
-        let control = Kubernetes::connect(options, identity(None), TIMINGS).await;
+        let control = Kubernetes::connect(options, identity(None), BRIEF).await;
         let loaded = within_budget("load", control.unwrap().load()).await;
         if let Err(error) = &loaded {
             assert!(!error.to_string().contains("hidden"), "{error}");

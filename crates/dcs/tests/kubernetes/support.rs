@@ -25,17 +25,27 @@ use tokio::time::{Instant, sleep};
 /// How long anything may take that does come in the end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Short, so that waiting for expiry is short too.
+/// With a short ttl, so that waiting for expiry is short too, and time for a busy machine.
 pub(crate) const TIMINGS: Timings = Timings {
     ttl: Duration::from_secs(5),
     loop_wait: Duration::from_secs(1),
-    retry_timeout: Duration::from_secs(4),
+    retry_timeout: Duration::from_secs(10),
 };
 
-/// Ends the program, and removes its folder, when the pipe from here closes: at the latest with
-/// this process.
-const KEEPER: &str =
-    r#""$0" "$@" & child=$!; read -r _; kill "$child"; wait "$child"; rm -rf "$1""#;
+/// For what is expected to fail.
+pub(crate) const BRIEF: Timings = Timings {
+    retry_timeout: Duration::from_secs(4),
+    ..TIMINGS
+};
+
+/// Ends the program with its children, frozen or not, and removes its folder, when the pipe from
+/// here closes: at the latest with this process.
+const KEEPER: &str = r#"
+set -m; "$0" "$@" & group=$!
+read -r _
+kill -TERM -- "-$group"; kill -CONT -- "-$group"
+wait "$group"; rm -rf -- "$1"
+"#;
 
 /// One API server with its etcd.
 pub(crate) struct Api {
@@ -160,13 +170,6 @@ impl Api {
 
 impl Drop for Api {
     fn drop(&mut self) {
-        if name(self.keeper.id()) == "bash" {
-            for pid in children(self.keeper.id()).into_iter().flat_map(children) {
-                let pid = Pid::from_raw(i32::try_from(pid).unwrap_or(0));
-                // A frozen process would not see that it has to end.
-                drop(pid.map(|pid| kill_process(pid, Signal::CONT)));
-            }
-        }
         drop(self.life.take());
         drop(self.keeper.wait());
     }
