@@ -27,7 +27,7 @@ use crate::store::{Identity, Store, Timings};
 /// that do not fit, a store that this build does not contain (see [`NotBuiltIn`]).
 /// All others can.
 #[cfg_attr(
-    not(any(feature = "etcd3", feature = "kubernetes", feature = "raft", feature = "zookeeper")),
+    not(any(feature = "consul", feature = "etcd3", feature = "kubernetes", feature = "raft", feature = "zookeeper")),
     expect(
         unused_variables,
         clippy::unused_async,
@@ -40,6 +40,13 @@ pub async fn connect(
     timings: Timings,
 ) -> Result<Arc<dyn Store>, StoreError> {
     match dcs {
+        #[cfg(feature = "consul")]
+        Dcs::Consul(section) => {
+            let options = consul_options(section)?;
+            Ok(Arc::new(
+                crate::consul::Consul::connect(options, identity, timings).await?,
+            ))
+        }
         #[cfg(feature = "etcd3")]
         Dcs::Etcd3(section) => {
             let options = etcd3_options(section)?;
@@ -103,6 +110,10 @@ pub async fn raft_group(
 /// Where the store of these settings is, for messages.
 pub fn endpoint(dcs: &Dcs) -> String {
     match dcs {
+        #[cfg(feature = "consul")]
+        Dcs::Consul(section) => consul_options(section)
+            .map(|options| options.url)
+            .unwrap_or_default(),
         #[cfg(feature = "etcd3")]
         Dcs::Etcd3(section) => etcd3_options(section)
             .map(|options| options.urls().join(", "))
@@ -134,6 +145,8 @@ pub fn endpoint(dcs: &Dcs) -> String {
 
 /// The kinds of stores that this build contains.
 pub const BUILT_IN: &[&str] = &[
+    #[cfg(feature = "consul")]
+    "consul",
     #[cfg(feature = "etcd3")]
     "etcd3",
     #[cfg(feature = "exhibitor")]
@@ -162,6 +175,16 @@ impl From<NotBuiltIn> for StoreError {
             source: None,
         }
     }
+}
+
+#[cfg(feature = "consul")]
+fn consul_options(
+    section: &patroni_config::file::dcs::Consul,
+) -> Result<crate::consul::Options, StoreError> {
+    crate::consul::Options::from_environment(section).map_err(|error| {
+        let why = StoreErrorKind::Denied(error.to_string());
+        StoreError::new("connect to the store", why)
+    })
 }
 
 #[cfg(feature = "etcd3")]
@@ -263,7 +286,7 @@ fn zookeeper_options(section: &ZooKeeper) -> crate::zookeeper::Options {
 mod tests {
     use std::time::Duration;
 
-    use patroni_config::file::dcs::Consul;
+    use patroni_config::file::dcs::Etcd;
     use patroni_core::Scope;
 
     use super::*;
@@ -276,12 +299,12 @@ mod tests {
             retry_timeout: Duration::from_secs(10),
         };
         let identity = Identity::new("service", &Scope::new("demo"), None);
-        let dcs = Dcs::Consul(Consul::default());
+        let dcs = Dcs::Etcd(Etcd::default());
         let Err(error) = connect(&dcs, identity, timings).await else {
-            panic!("there is no consul");
+            panic!("there is no etcd of version 2");
         };
         assert!(error.is_final());
         let text = error.to_string();
-        assert!(text.contains("no store of the kind consul"), "{text}");
+        assert!(text.contains("no store of the kind etcd,"), "{text}");
     }
 }

@@ -44,6 +44,8 @@ pub mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod connect;
+#[cfg(feature = "consul")]
+pub mod consul;
 #[cfg(feature = "zookeeper")]
 mod crypto;
 pub mod error;

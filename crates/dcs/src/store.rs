@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use patroni_config::file::Dcs;
 use patroni_core::{
     Cluster, ConfigDoc, FailoverRequest, History, Leader, Member, MemberData, MemberName, Revision,
     Status, SyncState, SystemId,
@@ -109,6 +110,10 @@ pub trait Store: Send + Sync {
 
     /// New timings after a configuration change. A changed ttl makes a new lease.
     fn set_timings(&self, timings: Timings);
+
+    /// Takes over what the section of the store says now, as far as that needs no restart
+    /// (credentials, above all). What the other settings say is left as it was.
+    fn reconfigure(&self, _dcs: &Dcs) {}
 
     /// Lets go of what the store holds for this process, without giving up the lock: member keys
     /// expire on their own. Called once at the end.

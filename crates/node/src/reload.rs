@@ -76,6 +76,7 @@ impl Reloader {
             }
         }
         body.store.set_timings(timings(&settings.dynamic));
+        body.store.reconfigure(&settings.dcs);
         Ok(())
     }
 }

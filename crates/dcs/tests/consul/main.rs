@@ -1,0 +1,132 @@
+//! The Consul backend against real agents.
+#![cfg(feature = "consul")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests are not exempt by themselves"
+)]
+
+mod answers;
+mod faults;
+mod golden;
+mod link;
+mod service;
+#[path = "../shared/mod.rs"]
+mod shared;
+mod support;
+mod tls;
+mod token;
+
+use async_trait::async_trait;
+use patroni_config::file::dcs::consul::Consistency;
+use patroni_core::{MemberData, MemberName, Revision};
+use patroni_dcs::conformance::{self, Factory};
+use patroni_dcs::consul::{Consul, Options};
+use patroni_dcs::{Identity, Store, StoreError, Timings};
+use serde_json::json;
+use shared::{TIMINGS, is_unreachable, lock_of, show_logs};
+use support::{Agent, open};
+
+struct OnConsul(String);
+
+#[async_trait]
+impl Factory for OnConsul {
+    async fn open(
+        &self,
+        identity: Identity,
+        timings: Timings,
+    ) -> Result<Box<dyn Store>, StoreError> {
+        let options = Options::new(self.0.as_str());
+        Ok(Box::new(Consul::connect(options, identity, timings).await?))
+    }
+
+    fn timings(&self) -> Timings {
+        TIMINGS
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keeps_all_promises() {
+    show_logs();
+    let Some(agent) = Agent::start().await else {
+        return;
+    };
+    let result = conformance::run(&OnConsul(agent.url.clone())).await;
+    assert_eq!(result, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_member_writes_nothing() {
+    show_logs();
+    let Some(agent) = Agent::start().await else {
+        return;
+    };
+    let store = agent.store(Some("a")).await.unwrap();
+    store.acquire_leader().await.unwrap();
+    let data = MemberData::parse("{\"state\":\"running\"}");
+    store.touch_member(&data, None).await.unwrap();
+    let lock = lock_of(&store, "a").await;
+    let keys = || agent.ask("GET", "kv/?recurse=1", "").unwrap();
+    let before = keys();
+    for _ in 0..5 {
+        let cluster = store.load().await.unwrap();
+        store.update_leader(&lock).await.unwrap();
+        let me = MemberName::new("a");
+        store
+            .touch_member(&data, cluster.member(&me))
+            .await
+            .unwrap();
+        store.write_status(&cluster.status).await.unwrap();
+    }
+    assert_eq!(before, keys());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_are_as_fresh_as_configured_and_only_in_the_datacenter() {
+    show_logs();
+    let Some(agent) = Agent::start().await else {
+        return;
+    };
+    for consistency in [
+        Consistency::Default,
+        Consistency::Consistent,
+        Consistency::Stale,
+    ] {
+        let mut options = Options::new(agent.url.as_str());
+        options.changeable.consistency = consistency;
+        options.changeable.dc = Some("dc1".to_owned());
+        let store = open(options, Some("a")).await.unwrap();
+        store.load().await.unwrap();
+    }
+    let mut options = Options::new(agent.url.as_str());
+    options.changeable.dc = Some("elsewhere".to_owned());
+    let elsewhere = open(options, None).await.unwrap();
+    let loaded = elsewhere.load().await;
+    assert!(is_unreachable(&loaded), "{loaded:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_lives_as_long_as_the_server_demands() {
+    show_logs();
+    let Some(agent) = Agent::start_with(json!({"session_ttl_min": "40s"})) else {
+        return;
+    };
+    agent.wait_until_it_serves().await;
+    let store = agent.store(Some("a")).await.unwrap();
+    store.acquire_leader().await.unwrap();
+    let sessions = agent.ask("GET", "session/list", "").unwrap();
+    assert_eq!(sessions[0]["TTL"], "40.0s");
+    let lock = lock_of(&store, "a").await;
+    store.update_leader(&lock).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nonsense_revisions_lose_the_race() {
+    show_logs();
+    let Some(agent) = Agent::start().await else {
+        return;
+    };
+    let store = agent.store(None).await.unwrap();
+    let config = serde_json::Map::new();
+    let refused = store.write_config(&config, Some(&Revision::new("x"))).await;
+    assert!(refused.is_err_and(|error| error.is_lost_race()));
+}
