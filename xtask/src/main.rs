@@ -13,6 +13,7 @@ mod bench;
 mod cargo;
 mod demo;
 mod needs;
+mod older_debian;
 mod sim;
 mod story;
 mod tidy;

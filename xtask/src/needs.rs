@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use nix::unistd::Uid;
 
 use patroni_tests::proc::postgres_bin_dir;
 
 use crate::cargo::run;
+use crate::older_debian;
 
 /// Something that the project needs from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +125,23 @@ pub(crate) fn tell_of_kubernetes() {
             "skipping the tests on Kubernetes: PATRONI_TEST_KUBERNETES names no program that \
              starts an API server (see docs/src/kubernetes.md)"
         );
+    }
+}
+
+/// Looks for servers that some tests use and that not every system can have. What is missing and
+/// cannot be installed makes those tests skip, each with a line that says so.
+pub(crate) fn want_servers() {
+    if on_path("consul") {
+        return;
+    }
+    println!("missing: the Consul server");
+    let installed = if Uid::effective().is_root() && on_path("apt-get") {
+        older_debian::install("consul")
+    } else {
+        Err(anyhow!("only known for Debian, as root"))
+    };
+    if let Err(error) = installed {
+        println!("its tests will be skipped; could not install it: {error:#}");
     }
 }
 

@@ -91,6 +91,7 @@ pub(crate) fn test(options: &TestOptions) -> Result<()> {
         Need::ZooKeeper,
     ])?;
     needs::tell_of_kubernetes();
+    needs::want_servers();
     if options.filter.is_none() {
         cargo(&[
             "test",
