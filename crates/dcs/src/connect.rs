@@ -27,7 +27,13 @@ use crate::store::{Identity, Store, Timings};
 /// that do not fit, a store that this build does not contain (see [`NotBuiltIn`]).
 /// All others can.
 #[cfg_attr(
-    not(any(feature = "consul", feature = "etcd3", feature = "kubernetes", feature = "raft", feature = "zookeeper")),
+    not(any(
+        feature = "consul",
+        feature = "etcd3",
+        feature = "kubernetes",
+        feature = "raft",
+        feature = "zookeeper"
+    )),
     expect(
         unused_variables,
         clippy::unused_async,

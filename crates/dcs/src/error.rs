@@ -33,13 +33,16 @@ pub enum StoreErrorKind {
     Nonsense(String),
 }
 
-/// An error with its causes, in one line.
-#[cfg(feature = "remote")]
+/// An error with its causes, in one line. Transports nest deeply, and some repeat their cause.
+#[cfg(any(feature = "raft", feature = "remote"))]
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text = format!("{text}: {cause}");
+        let more = cause.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
         source = cause.source();
     }
     text

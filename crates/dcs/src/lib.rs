@@ -46,7 +46,7 @@ pub mod conformance;
 pub mod connect;
 #[cfg(feature = "consul")]
 pub mod consul;
-#[cfg(feature = "zookeeper")]
+#[cfg(any(feature = "exhibitor", feature = "kubernetes", feature = "zookeeper"))]
 mod crypto;
 pub mod error;
 #[cfg(feature = "etcd3")]

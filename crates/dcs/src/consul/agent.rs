@@ -2,7 +2,6 @@
 //!
 //! Source: store contract, section 11 (request timeout, retries) and 7 (back-off).
 
-use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::failure::{Failure, first_line};
 use super::options::{Changeable, Options};
 use super::tls;
+use crate::error::chain;
 use crate::retry::{Backoff, Effort};
 use crate::store::Timings;
 
@@ -291,17 +291,6 @@ async fn read(response: &mut Response) -> Result<Vec<u8>, Failure> {
 
 fn broken(error: reqwest::Error) -> Failure {
     Failure::Unanswered(chain(&error.without_url()))
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use http::StatusCode;
 use kube::core::Status;
 
 use super::request::Request;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::{StoreError, StoreErrorKind, chain};
 
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +78,7 @@ impl Failure {
     }
 
     /// An error on the way to an answer.
-    pub(super) fn of_transport(error: &(dyn Error + 'static)) -> Self {
+    pub(super) fn of_transport(error: &dyn Error) -> Self {
         Self::Node(chain(error))
     }
 
@@ -122,20 +122,6 @@ fn missing_rule(request: &Request) -> String {
         "a Role in the namespace {namespace} needs the rule \
          {{apiGroups: [\"\"], resources: [{kind}], verbs: [{verb}]}}, bound to this account"
     )
-}
-
-/// An error with its causes, which transports nest deeply, in one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

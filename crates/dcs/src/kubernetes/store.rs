@@ -27,11 +27,11 @@ use super::servers::Servers;
 use super::shared::Shared;
 use super::write::Content;
 use super::{bypass, follow, labels};
-use crate::codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::known::Known;
 use crate::retry::Effort;
 use crate::store::{Identity, Store, Timings};
+use crate::{codec, crypto};
 
 /// Followers give the leader this much longer to write first (store contract, section 15).
 const FOLLOWER_DELAY: Duration = Duration::from_millis(500);
@@ -60,10 +60,7 @@ impl Kubernetes {
         identity: Identity,
         timings: Timings,
     ) -> Result<Self, StoreError> {
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Whoever comes first installs the only one that is used here.
-            drop(rustls::crypto::ring::default_provider().install_default());
-        }
+        crypto::ensure_provider();
         let servers = Servers::new(&options, timings).await;
         let servers = servers.map_err(|error| {
             StoreError::new(

@@ -18,6 +18,7 @@ use super::log::{Directory, Disk, Meta};
 use super::options::{Options, Tuning};
 use super::transport::wire::{Stage, Who};
 use super::transport::{Caller, Key, Listener, Peers, Standing};
+use crate::error::chain;
 
 /// Inputs waiting for the core. Peers and clients wait when it is full.
 const QUEUE: usize = 1024;
@@ -335,14 +336,3 @@ impl Life {
 /// What a member says whose memory contradicts what the others know of it.
 const LOST_STATE: &str = "its state makes no sense; if its disk lost what was written, empty the \
                           directory and let this member join again";
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
