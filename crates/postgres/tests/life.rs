@@ -269,7 +269,7 @@ fn new_settings_are_reloaded_or_wait_for_a_restart() {
 /// What the process of recovery waits for.
 async fn recovery_waits_for(session: &Session) -> String {
     let asked = "SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'";
-    let rows = session.query(asked, SOON).await.unwrap();
+    let rows = session.query(asked, SOON).await.expect("an answer");
     let event = rows.first().and_then(|row| row.get(0));
     event.unwrap_or_default().to_owned()
 }

@@ -296,8 +296,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// an empty or foreign text would be no condition at all, or an error of another kind.
 fn version_text(revision: &Revision) -> &str {
     let text = revision.as_str();
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number && text != "0" { text } else { "1" }
+    let is_number = text.parse::<u64>().is_ok_and(|version| version > 0);
+    if is_number { text } else { "1" }
 }
 
 fn sync_content(state: &SyncState) -> Content {

@@ -75,15 +75,15 @@ async fn a_missing_permission_is_explained_and_a_granted_one_is_used() {
         {"apiGroups": [""], "resources": ["pods"], "verbs": &verbs[1..]},
     ]);
     let admin = api.admin().await;
-    let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/rbac";
+    let base = "/apis/rbac.authorization.k8s.io/v1/namespaces/rbac";
     let role = json!({"metadata": {"name": "demo"}, "rules": rules});
-    admin.make(&format!("{roles}/roles"), &role).await;
+    admin.make(&format!("{base}/roles"), &role).await;
     let binding = json!({
         "metadata": {"name": "demo"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "demo"},
         "subjects": [{"kind": "User", "name": "nobody"}],
     });
-    admin.make(&format!("{roles}/rolebindings"), &binding).await;
+    admin.make(&format!("{base}/rolebindings"), &binding).await;
     eventually("the load", || async { store.load().await.ok() }).await;
     store.acquire_leader().await.unwrap();
     store

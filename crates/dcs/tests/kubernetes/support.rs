@@ -220,13 +220,13 @@ pub(crate) fn options(namespace: &str, kubeconfig: &Path) -> Options {
     };
     let labels = [("application".to_owned(), "patroni".to_owned())].into();
     let mut options = Options::new(labels, environment);
-    options.namespace = namespace.to_owned();
+    namespace.clone_into(&mut options.namespace);
     options
 }
 
 pub(crate) fn with_endpoints(mut options: Options) -> Options {
     options.mode = Mode::Endpoints;
-    options.pod_ip = "10.0.0.1".to_owned();
+    "10.0.0.1".clone_into(&mut options.pod_ip);
     options
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::support::{HASTY, Server, TIMINGS, eventually, identity, lock_of, show_logs};
 
 /// What a call may take beyond its budget: the time to be scheduled on a busy machine.
-const OVERHEAD: Duration = Duration::from_secs(1);
+const OVERHEAD: Duration = Duration::from_secs(2);
 
 fn is_unreachable<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(error) if matches!(error.kind, StoreErrorKind::Unreachable(_)))
