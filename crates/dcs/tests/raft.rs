@@ -73,7 +73,7 @@ struct Through(Members);
 struct Beside(Members);
 
 const TIMINGS: Timings = Timings {
-    ttl: Duration::from_secs(2),
+    ttl: Duration::from_secs(4),
     loop_wait: Duration::from_millis(500),
     retry_timeout: Duration::from_secs(5),
 };
