@@ -133,6 +133,8 @@ pub enum Command {
     EnforceFeedback(bool),
     /// Read `hot_standby_feedback`. `Outcome::Feedback`
     ReadFeedback,
+    /// Find the oldest WAL of this node. `Outcome::WalStart`
+    ReadWalStart,
     /// Ask the leader what its slots hold back. `Outcome::LeaderSlots`
     InspectSlots {
         /// Whom to ask.

@@ -54,6 +54,8 @@ pub enum Outcome {
     SlotsGivenUp(BTreeSet<SlotName>),
     /// `hot_standby_feedback` in effect, or why it could not be read.
     Feedback(Result<bool, String>),
+    /// From where on this node has WAL, or why that cannot be told.
+    WalStart(Result<Lsn, String>),
     /// What slots of the leader hold back.
     LeaderSlots(Result<LeaderSlots, String>),
     /// Logical slots of the leader; those that it does not have are left out.
@@ -247,6 +249,8 @@ pub struct FetchedSlot {
     pub kind: SlotKind,
     /// Up to where its consumer has confirmed.
     pub confirmed: Lsn,
+    /// The oldest WAL that decoding needs.
+    pub restart: Lsn,
     /// Its state file.
     pub state: Vec<u8>,
 }

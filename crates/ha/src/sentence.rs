@@ -317,6 +317,8 @@ wording! { levels
         Error SlotsNotCopied { name: MemberName, error: String } => "Failed to copy logical slots from the {name} via postgresql connection: {error}";
         Warning SlotMismatch { slot: SlotName, configured: String, found: String } => "Will not copy the logical slot \"{slot}\" due to the configuration mismatch: configuration={configured}, slot on the primary={found}";
         Info SlotAheadOfReplay { slot: SlotName, confirmed: Lsn, replayed: Lsn } => "Not copying the logical slot {slot} yet: it is confirmed up to {confirmed}, and this node has replayed up to {replayed}";
+        Info SlotLacksWal { slot: SlotName, restart: Lsn, from: Lsn } => "Logical slot {slot} is not safe to be used after a failover yet: it needs WAL from {restart} on, and this node has it from {from} on";
+        Error WalNotRead { error: String } => "Failed to find out whether this node has the WAL that its logical slots need: {error}";
         Error JobException { name: String, error: String } => "Exception during execution of long running task {name}: {error}";
         Error HistoryUnreadable { what: String } => "Failed to read the timeline history: {what}";
 

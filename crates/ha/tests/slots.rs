@@ -426,6 +426,7 @@ fn a_copy_is_safe_once_the_primary_holds_back_enough() {
         story(&safe),
         ["INFO Logical slot log is safe to be used after a failover"]
     );
+    assert!(safe.memory.slots.unready.is_empty());
     let asked = |played: &Played| played.asked(|c| matches!(c, Command::InspectSlots { .. }));
     let after = play(standby([mine(702)]), safe.memory, |_| None);
     assert!(!asked(&after), "nothing is left to prove");
@@ -433,6 +434,54 @@ fn a_copy_is_safe_once_the_primary_holds_back_enough() {
     let mut restarted = standby([mine(702)]);
     restarted.server.postmaster_start_time = Some("later".to_owned());
     assert!(asked(&play(restarted, after.memory, |_| None)));
+}
+
+#[test]
+fn a_copy_whose_wal_is_not_here_is_not_safe() {
+    let row = SlotRow {
+        catalog_xmin: Some(Xid::new(700)),
+        restart_lsn: Some(Lsn::new(0x50)),
+        ..logical_row("log", "d", "p")
+    };
+    let answer = |from: Result<Lsn, String>| {
+        move |command: &Command| match command {
+            Command::ReadWalStart => Some(Outcome::WalStart(from.clone())),
+            Command::InspectSlots { .. } => Some(Outcome::LeaderSlots(Ok(LeaderSlots {
+                physical: PhysicalSlot::Holds(Xid::new(700)),
+                logical: BTreeMap::from([(slot("log"), Xid::new(700))]),
+            }))),
+            _ => None,
+        }
+    };
+    let lacking = play(
+        standby([row.clone()]),
+        Memory::default(),
+        answer(Ok(Lsn::new(0x51))),
+    );
+    assert_eq!(
+        story(&lacking),
+        [
+            "INFO Logical slot log is not safe to be used after a failover yet: it needs WAL from \
+             0/50 on, and this node has it from 0/51 on"
+        ]
+    );
+    let unknown = play(
+        standby([row.clone()]),
+        lacking.memory,
+        answer(Err("no such file".to_owned())),
+    );
+    assert_eq!(
+        story(&unknown),
+        [
+            "ERROR Failed to find out whether this node has the WAL that its logical slots need: \
+             no such file"
+        ]
+    );
+    let safe = play(standby([row]), unknown.memory, answer(Ok(Lsn::new(0x50))));
+    assert_eq!(
+        story(&safe),
+        ["INFO Logical slot log is safe to be used after a failover"]
+    );
 }
 
 fn copy_job() -> Job {
@@ -451,6 +500,11 @@ fn copy_job() -> Job {
 
 /// The copy as a long task; the leader's slot is confirmed up to `confirmed`.
 fn copy(confirmed: u64, plugin: &str) -> String {
+    copy_over(Memory::default(), confirmed, plugin)
+}
+
+/// The same with a memory. The leader's slot needs WAL from 0/50 on, this node has it from 0/51.
+fn copy_over(memory: Memory, confirmed: u64, plugin: &str) -> String {
     let observed = standby([]);
     let (server, view) = (
         observed.server.clone(),
@@ -462,7 +516,7 @@ fn copy(confirmed: u64, plugin: &str) -> String {
         cluster: Some(view.clone()),
         server: server.clone(),
         watchdog: observed.watchdog,
-        memory: Memory::default(),
+        memory,
     };
     let run = JobRun::begin(copy_job(), context, at(1000));
     play_job(run, &server, &view, at(1000), |command| match command {
@@ -470,8 +524,10 @@ fn copy(confirmed: u64, plugin: &str) -> String {
             name: slot("log"),
             kind: logical_row("log", "d", plugin).kind,
             confirmed: Lsn::new(confirmed),
+            restart: Lsn::new(0x50),
             state: vec![1, 2],
         }]))),
+        Command::ReadWalStart => Some(Outcome::WalStart(Ok(Lsn::new(0x51)))),
         _ => None,
     })
 }
@@ -496,6 +552,17 @@ fn a_slot_beyond_the_own_replay_is_not_installed() {
         "INFO Not copying the logical slot log yet: it is confirmed up to 0/65, and this node has \
          replayed up to 0/64"
     ));
+}
+
+#[test]
+fn a_slot_that_cannot_move_is_not_replaced_by_one_that_cannot_either() {
+    let mut memory = Memory::default();
+    memory.slots.stale.insert(slot("log"));
+    let transcript = copy_over(memory, 90, "p");
+    assert!(!transcript.contains("\"Stop\""), "{transcript}");
+    assert!(transcript.contains("it needs WAL from 0/50 on, and this node has it from 0/51 on"));
+    // A missing one is copied all the same: its consumer shall see the gap.
+    assert!(copy(90, "p").contains("\"InstallSlots\""));
 }
 
 #[test]

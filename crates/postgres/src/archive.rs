@@ -164,7 +164,7 @@ fn ready(status_dir: &Path) -> Vec<String> {
 }
 
 /// Whether a name is that of a WAL file: 24 upper-case hexadecimal digits.
-fn is_segment(name: &str) -> bool {
+pub(crate) fn is_segment(name: &str) -> bool {
     let digit = |byte: u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte);
     name.len() == 24 && name.bytes().all(digit)
 }

@@ -61,13 +61,17 @@ fn permanent_slots_survive_the_death_of_the_leader(store: StoreKind) -> Result<(
     let old = cluster.leader()?;
     let standbys: Vec<usize> = (0..3).filter(|&node| node != old).collect();
     for &node in &standbys {
-        let log = &cluster.nodes[node];
-        log.wait_log(0, "Copying logical slots ['log'] from the primary", SOON)?;
-        log.wait_log(
-            0,
-            "Logical slot log is safe to be used after a failover",
-            SOON,
-        )?;
+        let copied = "Copying logical slots ['log'] from the primary";
+        cluster.nodes[node].wait_log(0, copied, SOON)?;
+        // A standby whose data were copied after the slot was made lacks the WAL that the slot
+        // needs, until the consumer and the server let it move on.
+        wait::until("a slot that is safe", SOON, || {
+            cluster.nodes[old].sql("checkpoint")?;
+            consume(&cluster, old)?;
+            let safe = "Logical slot log is safe to be used after a failover";
+            ensure!(cluster.nodes[node].log().contains(safe), "not safe yet");
+            Ok(())
+        })?;
     }
     cluster.wait_healthy(SOON)?;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use patroni_core::SlotName;
+use patroni_core::{Lsn, SlotName};
 
 use super::{Cx, only};
 use crate::command::{Command, LeaderAddress, LogicalSlot, SlotAdvance, SlotChange, SlotFile};
@@ -31,6 +31,10 @@ impl Cx<'_> {
 
     pub(crate) fn read_feedback(&mut self) -> Asked<Result<bool, String>> {
         Ok(only!(self.ask(Command::ReadFeedback)?, Feedback))
+    }
+
+    pub(crate) fn read_wal_start(&mut self) -> Asked<Result<Lsn, String>> {
+        Ok(only!(self.ask(Command::ReadWalStart)?, WalStart))
     }
 
     pub(crate) fn inspect_slots(

@@ -60,10 +60,43 @@ pub(super) fn run(
         }
         reached
     });
+    keep_usable(cx, &mut fetched)?;
     if fetched.is_empty() {
         return Ok(ended(false));
     }
     install(cx, fetched)
+}
+
+/// A slot that could not move because its WAL is not here is left alone until the primary's needs
+/// no older WAL than there is: another copy of the same would cost a restart and change nothing.
+///
+/// One that is missing is copied in any case. A consumer that cannot read it after a failover
+/// learns that there is a gap; a slot made anew there would hide it.
+fn keep_usable(cx: &mut Cx<'_>, fetched: &mut Vec<FetchedSlot>) -> Asked<()> {
+    let stale = cx.memory.slots.stale.clone();
+    if !fetched.iter().any(|slot| stale.contains(&slot.name)) {
+        return Ok(());
+    }
+    let from = match cx.read_wal_start()? {
+        Ok(from) => from,
+        Err(error) => {
+            cx.say(Text::WalNotRead { error });
+            fetched.retain(|slot| !stale.contains(&slot.name));
+            return Ok(());
+        }
+    };
+    fetched.retain(|slot| {
+        let usable = slot.restart >= from || !stale.contains(&slot.name);
+        if !usable {
+            cx.say(Text::SlotLacksWal {
+                slot: slot.name.clone(),
+                restart: slot.restart,
+                from,
+            });
+        }
+        usable
+    });
+    Ok(())
 }
 
 /// Those that are there as they are configured.

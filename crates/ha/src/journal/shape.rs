@@ -57,6 +57,7 @@ pub(super) fn failed(outcome: &Outcome) -> bool {
         }
         Outcome::SlotsGivenUp(slots) => !slots.is_empty(),
         Outcome::Feedback(on) => on.is_err(),
+        Outcome::WalStart(from) => from.is_err(),
         Outcome::LeaderSlots(found) => found.is_err(),
         Outcome::SlotsFetched(slots) => slots.is_err(),
         Outcome::Rewound(rewound) => *rewound != crate::outcome::RewindOutcome::Success,

@@ -60,6 +60,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Lock(LockOutcome::Unreachable(why))
         | Outcome::LeaderInspected(Err(InspectFailure::Failed(why)))
         | Outcome::Feedback(Err(why))
+        | Outcome::WalStart(Err(why))
         | Outcome::LeaderSlots(Err(why))
         | Outcome::SlotsFetched(Err(FetchFailure::Connect(why) | FetchFailure::Query(why))) => {
             format!("no answer: {why}")
@@ -97,6 +98,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::SlotsGivenUp(slots) => format!("{} slots cannot move", slots.len()),
         Outcome::Feedback(Ok(true)) => "it is on".to_owned(),
         Outcome::Feedback(Ok(false)) => "it is off".to_owned(),
+        Outcome::WalStart(Ok(from)) => format!("from {from} on"),
         Outcome::LeaderSlots(Ok(found)) => format!("{} logical slots", found.logical.len()),
         Outcome::SlotsFetched(Ok(slots)) => format!("{} slots", slots.len()),
         Outcome::Scheduled(Ok(())) => "begun".to_owned(),

@@ -2,10 +2,11 @@
 //!
 //! A copy is good only if no row of the catalogs that it needs can have been removed: the
 //! primary must hold back as much for this standby (by the `catalog_xmin` of its physical slot)
-//! as the primary's own logical slot did when the copy was made.
+//! as the primary's own logical slot did when the copy was made. And the WAL from which decoding
+//! starts must be here.
 
-use patroni_core::SlotName;
 use patroni_core::server::{SlotKind, SlotRow};
+use patroni_core::{Lsn, SlotName};
 
 use super::cascade;
 use crate::context::Cx;
@@ -57,19 +58,43 @@ fn judge(cx: &mut Cx<'_>, rows: &[SlotRow], physical: SlotName, found: LeaderSlo
             noted.get_or_insert(catalog_xmin);
         }
     }
-    let mut safe = Vec::new();
+    let mut protected_slots = Vec::new();
     for (name, noted) in &cx.memory.slots.unready {
-        let mine = own(rows, name).and_then(|row| row.catalog_xmin);
-        if let (Some(noted), Some(mine)) = (noted, mine)
+        let Some(row) = own(rows, name) else { continue };
+        if let (Some(noted), Some(mine)) = (noted, row.catalog_xmin)
             && noted.is_at_most(protected)
             && protected.is_at_most(mine)
         {
-            safe.push(name.clone());
+            protected_slots.push((name.clone(), row.restart_lsn.unwrap_or_default()));
         }
     }
-    for slot in safe {
-        cx.memory.slots.unready.remove(&slot);
-        cx.say(Text::LogicalSlotSafe { slot });
+    declare_safe(cx, protected_slots)
+}
+
+/// Of slots whose rows are protected, those are safe whose WAL is here too: a copy of the data
+/// does not reach back to what the primary's slot has kept until then.
+fn declare_safe(cx: &mut Cx<'_>, slots: Vec<(SlotName, Lsn)>) -> Asked<()> {
+    if slots.is_empty() {
+        return Ok(());
+    }
+    let from = match cx.read_wal_start()? {
+        Ok(from) => from,
+        Err(error) => {
+            cx.say(Text::WalNotRead { error });
+            return Ok(());
+        }
+    };
+    for (slot, restart) in slots {
+        if restart < from {
+            cx.say(Text::SlotLacksWal {
+                slot,
+                restart,
+                from,
+            });
+        } else {
+            cx.memory.slots.unready.remove(&slot);
+            cx.say(Text::LogicalSlotSafe { slot });
+        }
     }
     Ok(())
 }

@@ -362,6 +362,7 @@ pub fn fine(command: &Command, server: &LocalServer, view: &Cluster, now: Moment
         Command::ChangeSlot(_) => Outcome::SlotChanged(SlotChanged::Done),
         Command::AdvanceLogicalSlots(_) => Outcome::SlotsGivenUp(BTreeSet::new()),
         Command::ReadFeedback => Outcome::Feedback(Ok(true)),
+        Command::ReadWalStart => Outcome::WalStart(Ok(Lsn::ZERO)),
         Command::InspectSlots { .. } => Outcome::LeaderSlots(Ok(LeaderSlots {
             physical: PhysicalSlot::HoldsNothing,
             logical: BTreeMap::new(),

@@ -310,6 +310,7 @@ impl Body {
             | C::AdvanceLogicalSlots(_)
             | C::EnforceFeedback(_)
             | C::ReadFeedback
+            | C::ReadWalStart
             | C::InspectSlots { .. }
             | C::FetchSlots { .. }
             | C::InstallSlots(_) => self.carry_out_on_slots(command).await,

@@ -29,6 +29,10 @@ impl Body {
                 let found = server.feedback().await;
                 Outcome::Feedback(found.map_err(|reason| with_causes(&reason)))
             }
+            C::ReadWalStart => {
+                let found = server.wal_start().await;
+                Outcome::WalStart(found.map_err(|reason| with_causes(&reason)))
+            }
             C::InspectSlots {
                 leader,
                 physical,
@@ -155,6 +159,7 @@ impl Body {
             name: copy.name,
             kind: copy.kind,
             confirmed: copy.confirmed,
+            restart: copy.restart,
             state: copy.state,
         };
         Ok(copies.into_iter().map(slot).collect())

@@ -37,6 +37,8 @@ pub struct SlotCopy {
     pub kind: SlotKind,
     /// Up to where its consumer has confirmed.
     pub confirmed: Lsn,
+    /// The oldest WAL that decoding needs.
+    pub restart: Lsn,
     /// The content of its state file, empty when it could not be read.
     pub state: Vec<u8>,
 }
@@ -108,6 +110,7 @@ impl Supervisor {
         let sql = format!(
             "SELECT slot_name, slot_type = 'logical', plugin, database, \
              pg_wal_lsn_diff(confirmed_flush_lsn, '0/0')::bigint, \
+             pg_wal_lsn_diff(restart_lsn, '0/0')::bigint, \
              encode(pg_read_binary_file('pg_replslot/' || slot_name || '/state', 0, {MOST_BYTES}, \
              true), 'hex') \
              FROM pg_replication_slots \
@@ -163,7 +166,8 @@ fn slot_copy(row: &Row) -> Option<SlotCopy> {
             SlotKind::Physical
         },
         confirmed: row.parse(4).map(Lsn::new).unwrap_or_default(),
-        state: row.get(5).and_then(from_hex).unwrap_or_default(),
+        restart: row.parse(5).map(Lsn::new).unwrap_or_default(),
+        state: row.get(6).and_then(from_hex).unwrap_or_default(),
     })
 }
 

@@ -8,6 +8,7 @@ mod change;
 mod feedback;
 mod leader;
 mod state_file;
+mod wal;
 
 pub(crate) use advance::Advances;
 pub use advance::SlotAdvance;

@@ -476,6 +476,7 @@ pub(crate) fn command_name(command: &Command) -> &'static str {
         Command::AdvanceLogicalSlots(_) => "advance logical slots",
         Command::EnforceFeedback(_) => "enforce feedback",
         Command::ReadFeedback => "read feedback",
+        Command::ReadWalStart => "read wal start",
         Command::InspectSlots { .. } => "inspect slots",
         Command::FetchSlots { .. } => "fetch slots",
         Command::InstallSlots(_) => "install slots",

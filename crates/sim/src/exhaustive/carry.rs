@@ -185,6 +185,7 @@ impl Small {
             Command::ChangeSlot(_) => Outcome::SlotChanged(SlotChanged::Done),
             Command::AdvanceLogicalSlots(_) => Outcome::SlotsGivenUp(BTreeSet::new()),
             Command::ReadFeedback => Outcome::Feedback(Ok(false)),
+            Command::ReadWalStart => Outcome::WalStart(Ok(Lsn::ZERO)),
             Command::InspectSlots { .. } => Outcome::LeaderSlots(Err("no slots".to_owned())),
             Command::FetchSlots { .. } => Outcome::SlotsFetched(Ok(Vec::new())),
             Command::TakeLeader => Outcome::Lock(LockOutcome::Refused),

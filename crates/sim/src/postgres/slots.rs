@@ -91,6 +91,8 @@ impl World {
                 Outcome::Success(true)
             }
             Command::ReadFeedback => Outcome::Feedback(Ok(self.feeds_back(node))),
+            // Model servers keep all of their WAL, and copy all of it.
+            Command::ReadWalStart => Outcome::WalStart(Ok(Lsn::ZERO)),
             Command::InspectSlots {
                 leader,
                 physical,
@@ -214,6 +216,7 @@ impl World {
                 name: name.clone(),
                 kind: slot.kind.clone(),
                 confirmed: slot.position,
+                restart: slot.position,
                 state: serde_json::to_vec(&(&slot.kind, slot.position)).ok()?,
             })
         };
