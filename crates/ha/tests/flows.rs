@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use patroni_core::server::{Answer, ControlState, Process};
+use patroni_core::server::{Answer, CheckpointTask, ControlState, Process};
 use patroni_core::sync::SyncState;
 use patroni_core::{Lsn, Revision, Role, State};
 use patroni_ha::job::{DemotePlan, DemoteReason, Job, JobEnd, JobReport, RunningJob};
@@ -67,10 +67,12 @@ fn bootstrap_from_nothing_to_the_lock() {
         Memory::default(),
         nothing,
     );
-    let mut second = observation(primary(), view.clone());
+    let mut new = primary();
+    new.checkpoint = CheckpointTask::Idle;
+    let mut second = observation(new.clone(), view.clone());
     second.finished = vec![report(Job::Bootstrap)];
     let second = play(second, first.memory.clone(), nothing);
-    let mut third = observation(primary(), view);
+    let mut third = observation(new, view);
     third.finished = vec![report(Job::PostBootstrap)];
     let third = play(third, second.memory.clone(), nothing);
     assert_eq!(third.memory.bootstrap, BootstrapPhase::None);
@@ -103,6 +105,31 @@ fn a_failed_bootstrap_leaves_nothing_to_join() {
         ..Memory::default()
     };
     insta::assert_snapshot!(play(failed, memory, nothing).transcript());
+}
+
+#[test]
+fn a_first_lock_that_is_refused_is_tried_again_without_another_checkpoint() {
+    let refused = |command: &Command| {
+        let outcome = || Outcome::Lock(LockOutcome::Unreachable("422".to_owned()));
+        matches!(command, Command::TakeLeader).then(outcome)
+    };
+    let began = |played: &Played| played.asked(|command| *command == Command::StartCheckpoint);
+    let mut view = cluster(None);
+    view.initialize = None;
+    let mut memory = leading();
+    memory.bootstrap = BootstrapPhase::Ready;
+    let mut server = primary();
+    server.checkpoint = CheckpointTask::Idle;
+    let first = play(observation(server, view.clone()), memory, refused);
+    assert!(began(&first));
+    for checkpoint in [CheckpointTask::Done, CheckpointTask::Failed] {
+        let mut server = primary();
+        server.checkpoint = checkpoint;
+        let observed = observation(server, view.clone());
+        let again = play(observed, first.memory.clone(), refused);
+        assert!(again.asked(|command| *command == Command::TakeLeader));
+        assert!(!began(&again), "{}", again.transcript());
+    }
 }
 
 #[test]

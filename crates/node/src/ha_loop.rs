@@ -17,7 +17,7 @@ use patroni_ha::verdict::Verdict;
 use patroni_ha::{Cycle, JobContext, Step};
 use patroni_postgres::Cancel;
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::act::{Body, LOOK};
 use crate::configuration::Configuration;
@@ -339,13 +339,21 @@ impl HaLoop {
             }
         };
         let woken = tokio::select! {
-            changed = store_changed => changed,
+            changed = store_changed => {
+                if changed {
+                    debug!("woken by the store");
+                }
+                changed
+            }
             () = tokio::time::sleep(left + Duration::from_millis(500)) => false,
             reasons = self.body.wakes.next() => {
                 self.note(&reasons).await;
                 true
             }
-            () = body.supervisor.postmaster_exited() => true,
+            () = body.supervisor.postmaster_exited() => {
+                debug!("woken by the end of PostgreSQL");
+                true
+            }
         };
         if woken {
             self.next_run = Instant::now();
@@ -353,6 +361,7 @@ impl HaLoop {
     }
 
     async fn note(&mut self, reasons: &[Wake]) {
+        debug!("woken by {reasons:?}");
         if reasons.contains(&Wake::Reload) {
             self.reload().await;
         }

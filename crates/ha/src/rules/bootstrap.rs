@@ -1,5 +1,6 @@
 //! An empty data directory: make a cluster, or copy one (HA contract 6).
 
+use patroni_core::server::CheckpointTask;
 use patroni_core::sync_names::SyncKind;
 use patroni_core::{Role, State, SyncNames, Upstream};
 use serde_json::Map;
@@ -133,7 +134,8 @@ fn announce(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
         cx.say(Text::WatchdogStopsBootstrap);
         return give_up(cx);
     }
-    if !cx.in_standby_cluster() {
+    // Its end wakes the loop, so a store that refuses the lock must not see it begun again.
+    if cx.server.checkpoint == CheckpointTask::Idle && cx.is_primary() {
         cx.start_checkpoint()?;
     }
     let Some(id) = cx.system_id().cloned() else {
