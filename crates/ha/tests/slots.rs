@@ -588,6 +588,8 @@ fn a_promotion_warns_of_slots_that_are_not_proven() {
         ..Memory::default()
     };
     memory.slots.unready = [(slot("y"), None), (slot("x"), None)].into();
+    // Proven once, and unable to move since; and one that was never proven.
+    memory.slots.stale = [slot("w"), slot("y")].into();
     let context = JobContext {
         node: observed.node,
         settings: observed.settings,
@@ -598,7 +600,6 @@ fn a_promotion_warns_of_slots_that_are_not_proven() {
     };
     let run = JobRun::begin(Job::Promote, context, at(1000));
     let transcript = play_job(run, &server, &view, at(1000), |_| None);
-    let warning =
-        "WARNING Logical replication slots that might be unsafe to use after promote: {'x', 'y'}";
+    let warning = "WARNING Logical replication slots that might be unsafe to use after promote: {'w', 'x', 'y'}";
     assert!(transcript.contains(warning), "{transcript}");
 }

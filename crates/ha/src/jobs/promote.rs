@@ -30,8 +30,8 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
         cx.say(Text::PromoteCancelled);
         return Ok(JobEnd::Cancelled);
     }
-    let unproven = cx.memory.slots.unready.keys();
-    let set = NameSet::of(unproven);
+    let slots = &cx.memory.slots;
+    let set = NameSet::of(slots.unready.keys().chain(&slots.stale));
     if !set.is_empty() {
         cx.say(Text::SlotsUnsafe { set });
     }
