@@ -8,30 +8,21 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::etcd::Etcd;
 use crate::maker::Maker;
 use crate::node::{ConfigText, LOOPBACK, Node, Ports, tail};
+use crate::store::{Server, StoreKind};
 use crate::{ports, proc, wait};
 
 /// How long a healthy step of a cluster may take on a small, busy machine.
 pub const SOON: Duration = Duration::from_secs(90);
-
-/// The store that a cluster uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreKind {
-    /// One real etcd server.
-    Etcd3,
-    /// The embedded Raft of the nodes themselves.
-    Raft,
-}
 
 /// A running cluster; everything ends when it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
     /// The nodes, in the order of their start.
     pub nodes: Vec<Node>,
-    /// The etcd server, on that store.
-    pub etcd: Option<Etcd>,
+    /// The server of the store, unless the nodes are it.
+    pub store: Option<Server>,
     kind: StoreKind,
     dynamic: String,
     home: Home,
@@ -107,18 +98,16 @@ impl Cluster {
     ) -> Result<Self> {
         let dir = home.path();
         proc::give_to_runner(dir)?;
-        let etcd = match kind {
-            StoreKind::Etcd3 => Some(Etcd::start(dir)?),
-            StoreKind::Raft => None,
-        };
+        let store = Server::start(kind, dir)?;
         let dynamic = format!("{DYNAMIC}{dynamic}");
-        let etcd_section = etcd
-            .as_ref()
-            .map(|etcd| format!("etcd3:\n  host: 127.0.0.1:{}\n", etcd.port));
-        let nodes = create_nodes(dir, count, etcd_section.as_deref(), &dynamic, extra)?;
+        let section = store.as_ref().map(Server::section);
+        let nodes = create_nodes(dir, count, section.as_deref(), &dynamic, extra)?;
+        if let Some(store) = &store {
+            nodes.iter().try_for_each(|node| store.welcome(node))?;
+        }
         Ok(Self {
             nodes,
-            etcd,
+            store,
             kind,
             dynamic,
             home,
@@ -136,7 +125,7 @@ impl Cluster {
         let nodes = create_nodes(dir.path(), count, Some(store), dynamic, |_| String::new())?;
         let mut cluster = Self {
             nodes,
-            etcd: None,
+            store: None,
             kind: StoreKind::Etcd3,
             dynamic: dynamic.to_owned(),
             home: Home::Temporary(dir),
@@ -176,7 +165,7 @@ impl Cluster {
     pub fn bootstrap(&mut self) -> Result<()> {
         match self.kind {
             StoreKind::Raft => self.nodes.iter_mut().try_for_each(Node::start)?,
-            StoreKind::Etcd3 => {
+            _ => {
                 self.nodes[0].start()?;
                 self.wait_leader(SOON)?;
                 self.nodes.iter_mut().skip(1).try_for_each(Node::start)?;
@@ -199,7 +188,7 @@ impl Cluster {
         let mut cluster = Self::prepare_with(kind, count, &dynamic, |_| String::new())?;
         match kind {
             StoreKind::Raft => cluster.nodes.iter_mut().try_for_each(Node::start)?,
-            StoreKind::Etcd3 => {
+            _ => {
                 cluster.nodes[0].start()?;
                 cluster.wait_standby(&[0], SOON)?;
                 cluster.nodes.iter_mut().skip(1).try_for_each(Node::start)?;
@@ -358,6 +347,7 @@ impl Cluster {
             .arg(self.nodes[node].config_path())
             .args(args);
         command
+            .env("HOME", &self.nodes[node].dir)
             .stdin(std::process::Stdio::null())
             .output()
             .context("run patronictl")

@@ -4,8 +4,10 @@
 //! it is dropped. Tests wait for states ([`wait::until`]), never for luck.
 
 pub mod cluster;
+pub mod consul;
 pub mod etcd;
 pub mod http;
+pub mod kubernetes;
 pub mod machines;
 pub mod maker;
 pub mod netns;
@@ -14,9 +16,12 @@ pub mod ports;
 pub mod proc;
 pub mod slow_link;
 pub mod sql;
+pub mod store;
 pub mod wait;
 pub mod writer;
+pub mod zookeeper;
 
-pub use cluster::{Cluster, StoreKind};
+pub use cluster::Cluster;
 pub use maker::Maker;
 pub use node::Node;
+pub use store::StoreKind;

@@ -23,3 +23,18 @@ pub fn free() -> u16 {
     }
     panic!("no free port between {FIRST} and {}", FIRST + COUNT);
 }
+
+/// A free port whose next one is free, too.
+///
+/// # Panics
+/// When every port of the range is taken.
+pub fn two_in_a_row() -> u16 {
+    let mut before = free();
+    loop {
+        let next = free();
+        if next == before + 1 {
+            return before;
+        }
+        before = next;
+    }
+}

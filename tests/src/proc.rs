@@ -230,6 +230,12 @@ impl Drop for Proc {
     }
 }
 
+/// Whether a program can be started by its name.
+pub fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
 /// The folder of PostgreSQL's server programs: on PATH, or the newest of Debian's.
 pub fn postgres_bin_dir() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

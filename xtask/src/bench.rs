@@ -283,9 +283,10 @@ fn idle_cost(cluster: &mut Cluster, length: Duration) -> Result<Map<String, Valu
 type Counters = std::collections::BTreeMap<String, f64>;
 
 fn etcd_requests(cluster: &Cluster) -> Result<Option<Counters>> {
-    let Some(etcd) = &cluster.etcd else {
+    let Some(store) = &cluster.store else {
         return Ok(None);
     };
+    let etcd = store.etcd()?;
     let text = http::request(etcd.port, "GET", "/metrics", None, Duration::from_secs(5))?.body;
     let mut counters = Counters::new();
     for line in text.lines() {

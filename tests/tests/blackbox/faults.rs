@@ -9,6 +9,11 @@ use patroni_tests::{Cluster, StoreKind, wait};
 
 on_each_store!(a_frozen_leader_does_not_split_the_cluster);
 
+on_each_server!(
+    a_hanging_store_demotes_the_leader_and_its_return_heals,
+    a_short_hang_of_the_store_is_sat_out,
+);
+
 fn a_frozen_leader_does_not_split_the_cluster(store: StoreKind) -> Result<()> {
     let mut cluster = Cluster::start(store, 3)?;
     let old = cluster.leader()?;
@@ -42,12 +47,11 @@ fn a_frozen_leader_does_not_split_the_cluster(store: StoreKind) -> Result<()> {
 }
 
 /// Only a store outside the nodes can hang apart from them.
-#[test]
-fn a_hanging_etcd_demotes_the_leader_and_its_return_heals() -> Result<()> {
-    let cluster = Cluster::start(StoreKind::Etcd3, 3)?;
+fn a_hanging_store_demotes_the_leader_and_its_return_heals(kind: StoreKind) -> Result<()> {
+    let cluster = Cluster::start(kind, 3)?;
     let leader = cluster.leader()?;
-    let etcd = cluster.etcd.as_ref().context("no etcd")?;
-    etcd.process.signal(Signal::SIGSTOP);
+    let store = cluster.store.as_ref().context("no store")?;
+    store.signal(Signal::SIGSTOP)?;
     wait::until("the leader is read-only", SOON, || {
         let recovery = cluster.nodes[leader].sql("select pg_is_in_recovery()")?;
         ensure!(recovery == ["t"], "still primary");
@@ -56,20 +60,19 @@ fn a_hanging_etcd_demotes_the_leader_and_its_return_heals() -> Result<()> {
     for node in &cluster.nodes {
         ensure!(node.health("/primary")? == 503);
     }
-    etcd.process.signal(Signal::SIGCONT);
+    store.signal(Signal::SIGCONT)?;
     cluster.wait_healthy(SOON)?;
     Ok(())
 }
 
-#[test]
-fn a_short_hang_of_etcd_is_sat_out() -> Result<()> {
-    let cluster = Cluster::start(StoreKind::Etcd3, 2)?;
+fn a_short_hang_of_the_store_is_sat_out(kind: StoreKind) -> Result<()> {
+    let cluster = Cluster::start(kind, 2)?;
     let leader = cluster.leader()?;
     let timeline = cluster.nodes[leader].status()?["timeline"].clone();
-    let etcd = cluster.etcd.as_ref().context("no etcd")?;
-    etcd.process.signal(Signal::SIGSTOP);
+    let store = cluster.store.as_ref().context("no store")?;
+    store.signal(Signal::SIGSTOP)?;
     wait::pause(Duration::from_secs(2)); // shorter than retry_timeout: the fault itself has a length
-    etcd.process.signal(Signal::SIGCONT);
+    store.signal(Signal::SIGCONT)?;
     ensure!(cluster.wait_healthy(SOON)? == leader);
     ensure!(
         cluster.nodes[leader].status()?["timeline"] == timeline,

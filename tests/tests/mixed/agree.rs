@@ -142,9 +142,10 @@ fn looks(cluster: &Cluster, node: &Node) -> Result<Vec<(&'static str, String)>> 
         .map(|path| Ok(format!("{path} {}", node.health(path)?)))
         .collect::<Result<Vec<_>>>()?;
     let keys = cluster
-        .etcd
+        .store
         .as_ref()
-        .context("no etcd")?
+        .context("no store")?
+        .etcd()?
         .keys("/service/demo/")?;
     let member = keys
         .get(&format!("/service/demo/members/{}", node.name))

@@ -4,10 +4,11 @@ use std::io::ErrorKind;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use patroni_core::MemberName;
 use patroni_dcs::etcd3::{Etcd3, Options};
 use patroni_dcs::{Identity, StoreError};
-use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::shared::{TIMINGS, eventually};
@@ -117,21 +118,22 @@ impl Etcd {
 
     /// Freezes the process: connections stay open and nobody answers.
     pub(crate) fn freeze(&self) {
-        self.signal(Signal::STOP);
+        self.signal(Signal::SIGSTOP);
     }
 
     /// Lets it go on.
     pub(crate) fn thaw(&self) {
-        self.signal(Signal::CONT);
+        self.signal(Signal::SIGCONT);
     }
 
     /// Ends it at once.
     pub(crate) fn kill(&self) {
-        self.signal(Signal::KILL);
+        self.signal(Signal::SIGKILL);
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        let pid = i32::try_from(self.child.id()).unwrap();
+        kill(Pid::from_raw(pid), signal).unwrap();
     }
 }
 

@@ -1,23 +1,18 @@
 //! A real Kubernetes API server: one for all tests, and others for those that harm it.
 //!
-//! `PATRONI_TEST_KUBERNETES` names a program that is called with a folder, a port for the API and
-//! a port for the etcd behind it (the next port, too). It serves in the foreground, writes the
-//! administrator's `FOLDER/kubeconfig` and then says `ready`; the token `nobody` is somebody
-//! without any rights.
+//! The program that starts it knows the token `nobody`, of somebody without any rights.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use nix::sys::signal::Signal;
 use patroni_core::MemberName;
 use patroni_dcs::kubernetes::{Environment, Kubernetes, Mode, Options};
 use patroni_dcs::{Identity, StoreError, Timings};
-use patroni_tests::ports;
-use rustix::process::{Pid, Signal, kill_process};
+use patroni_tests::kubernetes::Kubernetes as Server;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -38,21 +33,9 @@ pub(crate) const BRIEF: Timings = Timings {
     ..TIMINGS
 };
 
-/// Ends the program with its children, frozen or not, and removes its folder, when the pipe from
-/// here closes: at the latest with this process.
-const KEEPER: &str = r#"
-set -m; "$0" "$@" & group=$!
-read -r _
-kill -TERM -- "-$group"; kill -CONT -- "-$group"
-wait "$group"; rm -rf -- "$1"
-"#;
-
 /// One API server with its etcd.
 pub(crate) struct Api {
-    keeper: Child,
-    /// Closed at the end.
-    life: Option<ChildStdin>,
-    folder: PathBuf,
+    server: Server,
     pub(crate) port: u16,
 }
 
@@ -70,41 +53,25 @@ impl Api {
     }
 
     fn start() -> Option<Self> {
-        let Some(program) = std::env::var_os("PATRONI_TEST_KUBERNETES") else {
+        if !Server::is_installed() {
             eprintln!(
                 "skipped: PATRONI_TEST_KUBERNETES names no program that starts an API server"
             );
             return None;
-        };
+        }
+        // Removed by the server's keeper, because what is shared is never dropped.
         let folder = TempDir::new().unwrap().keep();
-        let (port, etcd) = (ports::free(), two_ports());
-        let mut keeper = Command::new("bash")
-            .args(["-c", KEEPER])
-            .arg(program)
-            .arg(&folder)
-            .args([port.to_string(), etcd.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let life = keeper.stdin.take();
-        let lines = BufReader::new(keeper.stdout.take().unwrap()).lines();
-        let is_ready = lines.map_while(Result::ok).any(|line| line == "ready");
-        assert!(is_ready, "the API server did not start");
-        Some(Self {
-            keeper,
-            life,
-            folder,
-            port,
-        })
+        let server = Server::start(&folder).unwrap();
+        let port = server.port;
+        Some(Self { server, port })
     }
 
     pub(crate) fn kubeconfig(&self) -> PathBuf {
-        self.folder.join("kubeconfig")
+        self.server.kubeconfig()
     }
 
     pub(crate) fn ca(&self) -> PathBuf {
-        self.folder.join("certs/apiserver.crt")
+        self.server.ca()
     }
 
     /// The administrator's client.
@@ -138,65 +105,17 @@ impl Api {
 
     /// Freezes the server: connections stay open and nobody answers.
     pub(crate) fn freeze(&self) {
-        kill_process(self.server(), Signal::STOP).unwrap();
+        self.server.signal(Signal::SIGSTOP).unwrap();
     }
 
     /// Lets it go on.
     pub(crate) fn thaw(&self) {
-        kill_process(self.server(), Signal::CONT).unwrap();
+        self.server.signal(Signal::SIGCONT).unwrap();
     }
 
-    /// Ends the server and its etcd at once.
+    /// Ends the server at once.
     pub(crate) fn kill(&self) {
-        kill_process(self.server(), Signal::KILL).unwrap();
-    }
-
-    /// The server is a child of the program, which is a child of its keeper.
-    fn server(&self) -> Pid {
-        let mut level = vec![self.keeper.id()];
-        loop {
-            let next: Vec<u32> = level.iter().copied().flat_map(children).collect();
-            assert!(!next.is_empty(), "no kube-apiserver is running");
-            let found = next
-                .iter()
-                .find(|pid| name(**pid).contains("kube-apiserver"));
-            if let Some(pid) = found {
-                return Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap();
-            }
-            level = next;
-        }
-    }
-}
-
-impl Drop for Api {
-    fn drop(&mut self) {
-        drop(self.life.take());
-        drop(self.keeper.wait());
-    }
-}
-
-fn children(pid: u32) -> Vec<u32> {
-    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    let list = list.unwrap_or_default();
-    list.split_whitespace()
-        .map(|pid| pid.parse().unwrap())
-        .collect()
-}
-
-fn name(pid: u32) -> String {
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
-    name.unwrap_or_default().trim().to_owned()
-}
-
-/// A free port whose next one is free, too.
-fn two_ports() -> u16 {
-    let mut before = ports::free();
-    loop {
-        let next = ports::free();
-        if next == before + 1 {
-            return before;
-        }
-        before = next;
+        self.server.signal(Signal::SIGKILL).unwrap();
     }
 }
 

@@ -1,14 +1,13 @@
 //! A real ZooKeeper for the time of one test.
 
-use std::fs;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use patroni_core::{Leader, MemberName};
 use patroni_dcs::zookeeper::{Options, ZooKeeper};
 use patroni_dcs::{Identity, Store, StoreError, Timings};
-use rustix::process::{Pid, Signal, kill_process};
+pub(crate) use patroni_tests::zookeeper::Extras;
+use patroni_tests::zookeeper::ZooKeeper as Process;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use zookeeper_client::Client;
@@ -29,28 +28,11 @@ pub(crate) const HASTY: Timings = Timings {
     ..TIMINGS
 };
 
-/// Where Debian puts the server, with a manifest that names what it needs.
-const SERVER: &str = "/usr/share/java/zookeeper.jar";
-
-/// What the manifest forgets, and TLS needs.
-const NETTY: &str = "/usr/share/java/netty-codec.jar";
-
 /// One ZooKeeper process, killed at the end.
 pub(crate) struct Server {
-    child: Child,
+    server: Process,
     pub(crate) address: String,
     _data: TempDir,
-}
-
-/// What a server gets beyond the usual.
-#[derive(Clone, Default)]
-pub(crate) struct Extras {
-    /// Lines of its configuration.
-    pub(crate) settings: Vec<String>,
-    /// Arguments for Java.
-    pub(crate) properties: Vec<String>,
-    /// Do not listen in plain text, but with the settings on this port.
-    pub(crate) secure_port: Option<u16>,
 }
 
 impl Server {
@@ -89,45 +71,19 @@ impl Server {
     }
 
     fn start(id: usize, port: u16, extras: &Extras) -> Option<Self> {
-        if !Path::new(SERVER).exists() {
-            eprintln!("skipped: ZooKeeper is not installed ({SERVER})");
+        if !Process::is_installed() {
+            eprintln!("skipped: ZooKeeper is not installed");
             return None;
         }
         let data = TempDir::new().unwrap();
-        fs::write(data.path().join("myid"), id.to_string()).unwrap();
-        let mut settings = vec![
-            format!("dataDir={}", data.path().display()),
-            "tickTime=200".to_owned(),
-            "initLimit=50".to_owned(),
-            "syncLimit=10".to_owned(),
-            "maxSessionTimeout=20000".to_owned(),
-            "admin.enableServer=false".to_owned(),
-            "standaloneEnabled=true".to_owned(),
-        ];
-        if extras.secure_port.is_none() {
-            settings.push(format!("clientPort={port}"));
-            settings.push("clientPortAddress=127.0.0.1".to_owned());
-        }
-        let port = extras.secure_port.unwrap_or(port);
-        settings.extend(extras.settings.iter().cloned());
-        let file = data.path().join("zoo.cfg");
-        fs::write(&file, settings.join("\n")).unwrap();
-        let log = fs::File::create(data.path().join("log")).unwrap();
-        let child = Command::new("java")
-            .args(["-Xmx96m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
-            .arg("-Dzookeeper.jmx.log4j.disable=true")
-            .args(&extras.properties)
-            .args(["-cp", &format!("{SERVER}:{NETTY}")])
-            .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
-            .arg(&file)
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("Java comes with ZooKeeper");
+        let mut extras = extras.clone();
+        extras
+            .settings
+            .insert(0, "maxSessionTimeout=20000".to_owned());
+        let server = Process::launch(data.path(), id, port, &extras).unwrap();
         Some(Self {
-            child,
-            address: format!("127.0.0.1:{port}"),
+            address: format!("127.0.0.1:{}", server.port),
+            server,
             _data: data,
         })
     }
@@ -163,28 +119,17 @@ impl Server {
 
     /// Freezes the process: connections stay open and nobody answers.
     pub(crate) fn freeze(&self) {
-        self.signal(Signal::STOP);
+        self.server.process.signal(Signal::SIGSTOP);
     }
 
     /// Lets it go on.
     pub(crate) fn thaw(&self) {
-        self.signal(Signal::CONT);
+        self.server.process.signal(Signal::SIGCONT);
     }
 
     /// Ends it at once.
     pub(crate) fn kill(&self) {
-        self.signal(Signal::KILL);
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.server.process.signal(Signal::SIGKILL);
     }
 }
 

@@ -1,0 +1,151 @@
+//! A real Consul agent of a test's own, which is a server, too.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::proc::{self, Proc};
+use crate::{http, ports, wait};
+
+/// One agent.
+#[derive(Debug)]
+pub struct Consul {
+    /// Where clients connect.
+    pub port: u16,
+    /// The process.
+    pub process: Proc,
+}
+
+impl Consul {
+    /// Whether there is a program to start.
+    pub fn is_installed() -> bool {
+        proc::is_on_path("consul")
+    }
+
+    /// Starts an agent that allows sessions as short as tests need, and waits until it serves.
+    ///
+    /// # Errors
+    /// `consul` is not installed or does not come up.
+    pub fn start(dir: &Path) -> Result<Self> {
+        let agent = Self::launch(dir, json!({"session_ttl_min": "500ms"}))?;
+        agent.wait_ready()?;
+        Ok(agent)
+    }
+
+    /// Starts an agent with more settings, which may not serve yet. On the same folder it goes on
+    /// with what it stored.
+    ///
+    /// # Errors
+    /// `consul` is not installed, or its files cannot be written.
+    pub fn launch(dir: &Path, more: Value) -> Result<Self> {
+        let port = ports::free();
+        let mut settings = json!({
+            "node_name": "host1",
+            "server": true,
+            "bootstrap_expect": 1,
+            "bind_addr": "127.0.0.1",
+            "log_level": "err",
+            "leave_on_terminate": false,
+            "performance": {"raft_multiplier": 1},
+            "ports": {
+                "http": port,
+                "dns": -1,
+                "grpc": -1,
+                "serf_lan": ports::free(),
+                "serf_wan": -1,
+                "server": ports::free(),
+            },
+        });
+        merge(&mut settings, more);
+        let file = dir.join("consul.json");
+        std::fs::write(&file, settings.to_string())?;
+        proc::give_to_runner(&file)?;
+        let process = run(dir)?;
+        Ok(Self { port, process })
+    }
+
+    /// Starts it again after its end, with what it stored.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn restart(&mut self, dir: &Path) -> Result<()> {
+        self.process = run(dir)?;
+        Ok(())
+    }
+
+    /// Waits until it takes writes: reads are answered before there is a leader to lock keys.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn wait_ready(&self) -> Result<()> {
+        let probe = json!({"Datacenter": "dc1", "Node": "probe", "Address": "127.0.0.1"});
+        wait::until("Consul takes writes", Duration::from_mins(1), || {
+            let answer = self.ask("PUT", "catalog/register?token=root", &probe.to_string())?;
+            ensure!(answer == json!(true), "{answer}");
+            Ok(())
+        })
+    }
+
+    /// A request past any store, to a path below `/v1`.
+    ///
+    /// # Errors
+    /// There is no answer, or another one than 200.
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Result<Value> {
+        let path = format!("/v1/{path}");
+        let limit = Duration::from_secs(5);
+        let answer = http::request(self.port, method, &path, Some(body), limit)?;
+        ensure!(answer.status == 200, "{}: {}", answer.status, answer.body);
+        answer.json()
+    }
+
+    /// Every key below a prefix, with its value.
+    ///
+    /// # Errors
+    /// The agent does not answer in its usual form.
+    pub fn keys(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
+        let path = format!("kv/{}?recurse=1", prefix.trim_start_matches('/'));
+        let answer = self.ask("GET", &path, "")?;
+        let pairs = answer.as_array().context("no array")?;
+        pairs
+            .iter()
+            .map(|pair| {
+                let key = pair["Key"].as_str().context("a key without a name")?;
+                let value = STANDARD.decode(pair["Value"].as_str().unwrap_or_default())?;
+                Ok((format!("/{key}"), String::from_utf8(value)?))
+            })
+            .collect()
+    }
+}
+
+fn run(dir: &Path) -> Result<Proc> {
+    let mut command = proc::command("consul");
+    command
+        .arg("agent")
+        .arg("-config-file")
+        .arg(dir.join("consul.json"))
+        .arg("-data-dir")
+        .arg(dir.join("consul"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CONSUL")) {
+        command.env_remove(name);
+    }
+    Proc::start("consul", command, &dir.join("consul.log"))
+}
+
+fn merge(settings: &mut Value, more: Value) {
+    let (Some(settings), Value::Object(more)) = (settings.as_object_mut(), more) else {
+        return;
+    };
+    for (key, value) in more {
+        let present = settings.entry(key).or_insert(Value::Null);
+        if present.is_object() {
+            merge(present, value);
+        } else {
+            *present = value;
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The store of a test cluster: which kind, and the real server behind it.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+
+use crate::consul::Consul;
+use crate::etcd::Etcd;
+use crate::kubernetes::{self, Kubernetes};
+use crate::node::Node;
+use crate::proc;
+use crate::zookeeper::ZooKeeper;
+
+/// The store that a cluster uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// One real etcd server.
+    Etcd3,
+    /// The embedded Raft of the nodes themselves.
+    Raft,
+    /// One real Consul agent.
+    Consul,
+    /// One real ZooKeeper server.
+    ZooKeeper,
+    /// One real Kubernetes API server, with ConfigMaps.
+    Kubernetes,
+}
+
+impl StoreKind {
+    /// Whether such a store can be started here. When not, one line says which test is skipped;
+    /// it goes past the test runner's capture, because a skipped test must not look like a passed
+    /// one.
+    pub fn is_there(self, test: &str) -> bool {
+        let (there, missing) = match self {
+            // The suite does not begin without them.
+            Self::Etcd3 | Self::Raft => (true, String::new()),
+            Self::Consul => (Consul::is_installed(), "consul is not installed".to_owned()),
+            Self::ZooKeeper => (
+                ZooKeeper::is_installed(),
+                "ZooKeeper is not installed".to_owned(),
+            ),
+            Self::Kubernetes => (
+                Kubernetes::is_installed(),
+                format!(
+                    "{} names no program that starts an API server",
+                    kubernetes::PROGRAM
+                ),
+            ),
+        };
+        if !there {
+            let _ = writeln!(std::io::stderr(), "skipped: {test}: {missing}");
+        }
+        there
+    }
+}
+
+/// A running store server; it ends when it is dropped.
+#[derive(Debug)]
+pub enum Server {
+    /// etcd.
+    Etcd(Etcd),
+    /// Consul.
+    Consul(Consul),
+    /// ZooKeeper.
+    ZooKeeper(ZooKeeper),
+    /// A Kubernetes API server.
+    Kubernetes(Kubernetes),
+}
+
+impl Server {
+    /// Starts the server of a kind of store; the embedded one has none.
+    ///
+    /// # Errors
+    /// It is not installed or does not come up.
+    pub fn start(kind: StoreKind, dir: &Path) -> Result<Option<Self>> {
+        Ok(Some(match kind {
+            StoreKind::Raft => return Ok(None),
+            StoreKind::Etcd3 => Self::Etcd(Etcd::start(dir)?),
+            StoreKind::Consul => Self::Consul(Consul::start(dir)?),
+            StoreKind::ZooKeeper => Self::ZooKeeper(ZooKeeper::start(dir)?),
+            StoreKind::Kubernetes => Self::Kubernetes(Kubernetes::start(&dir.join("kubernetes"))?),
+        }))
+    }
+
+    /// The section of a node's file.
+    pub fn section(&self) -> String {
+        match self {
+            Self::Etcd(server) => format!("etcd3:\n  host: 127.0.0.1:{}\n", server.port),
+            Self::Consul(server) => format!("consul:\n  host: 127.0.0.1:{}\n", server.port),
+            Self::ZooKeeper(server) => {
+                format!("zookeeper:\n  hosts: ['127.0.0.1:{}']\n", server.port)
+            }
+            Self::Kubernetes(_) => "kubernetes:\n  context: test\n  namespace: default\n  \
+                 labels: {application: patroni}\n  scope_label: cluster-name\n"
+                .to_owned(),
+        }
+    }
+
+    /// Gives a node what it needs on this store beyond its file.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn welcome(&self, node: &Node) -> Result<()> {
+        let Self::Kubernetes(server) = self else {
+            return Ok(());
+        };
+        server.make_pod(&node.name)?;
+        let folder = node.dir.join(".kube");
+        let file = folder.join("config");
+        std::fs::create_dir_all(&folder)?;
+        std::fs::copy(server.kubeconfig(), &file)?;
+        proc::give_to_runner(&folder)?;
+        proc::give_to_runner(&file)
+    }
+
+    /// Sends a signal to the server.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        match self {
+            Self::Etcd(server) => server.process.signal(signal),
+            Self::Consul(server) => server.process.signal(signal),
+            Self::ZooKeeper(server) => server.process.signal(signal),
+            Self::Kubernetes(server) => server.signal(signal)?,
+        }
+        Ok(())
+    }
+
+    /// The etcd server.
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn etcd(&self) -> Result<&Etcd> {
+        match self {
+            Self::Etcd(server) => Some(server),
+            Self::Consul(_) | Self::ZooKeeper(_) | Self::Kubernetes(_) => None,
+        }
+        .context("the store is not etcd")
+    }
+}

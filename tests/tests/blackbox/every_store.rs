@@ -1,0 +1,65 @@
+//! The life of a cluster on each of the stores beside etcd and the embedded one.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use patroni_tests::cluster::SOON;
+use patroni_tests::writer::Writer;
+use patroni_tests::{Cluster, StoreKind, wait};
+
+on_store!(Consul in consul: a_cluster_lives_on_it);
+on_store!(ZooKeeper in zookeeper: a_cluster_lives_on_it);
+on_store!(Kubernetes in kubernetes: a_cluster_lives_on_it);
+
+fn a_cluster_lives_on_it(store: StoreKind) -> Result<()> {
+    let mut cluster = Cluster::start(store, 3)?;
+    let first = cluster.leader()?;
+    cluster.nodes[first].sql("create table written (n bigint)")?;
+    let ports = cluster.nodes.iter().map(|node| node.ports.postgres);
+    let writer = Writer::start_every(Duration::from_millis(20), ports.collect());
+    cluster.ctl_ok(&["edit-config", "--force", "-s", "synchronous_mode=true"])?;
+    wait_synchronous(&cluster)?;
+
+    cluster.ctl_ok(&["switchover", "--force"])?;
+    let second = cluster.wait_other_leader(first, SOON)?;
+    writer.wait_write(SOON)?;
+    wait_synchronous(&cluster)?;
+
+    cluster.nodes[second].kill_all();
+    let third = cluster.wait_other_leader(second, SOON)?;
+    writer.wait_write(SOON)?;
+    cluster.nodes[second].start()?;
+    ensure!(cluster.wait_healthy(SOON)? == third, "the leader changed");
+
+    cluster.ctl_ok(&["pause", "--wait"])?;
+    cluster.nodes[third].terminate()?;
+    ensure!(
+        cluster.nodes[third].sql("select 1")? == ["1"],
+        "in a pause PostgreSQL stays"
+    );
+    cluster.nodes[third].start()?;
+    wait::until("the leader is back", SOON, || {
+        ensure!(cluster.leader()? == third);
+        Ok(())
+    })?;
+    cluster.ctl_ok(&["resume", "--wait"])?;
+    ensure!(cluster.wait_healthy(SOON)? == third, "the leader changed");
+
+    // The last one ends in order, and the lock is free at once.
+    cluster.nodes[third].terminate()?;
+    let last = cluster.wait_other_leader(third, SOON)?;
+    writer.wait_write(SOON)?;
+    writer.check_nothing_lost(cluster.nodes[last].ports.postgres)?;
+    Ok(())
+}
+
+fn wait_synchronous(cluster: &Cluster) -> Result<()> {
+    wait::until("a synchronous standby", SOON, || {
+        let members = cluster.list()?;
+        let sync = members
+            .iter()
+            .any(|member| member["Role"] == "Sync Standby");
+        ensure!(sync, "{members:?}");
+        Ok(())
+    })
+}
