@@ -33,7 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "patroni-ctl",
-        &["patroni-config", "patroni-dcs", "patroni-api"],
+        &["patroni-config", "patroni-dcs", "patroni-api", "patroni-ha"],
     ),
     (
         "patroni-sim",

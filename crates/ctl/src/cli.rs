@@ -64,6 +64,12 @@ pub(crate) enum Command {
     /// happened and why: without options the last failover, demotion and refusal.
     #[command(override_usage = "patronictl explain [OPTIONS] [MEMBER]")]
     Explain(Explain),
+    /// Tell what would prevent a safe failover or switchover now
+    ///
+    /// Reads the store once and asks every member once. Exit status: 0 nothing or notes, 1 warnings,
+    /// 2 problems, 3 the cluster could not be examined.
+    #[command(override_usage = "patronictl doctor [OPTIONS] [CLUSTER_NAME]")]
+    Doctor(Doctor),
     /// Print the dynamic configuration
     #[command(override_usage = "patronictl show-config [OPTIONS] [CLUSTER_NAME]")]
     ShowConfig(One),
@@ -268,6 +274,27 @@ pub(crate) enum StoryFormat {
     Pretty,
     /// One line of JSON.
     Json,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// Output format
+    #[arg(short = 'f', long, default_value = "pretty", hide_default_value = true)]
+    pub(crate) format: ReportFormat,
+}
+
+/// The formats of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// Sentences, for people.
+    Pretty,
+    /// One line of JSON.
+    Json,
+    /// A YAML document.
+    Yaml,
 }
 
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use crate::clock::{Clock, seconds_text, stamp_text};
 use crate::console::Console;
 use crate::exit::Failure;
 use crate::log::Level;
-use crate::rest::{Answer, Method, Rest, RestError, endpoint};
+use crate::rest::{Answer, Heard, Method, Rest, RestError, endpoint};
 use crate::settings::Environment;
 use crate::usage;
 use crate::view::{Part, View};
@@ -191,27 +191,37 @@ impl Context {
         members: &[Member],
         path: &str,
         limit: Duration,
-    ) -> Result<Vec<Result<Answer, RestError>>, Failure> {
+    ) -> Result<Vec<Heard>, Failure> {
         let rest = self.rest()?;
         let mut asking = tokio::task::JoinSet::new();
         for (index, member) in members.iter().enumerate() {
-            let rest = rest.clone();
+            let (rest, clock) = (rest.clone(), self.clock.clone());
             let url = member.data.api_url().map(|url| endpoint(url, path));
             asking.spawn(async move {
+                let begun = clock.elapsed();
                 let answer = match url {
                     Some(url) => rest.request(Method::Get, &url, None, limit).await,
                     None => Err(no_address()),
                 };
-                (index, answer)
+                let heard = Heard {
+                    answer,
+                    at: clock.now().timestamp(),
+                    took: clock.elapsed().saturating_sub(begun),
+                };
+                (index, heard)
             });
         }
-        let lost = || Err(RestError("the question was lost".to_owned()));
-        let mut answers: Vec<_> = members.iter().map(|_| lost()).collect();
+        let lost = |_| Heard {
+            answer: Err(RestError("the question was lost".to_owned())),
+            at: self.clock.now().timestamp(),
+            took: Duration::ZERO,
+        };
+        let mut answers: Vec<Heard> = members.iter().map(lost).collect();
         while let Some(ended) = asking.join_next().await {
-            if let Ok((index, answer)) = ended
+            if let Ok((index, heard)) = ended
                 && let Some(slot) = answers.get_mut(index)
             {
-                *slot = answer;
+                *slot = heard;
             }
         }
         Ok(answers)

@@ -1,8 +1,9 @@
 //! patronictl as a library: commands that look at a cluster and steer it.
 //!
 //! A command reads the store, asks people, and tells members over REST what to do; texts, tables,
-//! prompts and exit codes are a contract with scripts and operators. It does not know how a node
-//! decides, nor how a store or REST speaks on the wire: stores come through [`World`] as
+//! prompts and exit codes are a contract with scripts and operators. Who could lead, and what a
+//! member would refuse, it has judged by `patroni_ha`, as the members do. It does not know how a
+//! store or REST speaks on the wire: stores come through [`World`] as
 //! [`patroni_dcs::store::Store`], members through [`Rest`].
 //!
 //! Read [`run()`] first (a command line in, an exit code out), then [`World`] and [`Console`] (what
@@ -26,12 +27,15 @@ mod confirm;
 mod console;
 mod context;
 mod diff;
+mod doctor;
 mod editor;
 pub mod exit;
 mod log;
 pub mod output;
 mod outside;
+mod peer;
 mod postgres;
+mod release;
 mod rest;
 mod run;
 mod schedule;

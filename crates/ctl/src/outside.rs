@@ -178,9 +178,11 @@ impl Rest for Members {
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             match self.client.request(verb.clone(), url, body, left).await {
                 Ok(response) => {
+                    let date = response.headers.get(hyper::header::DATE);
                     return Ok(Answer {
                         status: response.status.as_u16(),
                         body: response.text(),
+                        date: date.and_then(|date| Some(date.to_str().ok()?.to_owned())),
                     });
                 }
                 Err(error) if tries < REPEATS && may_repeat(method, &error.kind) => tries += 1,

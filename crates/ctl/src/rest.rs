@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// The methods that the tool uses.
@@ -25,12 +26,25 @@ pub struct Answer {
     pub status: u16,
     /// The body as text.
     pub body: String,
+    /// When the member answered by its own clock, to the second: the header `Date`.
+    pub date: Option<String>,
 }
 
 /// No answer: not reachable, TLS refused, time over, answer broken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RestError(pub String);
+
+/// What became of one of several questions, and when by our clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Heard {
+    /// The answer.
+    pub(crate) answer: Result<Answer, RestError>,
+    /// When it was there.
+    pub(crate) at: Timestamp,
+    /// How long it took, repeats included.
+    pub(crate) took: Duration,
+}
 
 /// A client with the configured credentials and trust. It repeats while connecting (at most
 /// three times; GET and DELETE also after a broken answer), never a POST or PATCH that was sent.

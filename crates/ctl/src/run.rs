@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Parser as _;
 use patroni_config::ControlSettings;
 
-use crate::cli::{Cli, Global};
+use crate::cli::{Cli, Command, Global};
 use crate::clock::Clock;
 use crate::commands;
 use crate::console::Console;
@@ -59,9 +59,14 @@ pub async fn run(
             };
         }
     };
+    // its 1 and 2 are findings
+    let unexamined = matches!(cli.command, Command::Doctor(_)).then_some(3);
     let settings = match settings(&cli.global, &environment) {
         Ok(settings) => settings,
-        Err(failure) => return fail(console.as_mut(), &failure),
+        Err(failure) => {
+            let code = fail(console.as_mut(), &failure);
+            return unexamined.unwrap_or(code);
+        }
     };
     let mut context = Context::new(settings, environment, world, console, clock);
     let result = tokio::select! {
@@ -70,8 +75,11 @@ pub async fn run(
         () = interrupt => Err(Failure::Interrupted),
     };
     match result {
-        Ok(()) => 0,
-        Err(failure) => fail(context.console.as_mut(), &failure),
+        Ok(status) => status,
+        Err(failure) => {
+            let code = fail(context.console.as_mut(), &failure);
+            unexamined.unwrap_or(code)
+        }
     }
 }
 

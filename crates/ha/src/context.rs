@@ -7,7 +7,7 @@ mod slots;
 mod store;
 
 use crate::command::Command;
-use crate::eligibility::Refusal;
+use crate::eligibility::{self, Refusal};
 use crate::job::{Effect, Job};
 use crate::lease::Again;
 use crate::memory::{Inherited, Memory, RewindState};
@@ -200,18 +200,16 @@ impl Cx<'_> {
 
     /// The synchronous mode is on and somebody wrote the key.
     pub(crate) fn sync_active(&self) -> bool {
-        self.settings.is_synchronous() && !self.view.sync.is_empty()
+        eligibility::is_sync_active(&self.view, self.settings)
     }
 
     pub(crate) fn quorum_mode(&self) -> bool {
         self.settings.synchronous_mode == SynchronousMode::Quorum
     }
 
-    /// An election needs votes. A key with votes in it keeps its meaning until the primary has
-    /// taken them out, whatever the mode is called by now: its voters have everything only
-    /// together.
+    /// An election needs votes.
     pub(crate) fn votes_count(&self) -> bool {
-        self.sync_active() && (self.quorum_mode() || self.view.sync.quorum > 0)
+        eligibility::votes_count(&self.view, self.settings)
     }
 
     pub(crate) fn executor_free(&self) -> bool {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use patroni_core::{FailoverRequest, Lsn, MemberName, Timeline};
+use patroni_config::Dynamic;
+use patroni_config::dynamic::SynchronousMode;
+use patroni_core::{Cluster, FailoverRequest, Lsn, MemberName, Timeline};
 use serde::{Deserialize, Serialize};
 
 use crate::command::Peer;
@@ -185,15 +187,60 @@ pub(crate) fn limitation(answer: &PeerAnswer) -> Option<Ineligible> {
 
 /// Whether a position lags more than allowed behind the last one the leader published.
 pub(crate) fn lag(cx: &Cx<'_>, position: Lsn) -> Option<Ineligible> {
-    let lag_bytes = position.lag_behind(cx.view.status.optime);
-    let limit_bytes = cx.settings.maximum_lag_on_failover;
+    lagging(&cx.view, cx.settings, position).filter(|_| !cx.mutated(Mutant::LagIgnored))
+}
+
+fn lagging(view: &Cluster, settings: &Dynamic, position: Lsn) -> Option<Ineligible> {
+    let lag_bytes = position.lag_behind(view.status.optime);
+    let limit_bytes = settings.maximum_lag_on_failover;
     let too_much = i128::from(lag_bytes) > i128::from(limit_bytes);
     // A position ahead of the published one has no lag, not even against a negative limit.
-    let counts = !cx.mutated(Mutant::LagIgnored);
-    (too_much && lag_bytes > 0 && counts).then_some(Ineligible::Lags {
+    (too_much && lag_bytes > 0).then_some(Ineligible::Lags {
         lag_bytes,
         limit_bytes,
     })
+}
+
+/// What keeps another member from taking over, by the view and by its answer: the judgement of
+/// the rules as far as it needs no cycle, for people who ask before anything happens.
+pub fn obstacles(view: &Cluster, settings: &Dynamic, answer: &PeerAnswer) -> Vec<Ineligible> {
+    let barred = barred(view, is_sync_active(view, settings), &answer.name);
+    let mut found: Vec<Ineligible> = barred.into_iter().chain(limitation(answer)).collect();
+    found.dedup();
+    if let Ok(status) = &answer.reply {
+        let left = left_branch(view, status);
+        found.extend(
+            left.map(|(timeline, cluster)| Ineligible::TimelineBehind { timeline, cluster }),
+        );
+        found.extend(lagging(view, settings, status.position));
+    }
+    found
+}
+
+/// The synchronous mode is on and somebody wrote the key.
+pub(crate) fn is_sync_active(view: &Cluster, settings: &Dynamic) -> bool {
+    settings.is_synchronous() && !view.sync.is_empty()
+}
+
+/// An election needs votes. A key with votes in it keeps its meaning until the primary has taken
+/// them out, whatever the mode is called by now: its voters have everything only together.
+pub(crate) fn votes_count(view: &Cluster, settings: &Dynamic) -> bool {
+    let quorum_mode = settings.synchronous_mode == SynchronousMode::Quorum;
+    is_sync_active(view, settings) && (quorum_mode || view.sync.quorum > 0)
+}
+
+/// Whether an election would be short of votes if so many members were fit to lead.
+pub fn is_short_of_votes(view: &Cluster, settings: &Dynamic, fit: usize) -> bool {
+    votes_count(view, settings) && fit > 0 && fit - 1 < view.sync.quorum
+}
+
+/// What the view alone holds against a member.
+fn barred(view: &Cluster, synchronous: bool, name: &MemberName) -> Option<Ineligible> {
+    let member = view.member(name);
+    if member.is_none_or(|member| member.data.tags().nofailover()) {
+        return Some(Ineligible::NotAllowed);
+    }
+    (synchronous && !view.sync.has_standby(name)).then_some(Ineligible::NotSynchronous)
 }
 
 /// The members with an address to ask at, except this node.
@@ -234,12 +281,7 @@ pub(crate) fn candidates(cx: &mut Cx<'_>, search: &Search) -> Vec<Peer> {
         (None, None) => true,
     });
     peers.retain(|peer| {
-        let member = cx.view.member(&peer.name);
-        let reason = if member.is_none_or(|member| member.data.tags().nofailover()) {
-            Ineligible::NotAllowed
-        } else if synchronous && !cx.view.sync.has_standby(&peer.name) {
-            Ineligible::NotSynchronous
-        } else {
+        let Some(reason) = barred(&cx.view, synchronous, &peer.name) else {
             return true;
         };
         let name = peer.name.clone();
@@ -285,8 +327,8 @@ pub(crate) fn any_fit(cx: &mut Cx<'_>, peers: Vec<Peer>, target: Option<Lsn>) ->
         .view
         .failover_request()
         .is_some_and(|key| key.request.candidate.is_some());
-    let quorum = cx.view.sync.quorum;
-    if good > 0 && cx.votes_count() && !named && good - 1 < quorum {
+    if !named && is_short_of_votes(&cx.view, cx.settings, good) {
+        let quorum = cx.view.sync.quorum;
         cx.say(Text::QuorumUnreachable { quorum });
         return Ok(false);
     }
@@ -298,16 +340,17 @@ pub(crate) fn any_fit(cx: &mut Cx<'_>, peers: Vec<Peer>, target: Option<Lsn>) ->
 pub(crate) fn any_reached(cx: &mut Cx<'_>, peers: Vec<Peer>, target: Lsn) -> Asked<bool> {
     let answers = cx.ask_peers_quietly(peers)?;
     Ok(answers.iter().any(|answer| {
-        let reached =
-            |status: &PeerStatus| status.position >= target && left_branch(cx, status).is_none();
+        let reached = |status: &PeerStatus| {
+            status.position >= target && left_branch(&cx.view, status).is_none()
+        };
         limitation(answer).is_none() && answer.reply.as_ref().is_ok_and(reached)
     }))
 }
 
 /// The timeline of a peer that is on an older one than the cluster, and that of the cluster: no
 /// position there tells what it has of the newer one.
-fn left_branch(cx: &Cx<'_>, status: &PeerStatus) -> Option<(Timeline, Timeline)> {
-    let (timeline, cluster) = (status.timeline?, cx.view.timeline()?);
+fn left_branch(view: &Cluster, status: &PeerStatus) -> Option<(Timeline, Timeline)> {
+    let (timeline, cluster) = (status.timeline?, view.timeline()?);
     (timeline < cluster).then_some((timeline, cluster))
 }
 
@@ -338,7 +381,7 @@ fn unfit(cx: &mut Cx<'_>, answer: &PeerAnswer, target: Option<Lsn>) -> Option<In
     if target.is_none() && !cx.settings.check_timeline {
         return None;
     }
-    let (timeline, cluster) = left_branch(cx, status)?;
+    let (timeline, cluster) = left_branch(&cx.view, status)?;
     cx.say(Text::MemberTimelineBehind {
         name,
         timeline,

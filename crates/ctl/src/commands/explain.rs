@@ -130,8 +130,8 @@ fn members(target: &Target, named: Option<&str>) -> Result<Vec<Member>, Failure>
 async fn gather(context: &mut Context, asked: &[Member], path: &str) -> Result<Journals, Failure> {
     let answers = context.ask_all(asked, path, LIMIT).await?;
     let (mut pages, mut missing) = (Vec::new(), Vec::new());
-    for (member, answer) in asked.iter().zip(answers) {
-        match page(answer) {
+    for (member, heard) in asked.iter().zip(answers) {
+        match page(heard.answer) {
             Ok(page) => pages.push(page),
             Err(why) => missing.push((member.name.to_string(), why)),
         }

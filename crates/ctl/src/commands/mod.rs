@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod cluster_role;
+mod doctor;
 mod dsn;
 mod edit_config;
 mod explain;
@@ -27,9 +28,10 @@ use crate::output::members::Style;
 use crate::output::{Format, members_table};
 use crate::view::View;
 
-/// Runs a command to its end.
-pub(crate) async fn run(context: &mut Context, command: Command) -> Result<(), Failure> {
-    match command {
+/// Runs a command to its end, and gives its exit status.
+pub(crate) async fn run(context: &mut Context, command: Command) -> Result<u8, Failure> {
+    let done = match command {
+        Command::Doctor(args) => return doctor::run(context, args).await,
         Command::List(args) => list::list(context, args).await,
         Command::Topology(args) => list::topology(context, args).await,
         Command::Dsn(args) => dsn::run(context, args).await,
@@ -52,7 +54,8 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<(), F
         Command::PromoteCluster(args) => cluster_role::promote(context, args).await,
         Command::RaftMembers(args) => raft::members(context, &args).await,
         Command::RaftRemove(args) => raft::remove(context, args).await,
-    }
+    };
+    done.map(|()| 0)
 }
 
 /// Shows the table before questions.

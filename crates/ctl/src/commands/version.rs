@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::cli::Version;
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::release;
 use crate::rest::Method;
 
 /// Members that do not answer are only a line of the output.
@@ -55,32 +56,7 @@ async fn ask(context: &mut Context, member: &Member) -> Result<String, String> {
     let server = status
         .get("server_version")
         .and_then(value::parse_int)
-        .map(|number| format!(" PostgreSQL {}", server_version(number)))
+        .map(|number| format!(" PostgreSQL {}", release::text(number)))
         .unwrap_or_default();
     Ok(format!("Patroni {software}{server}"))
-}
-
-/// `150018` is 15.18, `90624` was 9.6.24.
-fn server_version(number: i64) -> String {
-    if number < 100_000 {
-        format!(
-            "{}.{}.{}",
-            number / 10_000,
-            number / 100 % 100,
-            number % 100
-        )
-    } else {
-        format!("{}.{}", number / 10_000, number % 10_000)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_read_as_postgresql_means_them() {
-        assert_eq!(server_version(150_018), "15.18");
-        assert_eq!(server_version(90_624), "9.6.24");
-    }
 }

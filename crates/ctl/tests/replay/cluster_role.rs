@@ -1,10 +1,9 @@
 //! `promote-cluster` to its end.
 
 use patroni_core::{Cluster, Leader, Member, MemberData, MemberName, Revision};
-use patroni_ctl::Surroundings;
 use serde_json::json;
 
-use crate::world::{Desk, Fake};
+use crate::world::{Fake, run_with};
 
 fn cluster(role: &str) -> Cluster {
     let name = MemberName::new("node5");
@@ -44,20 +43,8 @@ fn promote_cluster_ends_when_the_leader_is_primary() {
         cluster("primary"),
         vec![answer],
     );
-    let desk = Desk::new(Some("y\n"), false);
-    let surroundings = Surroundings {
-        environment: patroni_ctl::Environment::new(),
-        settings: Box::new(patroni_ctl::find),
-        world: fake.world(),
-        console: Box::new(desk.clone()),
-        clock: fake.clock(),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    let words = ["promote-cluster", "west"].map(str::to_owned);
-    let code = runtime.block_on(patroni_ctl::run(&words, surroundings, fake.interrupt()));
-    let (out, err) = desk.text();
+    let words = ["promote-cluster", "west"];
+    let (code, out, err) = run_with(&fake, &words, "y\n", Box::new(patroni_ctl::find));
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(
         out.contains("promote west cluster? [y/N]: 2026-11-21 09:10:11 cluster is successfully promoted\n+ Cluster"),

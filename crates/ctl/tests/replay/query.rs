@@ -1,29 +1,14 @@
 //! `query` before it reaches a server.
 
 use patroni_core::Cluster;
-use patroni_ctl::Surroundings;
 
-use crate::world::{Desk, Fake};
+use crate::world::{Fake, run_with};
 
 /// Runs the tool on a cluster without members.
 fn run(words: &[&str], input: &str) -> (u8, String, String) {
     let mut fake = Fake::default();
     fake.set("west", Cluster::default(), Cluster::default(), Vec::new());
-    let desk = Desk::new(Some(input), false);
-    let surroundings = Surroundings {
-        environment: patroni_ctl::Environment::new(),
-        settings: Box::new(patroni_ctl::find),
-        world: fake.world(),
-        console: Box::new(desk.clone()),
-        clock: fake.clock(),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-    let code = runtime.block_on(patroni_ctl::run(&words, surroundings, fake.interrupt()));
-    let (out, err) = desk.text();
-    (code, out, err)
+    run_with(&fake, words, input, Box::new(patroni_ctl::find))
 }
 
 #[test]

@@ -12,7 +12,9 @@ use patroni_core::{
     Cluster, FailoverRequest, History, Leader, Member, MemberData, MemberName, Revision, Scope,
     Status, SyncState, SystemId,
 };
-use patroni_ctl::{Answer, Clock, Console, Failure, Method, RaftGroup, Rest, RestError, World};
+use patroni_ctl::{
+    Answer, Clock, Console, Failure, Find, Method, RaftGroup, Rest, RestError, Surroundings, World,
+};
 use patroni_dcs::{Store, StoreError, Timings};
 use serde_json::{Map, Value};
 
@@ -99,6 +101,35 @@ impl Fake {
     }
 }
 
+/// Runs a command line without settings and input: exit status, output, errors.
+pub(crate) fn run(fake: &Fake, words: &[&str]) -> (u8, String, String) {
+    run_with(fake, words, "", Box::new(patroni_ctl::find))
+}
+
+/// Runs a command line on a world put in place by hand.
+pub(crate) fn run_with(
+    fake: &Fake,
+    words: &[&str],
+    input: &str,
+    settings: Find,
+) -> (u8, String, String) {
+    let desk = Desk::new(Some(input), false);
+    let surroundings = Surroundings {
+        environment: patroni_ctl::Environment::new(),
+        settings,
+        world: fake.world(),
+        console: Box::new(desk.clone()),
+        clock: fake.clock(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let code = runtime.block_on(patroni_ctl::run(&words, surroundings, fake.interrupt()));
+    let (out, err) = desk.text();
+    (code, out, err)
+}
+
 struct FakeWorld(Arc<Mutex<Shared>>);
 
 #[async_trait]
@@ -171,7 +202,11 @@ impl Rest for FakeRest {
         match found {
             Some(index) => {
                 let (.., status, body) = shared.answers.remove(index);
-                Ok(Answer { status, body })
+                Ok(Answer {
+                    status,
+                    body,
+                    date: None,
+                })
             }
             None => Err(RestError(shared.unreachable.clone())),
         }

@@ -1,0 +1,24 @@
+//! What a member says of itself, in the terms of the rules.
+
+use patroni_api::wire::PeerStatus as Wire;
+use patroni_core::MemberName;
+use patroni_ha::observation::{PeerAnswer, PeerStatus};
+
+/// The answer to `GET /patroni`, or why there is none, as members look at it before a promotion.
+pub(crate) fn answer(name: &MemberName, body: Result<&str, String>) -> PeerAnswer {
+    let reply = body.and_then(|body| match Wire::parse(body.as_bytes()) {
+        Wire::Reachable(peer) => Ok(PeerStatus {
+            in_recovery: peer.in_recovery,
+            position: peer.position,
+            timeline: peer.timeline,
+            tags: peer.tags,
+            watchdog_failed: peer.watchdog_failed,
+            body: body.to_owned(),
+        }),
+        Wire::Unreachable => Err("its PostgreSQL tells no position".to_owned()),
+    });
+    PeerAnswer {
+        name: name.clone(),
+        reply,
+    }
+}
