@@ -111,6 +111,10 @@ pub(crate) enum Command {
     /// Make a standby cluster independent
     #[command(override_usage = "patronictl promote-cluster [OPTIONS] [CLUSTER_NAME]")]
     PromoteCluster(PromoteCluster),
+    /// Look at the keys in the store
+    #[command(override_usage = "patronictl dcs {ls|get} [OPTIONS] ...")]
+    #[command(subcommand, disable_help_subcommand = true)]
+    Dcs(Dcs),
     /// List the voters of the embedded Raft store
     #[command(override_usage = "patronictl raft-members [OPTIONS]")]
     RaftMembers(RaftMembers),
@@ -495,6 +499,64 @@ pub(crate) struct PromoteCluster {
     /// Do not ask
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dcs {
+    /// List the keys of a cluster
+    #[command(override_usage = "patronictl dcs ls [OPTIONS] [PREFIX]")]
+    Ls(DcsLs),
+    /// Print the value of a key as it is
+    #[command(override_usage = "patronictl dcs get [OPTIONS] KEY")]
+    Get(DcsGet),
+}
+
+/// Whose keys.
+#[derive(Debug, Args)]
+pub(crate) struct DcsOf {
+    /// The cluster, if not that of the configuration
+    #[arg(long, value_name = "CLUSTER_NAME")]
+    pub(crate) cluster: Option<String>,
+    /// Citus group
+    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    pub(crate) group: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct DcsLs {
+    /// Only keys that begin so (members/)
+    #[arg(value_name = "PREFIX")]
+    pub(crate) prefix: Option<String>,
+    #[command(flatten)]
+    pub(crate) of: DcsOf,
+    /// Output format
+    #[arg(short = 'f', long, default_value = "pretty", hide_default_value = true)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct DcsGet {
+    /// The key, as dcs ls shows it
+    #[arg(value_name = "KEY")]
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) of: DcsOf,
+    /// Output format
+    #[arg(short = 'f', long, default_value = "raw", hide_default_value = true)]
+    pub(crate) format: RawFormat,
+}
+
+/// The formats of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RawFormat {
+    /// As it is stored.
+    Raw,
+    /// One line of JSON; what is no object and no list becomes a text.
+    Json,
+    /// YAML, likewise.
+    Yaml,
 }
 
 #[derive(Debug, Args)]

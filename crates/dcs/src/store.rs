@@ -11,6 +11,7 @@ use patroni_core::{
     Status, SyncState, SystemId,
 };
 
+use crate::codec::Objects;
 use crate::error::StoreError;
 
 /// One connection of one member (or of the control tool) to the objects of one cluster.
@@ -30,6 +31,10 @@ pub trait Store: Send + Sync {
     /// Reads everything. May be up to a watch delay old for a daemon, is linearizable for the
     /// control tool.
     async fn load(&self) -> Result<Cluster, StoreError>;
+
+    /// Reads the objects as they are stored, linearizable: control tool only. Where a store keeps
+    /// an object in several parts (Kubernetes), they are shown as the one value that they make.
+    async fn objects(&self) -> Result<Objects, StoreError>;
 
     /// Takes the lock if nobody holds it. `LostRace` when somebody does, or when the attempt was
     /// softly refused.

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod cluster_role;
+mod dcs;
 mod doctor;
 mod dsn;
 mod edit_config;
@@ -52,6 +53,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<u8, F
         Command::Remove(args) => remove::run(context, args).await,
         Command::DemoteCluster(args) => cluster_role::demote(context, args).await,
         Command::PromoteCluster(args) => cluster_role::promote(context, args).await,
+        Command::Dcs(args) => dcs::run(context, args).await,
         Command::RaftMembers(args) => raft::members(context, &args).await,
         Command::RaftRemove(args) => raft::remove(context, args).await,
     };

@@ -11,6 +11,7 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that is broken ends the test")]
 
 mod cluster_role;
+mod dcs;
 mod doctor;
 mod fixture;
 mod query;

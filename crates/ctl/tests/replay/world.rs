@@ -15,6 +15,8 @@ use patroni_core::{
 use patroni_ctl::{
     Answer, Clock, Console, Failure, Find, Method, RaftGroup, Rest, RestError, Surroundings, World,
 };
+use patroni_dcs::codec::{Objects, Stored};
+use patroni_dcs::key::Leaf;
 use patroni_dcs::{Store, StoreError, Timings};
 use serde_json::{Map, Value};
 
@@ -229,6 +231,28 @@ impl Store for FakeStore {
     async fn load(&self) -> Result<Cluster, StoreError> {
         let shared = self.shared.lock().unwrap();
         Ok(shared.clusters.get(&self.key).cloned().unwrap_or_default())
+    }
+
+    async fn objects(&self) -> Result<Objects, StoreError> {
+        let cluster = self.load().await?;
+        let member = |member: Member| {
+            let stored = Stored {
+                value: member.data.to_json(),
+                revision: Revision::new("1"),
+                session: None,
+            };
+            (Leaf::Member(member.name), stored)
+        };
+        let leader = cluster.leader.map(|leader| {
+            let stored = Stored {
+                value: leader.name.to_string(),
+                revision: leader.revision,
+                session: leader.session,
+            };
+            (Leaf::Leader, stored)
+        });
+        let members = cluster.members.into_iter().map(member);
+        Ok(leader.into_iter().chain(members).collect())
     }
 
     async fn write_failover(

@@ -9,6 +9,7 @@ use patroni_core::{
 use serde_json::{Map, Value, json};
 
 use super::bench::{Bench, Outcome, data, expect, lost, ok};
+use crate::key::Leaf;
 
 pub(super) async fn an_empty_cluster_loads(bench: &Bench<'_>) -> Outcome {
     for store in [bench.member("a").await?, bench.control().await?] {
@@ -125,6 +126,27 @@ pub(super) async fn conditional_writes_notice_other_writers(bench: &Bench<'_>) -
         cluster.failover_request().is_none(),
         "a cleared request is none",
     )
+}
+
+pub(super) async fn objects_are_shown_as_they_are_stored(bench: &Bench<'_>) -> Outcome {
+    let (a, control) = (bench.member("a").await?, bench.control().await?);
+    let name = MemberName::new("a");
+    let config = object(json!({"ttl": 20, "of another version": [null, "ü"]}));
+    ok("touch", a.touch_member(&data("running"), None)).await?;
+    ok("write config", a.write_config(&config, None)).await?;
+    let objects = ok("read the objects", control.objects()).await?;
+    for (leaf, expected) in [
+        (Leaf::Member(name), data("running").as_map().clone()),
+        (Leaf::Config, config),
+    ] {
+        let text = objects.get(&leaf).map_or("", |stored| &stored.value);
+        let shown = patroni_core::json::object(text);
+        expect(
+            shown.as_ref() == Some(&expected),
+            &format!("{leaf:?} is {text:?}"),
+        )?;
+    }
+    Ok(())
 }
 
 pub(super) async fn sync_is_compared_and_removed(bench: &Bench<'_>) -> Outcome {

@@ -21,7 +21,7 @@ use super::kv::{Condition, Freshness, Kv, Outcome, Step};
 use super::options::Options;
 use super::service::Service;
 use super::session::Session;
-use crate::codec;
+use crate::codec::{self, Objects};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Leaf;
 use crate::known::Known;
@@ -207,6 +207,11 @@ impl Store for Consul {
         let cluster = codec::cluster(&objects);
         self.known().note(&cluster);
         Ok(cluster)
+    }
+
+    async fn objects(&self) -> Result<Objects, StoreError> {
+        let objects = self.kv.list(Freshness::Consistent, self.budget()).await;
+        objects.map_err(|failure| failure.into_error("read the objects"))
     }
 
     async fn acquire_leader(&self) -> Result<(), StoreError> {

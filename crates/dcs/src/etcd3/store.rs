@@ -21,7 +21,7 @@ use super::options::Options;
 use super::shared::Shared;
 use super::txn;
 use super::write::Outcome;
-use crate::codec;
+use crate::codec::{self, Objects};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{KeySpace, Leaf};
 use crate::known::Known;
@@ -120,13 +120,13 @@ impl Etcd3 {
         Ok(codec::cluster(&self.shared.cache().objects()))
     }
 
-    async fn load_now(&self) -> Result<Cluster, Failure> {
+    async fn objects_now(&self) -> Result<Objects, Failure> {
         let answer = follow::range(&self.shared, false).await?;
         let (entries, _) = follow::entries(&self.shared, &answer);
         let objects = entries
             .iter()
             .map(|(leaf, entry)| (leaf.clone(), entry.stored()));
-        Ok(codec::cluster(&objects.collect()))
+        Ok(objects.collect())
     }
 
     fn warn_of_foreign_lease(&self, cluster: &Cluster) {
@@ -206,12 +206,18 @@ impl Store for Etcd3 {
         let loaded = if self.shared.member.is_some() {
             self.load_followed().await
         } else {
-            self.load_now().await
+            let objects = self.objects_now().await;
+            objects.map(|objects| codec::cluster(&objects))
         };
         let cluster = loaded.map_err(|failure| failure.into_error("load the cluster"))?;
         self.known().note(&cluster);
         self.warn_of_foreign_lease(&cluster);
         Ok(cluster)
+    }
+
+    async fn objects(&self) -> Result<Objects, StoreError> {
+        let objects = self.objects_now().await;
+        objects.map_err(|failure| failure.into_error("read the objects"))
     }
 
     async fn acquire_leader(&self) -> Result<(), StoreError> {

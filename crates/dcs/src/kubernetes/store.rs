@@ -27,11 +27,12 @@ use super::servers::Servers;
 use super::shared::Shared;
 use super::write::Content;
 use super::{bypass, follow, labels};
+use crate::codec::{self, Objects};
+use crate::crypto;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::known::Known;
 use crate::retry::Effort;
 use crate::store::{Identity, Store, Timings};
-use crate::{codec, crypto};
 
 /// Followers give the leader this much longer to write first (store contract, section 15).
 const FOLLOWER_DELAY: Duration = Duration::from_millis(500);
@@ -148,7 +149,7 @@ impl Kubernetes {
         Ok(codec::cluster(&self.shared.cache().leaves(good)))
     }
 
-    async fn load_now(&self) -> Result<Cluster, Failure> {
+    async fn objects_now(&self) -> Result<Objects, Failure> {
         let effort = Effort::Until(self.deadline());
         let (objects, pods) = follow::lists(&self.shared, effort).await?;
         let now = Instant::now();
@@ -156,7 +157,7 @@ impl Kubernetes {
         cache.replace(Side::Objects, objects, now);
         cache.replace(Side::Pods, pods, now);
         // Whoever has only just begun to look cannot know how long the record is so.
-        Ok(codec::cluster(&cache.leaves(true)))
+        Ok(cache.leaves(true))
     }
 
     fn lock_is_good(&self) -> bool {
@@ -378,11 +379,17 @@ impl Store for Kubernetes {
         let loaded = if self.shared.member.is_some() {
             self.load_followed().await
         } else {
-            self.load_now().await
+            let objects = self.objects_now().await;
+            objects.map(|objects| codec::cluster(&objects))
         };
         let cluster = loaded.map_err(|failure| failure.into_error("load the cluster"))?;
         lock(&self.known).note(&cluster);
         Ok(cluster)
+    }
+
+    async fn objects(&self) -> Result<Objects, StoreError> {
+        let objects = self.objects_now().await;
+        objects.map_err(|failure| failure.into_error("read the objects"))
     }
 
     async fn acquire_leader(&self) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::discipline::Discipline;
 use super::model::{Answer, Condition, Entry, LeaseId, Model, Request};
-use crate::codec::{self, Stored};
+use crate::codec::{self, Objects, Stored};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{KeySpace, Leaf};
 use crate::known::Known;
@@ -100,10 +100,7 @@ impl Session {
 
     /// See [`Store::load`](crate::Store::load).
     pub fn load(&mut self, model: &mut Model, now: Moment) -> Result<Cluster, StoreError> {
-        let request = Request::List(self.keys.prefix().to_owned());
-        let Answer::Entries(entries) = self.call("load the cluster", model, now, request)? else {
-            return Err(nonsense("load the cluster"));
-        };
+        let entries = self.list("load the cluster", model, now)?;
         self.looked_at = model.revision();
         self.seen = self.watched(&entries);
         let mut cluster = self.snapshot(entries);
@@ -112,6 +109,29 @@ impl Session {
         }
         self.known.note(&cluster);
         Ok(cluster)
+    }
+
+    /// The objects as they are stored.
+    ///
+    /// # Errors
+    /// As the model's faults say.
+    pub fn objects(&self, model: &mut Model, now: Moment) -> Result<Objects, StoreError> {
+        let entries = self.list("read the objects", model, now)?.into_iter();
+        let known = entries.filter_map(|(key, entry)| Some((self.keys.leaf(&key)?, stored(entry))));
+        Ok(known.collect())
+    }
+
+    fn list(
+        &self,
+        operation: &'static str,
+        model: &mut Model,
+        now: Moment,
+    ) -> Result<BTreeMap<String, Entry>, StoreError> {
+        let request = Request::List(self.keys.prefix().to_owned());
+        let Answer::Entries(entries) = self.call(operation, model, now, request)? else {
+            return Err(nonsense(operation));
+        };
+        Ok(entries)
     }
 
     fn snapshot(&mut self, entries: BTreeMap<String, Entry>) -> Cluster {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::model::Model;
 use super::session::Session;
+use crate::codec::Objects;
 use crate::error::StoreError;
 use crate::store::{Identity, Store, Timings};
 
@@ -103,6 +104,10 @@ impl Store for MemoryStore {
 
     async fn load(&self) -> Result<Cluster, StoreError> {
         self.act(Session::load)
+    }
+
+    async fn objects(&self) -> Result<Objects, StoreError> {
+        self.act(|session, model, now| session.objects(model, now))
     }
 
     async fn acquire_leader(&self) -> Result<(), StoreError> {

@@ -23,7 +23,7 @@ use super::node::{self, Node};
 use super::options::{Options, Tuning};
 use super::remote::Remote;
 use super::roster::{self, RaftMember};
-use crate::codec;
+use crate::codec::{self, Objects};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{KeySpace, Leaf};
 use crate::known::{Known, StatusWrite};
@@ -259,6 +259,13 @@ impl Store for RaftStore {
         memory.marks = Marks::of(keys.items(), base);
         memory.known.note(&cluster);
         Ok(cluster)
+    }
+
+    async fn objects(&self) -> Result<Objects, StoreError> {
+        let base = &self.identity.base_path;
+        let keys = self.access.read(base, self.retry_timeout()).await;
+        let keys = keys.map_err(|error| silent("read the objects", error))?;
+        Ok(keys.objects(&self.keys))
     }
 
     async fn acquire_leader(&self) -> Result<(), StoreError> {

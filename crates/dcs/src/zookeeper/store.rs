@@ -22,7 +22,7 @@ use super::seen::Seen;
 use super::session::{Attempt, Holds, Session};
 use super::znodes::{Found, Znodes};
 use super::{follow, load};
-use crate::codec;
+use crate::codec::{self, Objects};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{KeySpace, Leaf};
 use crate::known::Known;
@@ -137,6 +137,15 @@ impl ZooKeeper {
     /// Where the budget of an operation that begins now ends.
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.shared.session.timings().retry_timeout
+    }
+
+    async fn read(&self, operation: &'static str) -> Result<load::Loaded, StoreError> {
+        let keys = &self.shared.keys;
+        let request = |znodes: Znodes, _| async move { load::load(&znodes, keys).await };
+        let loaded = self.shared.session.call(self.within_budget(), request);
+        loaded
+            .await
+            .map_err(|failure| failure.into_error(operation))
     }
 
     fn within_budget(&self) -> Effort {
@@ -259,17 +268,14 @@ impl Store for ZooKeeper {
     }
 
     async fn load(&self) -> Result<Cluster, StoreError> {
-        let keys = &self.shared.keys;
-        let request = |znodes: Znodes, _| async move { load::load(&znodes, keys).await };
-        let loaded = self
-            .shared
-            .session
-            .call(self.within_budget(), request)
-            .await
-            .map_err(|failure| failure.into_error("load the cluster"))?;
+        let loaded = self.read("load the cluster").await?;
         self.known().note(&loaded.cluster);
         self.shared.seen().load(&loaded.objects);
         Ok(loaded.cluster)
+    }
+
+    async fn objects(&self) -> Result<Objects, StoreError> {
+        Ok(self.read("read the objects").await?.objects)
     }
 
     async fn acquire_leader(&self) -> Result<(), StoreError> {
