@@ -324,6 +324,9 @@ pub(crate) struct EditConfig {
     /// Do not ask
     #[arg(long)]
     pub(crate) force: bool,
+    /// Tell the steps, and what would refuse them; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// A cluster that must be named, and members that may be.
@@ -375,6 +378,9 @@ pub(crate) struct Restart {
     /// How long the start may take
     #[arg(long)]
     pub(crate) timeout: Option<String>,
+    /// Tell the steps, and what would refuse them; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -388,6 +394,9 @@ pub(crate) struct Reinit {
     /// Wait until it is done
     #[arg(long)]
     pub(crate) wait: bool,
+    /// Tell the steps, and what would refuse them; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -425,6 +434,9 @@ pub(crate) struct Failover {
     /// Do not ask
     #[arg(long)]
     pub(crate) force: bool,
+    /// Tell the steps, and what would refuse them; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -444,6 +456,9 @@ pub(crate) struct Switchover {
     /// Do not ask
     #[arg(long)]
     pub(crate) force: bool,
+    /// Tell the steps, and what would refuse them; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

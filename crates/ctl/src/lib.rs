@@ -35,6 +35,7 @@ pub mod output;
 mod outside;
 mod peer;
 mod postgres;
+mod rehearsal;
 mod release;
 mod rest;
 mod run;

@@ -4,6 +4,14 @@ use patroni_api::wire::PeerStatus as Wire;
 use patroni_core::MemberName;
 use patroni_ha::observation::{PeerAnswer, PeerStatus};
 
+use crate::rest::Heard;
+
+/// What became of the question to a member.
+pub(crate) fn heard(name: &MemberName, heard: &Heard) -> PeerAnswer {
+    let body = heard.answer.as_ref().map(|answer| answer.body.as_str());
+    answer(name, body.map_err(ToString::to_string))
+}
+
 /// The answer to `GET /patroni`, or why there is none, as members look at it before a promotion.
 pub(crate) fn answer(name: &MemberName, body: Result<&str, String>) -> PeerAnswer {
     let reply = body.and_then(|body| match Wire::parse(body.as_bytes()) {

@@ -1,7 +1,5 @@
 //! `doctor`: what would prevent a safe failover or switchover now.
 
-use std::time::Duration;
-
 use patroni_core::Scope;
 
 use crate::cli::{Doctor, ReportFormat};
@@ -9,9 +7,6 @@ use crate::context::{Context, Target, dynamic};
 use crate::doctor::{Examined, Facts, document, examine, lines};
 use crate::exit::Failure;
 use crate::yaml;
-
-/// A member that does not answer within it is told as silent.
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// The exit status is that of the gravest finding.
 pub(super) async fn run(context: &mut Context, args: Doctor) -> Result<u8, Failure> {
@@ -45,7 +40,7 @@ async fn collect(
             "The store knows no cluster {scope}"
         )));
     }
-    let heard = context.ask_all(&cluster.members, "patroni", LIMIT).await?;
+    let heard = context.look_at(&cluster.members).await?;
     let members = cluster.members.iter().cloned().zip(heard);
     Ok(Facts {
         scope: scope.clone(),

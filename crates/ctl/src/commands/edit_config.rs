@@ -1,11 +1,14 @@
 //! `edit-config`: changes the dynamic configuration in the store, by compare-and-set.
 
+use patroni_config::Dynamic;
+use patroni_core::Revision;
 use patroni_core::config_doc::patch;
 use serde_json::{Map, Value};
 
 use crate::cli::EditConfig;
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::rehearsal::Rehearsal;
 use crate::{diff, editor, yaml};
 
 pub(super) async fn run(context: &mut Context, args: EditConfig) -> Result<(), Failure> {
@@ -36,6 +39,9 @@ pub(super) async fn run(context: &mut Context, args: EditConfig) -> Result<(), F
         let now = yaml::block(&Value::Object(after.clone()));
         diff::show(context, &before, &now)?;
     }
+    if args.dry_run {
+        return rehearse(context, &after, &config.revision);
+    }
     let piped = [&args.apply, &args.replace]
         .into_iter()
         .any(|file| file.as_deref() == Some("-"));
@@ -58,6 +64,29 @@ pub(super) async fn run(context: &mut Context, args: EditConfig) -> Result<(), F
         )),
         Err(error) => Err(context.store_failure(target.store.as_ref(), error)),
     }
+}
+
+fn rehearse(
+    context: &mut Context,
+    after: &Map<String, Value>,
+    judged: &Revision,
+) -> Result<(), Failure> {
+    let mut rehearsal = Rehearsal::default();
+    rehearsal.step(format!(
+        "write the key config, if it still has the revision {judged}"
+    ));
+    match Dynamic::read(after) {
+        Ok((_, corrections)) => {
+            rehearsal.step("each node takes it over with its next cycle");
+            for correction in corrections {
+                rehearsal.step(format!("each node corrects it: {correction}"));
+            }
+        }
+        Err(error) => rehearsal.refuse(format!(
+            "each node would refuse the document: failed to {error}"
+        )),
+    }
+    rehearsal.tell(context)
 }
 
 /// The document that the options make; `None` when there are none.

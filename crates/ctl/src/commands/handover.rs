@@ -1,5 +1,7 @@
 //! `switchover` and `failover`: another member shall lead.
 
+mod rehearse;
+
 use std::time::Duration;
 
 use patroni_core::failover::ScheduledAt;
@@ -21,6 +23,7 @@ pub(super) async fn switchover(context: &mut Context, args: Switchover) -> Resul
         candidate: args.candidate,
         scheduled: args.scheduled,
         force: args.force,
+        dry_run: args.dry_run,
     };
     run(context, scope, wish).await
 }
@@ -34,6 +37,7 @@ pub(super) async fn failover(context: &mut Context, args: Failover) -> Result<()
         candidate: args.candidate,
         scheduled: None,
         force: args.force,
+        dry_run: args.dry_run,
     };
     run(context, scope, wish).await
 }
@@ -67,6 +71,14 @@ struct Wish {
     candidate: Option<String>,
     scheduled: Option<String>,
     force: bool,
+    dry_run: bool,
+}
+
+impl Wish {
+    /// Whether a yes is needed before anything happens.
+    const fn needs_consent(&self) -> bool {
+        !self.force && !self.dry_run
+    }
 }
 
 /// A wish after all questions.
@@ -92,7 +104,11 @@ async fn run(context: &mut Context, scope: Scope, wish: Wish) -> Result<(), Fail
         group = Context::group(Some(answer))?;
     }
     let target = context.target(&scope, group).await?;
+    let dry_run = wish.dry_run;
     let order = settle(context, &target, wish).await?;
+    if dry_run {
+        return rehearse::run(context, &target, &order).await;
+    }
     carry_out(context, &target, &order).await
 }
 
@@ -120,7 +136,7 @@ async fn settle(context: &mut Context, target: &Target, wish: Wish) -> Result<Or
             "Can't schedule switchover in the paused state",
         ));
     }
-    if !wish.force {
+    if wish.needs_consent() {
         let demoting = current.map_or_else(String::new, |leader| {
             format!(", demoting current leader {leader}")
         });
@@ -232,7 +248,7 @@ async fn ask_candidate(
         && dynamic(cluster).is_synchronous()
         && !cluster.sync.is_empty()
         && !cluster.sync.has_member(&candidate);
-    if asynchronous && !wish.force {
+    if asynchronous && wish.needs_consent() {
         let question =
             format!("Are you sure you want to failover to the asynchronous node {named}?");
         if !context.confirm(&question).await? {
@@ -268,20 +284,31 @@ async fn carry_out(context: &mut Context, target: &Target, order: &Order) -> Res
     super::show_again(context, target).await
 }
 
-/// Asks the leader, or without one the candidate.
+impl Order {
+    /// The leader, or without one the candidate.
+    fn addressee(&self, target: &Target) -> Result<Member, RestError> {
+        let name = target.cluster.leader_name().or(self.candidate.as_ref());
+        let member = name.and_then(|name| target.cluster.member(name));
+        member
+            .cloned()
+            .ok_or_else(|| RestError("its member key is gone".to_owned()))
+    }
+
+    fn body(&self) -> Value {
+        let mut body = json!({"candidate": self.candidate});
+        if self.action == Action::Switchover {
+            body["leader"] = json!(self.leader);
+        }
+        if let Some(at) = &self.scheduled {
+            body["scheduled_at"] = Value::from(at.iso());
+        }
+        body
+    }
+}
+
 async fn post(context: &mut Context, target: &Target, order: &Order) -> Result<Answer, RestError> {
-    let addressee = target.cluster.leader_name().or(order.candidate.as_ref());
-    let member = addressee.and_then(|name| target.cluster.member(name));
-    let member: Member = member
-        .cloned()
-        .ok_or_else(|| RestError("its member key is gone".to_owned()))?;
-    let mut body = json!({"candidate": order.candidate});
-    if order.action == Action::Switchover {
-        body["leader"] = json!(order.leader);
-    }
-    if let Some(at) = &order.scheduled {
-        body["scheduled_at"] = Value::from(at.iso());
-    }
+    let member = order.addressee(target)?;
+    let body = order.body();
     // the member polls up to 2 * max(10, loop_wait) seconds and reads the store meanwhile
     let settings = dynamic(&target.cluster);
     let limit = 2 * settings.loop_wait.max(Duration::from_secs(10)) + Duration::from_mins(1);

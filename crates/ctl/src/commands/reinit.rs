@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use patroni_core::Member;
+use patroni_ha::Job;
+use patroni_ha::command::CloneSource;
+use patroni_ha::intent::{ReinitializeBody, judge_reinitialize};
 use serde_json::{Value, json};
 
 use crate::cli::Reinit;
 use crate::context::Context;
 use crate::exit::Failure;
-use crate::rest::{Method, QUICK};
+use crate::rehearsal::Rehearsal;
+use crate::rest::{Answer, Method, QUICK};
 use crate::select::{RoleFilter, names, require_members, select};
+use crate::view::View;
 
 const POLL: Duration = Duration::from_secs(2);
 
@@ -39,7 +44,7 @@ pub(super) async fn run(context: &mut Context, args: Reinit) -> Result<(), Failu
         .into_iter()
         .filter(|member| wanted.iter().any(|name| name == member.name.as_str()))
         .collect();
-    if !force {
+    if !force && !args.dry_run {
         let question = format!(
             "Are you sure you want to reinitialize members {}?",
             names(&members)
@@ -47,6 +52,13 @@ pub(super) async fn run(context: &mut Context, args: Reinit) -> Result<(), Failu
         if !context.confirm(&question).await? {
             return Err(Failure::refused("Aborted reinitialize"));
         }
+    }
+    if args.dry_run {
+        let body = ReinitializeBody {
+            force,
+            from_leader: args.from_leader,
+        };
+        return rehearse(context, &view, &members, body).await;
     }
     let mut started = Vec::new();
     for member in members {
@@ -69,7 +81,7 @@ async fn ask(
 ) -> Result<bool, Failure> {
     let name = &member.name;
     loop {
-        let body = json!({"force": force, "from_leader": from_leader});
+        let body = body(ReinitializeBody { force, from_leader });
         let answer = context
             .tell_member(member, Method::Post, "reinitialize", Some(&body), QUICK)
             .await?;
@@ -88,6 +100,53 @@ async fn ask(
         }
         force = true;
     }
+}
+
+/// What each member would say.
+async fn rehearse(
+    context: &mut Context,
+    view: &View,
+    members: &[Member],
+    options: ReinitializeBody,
+) -> Result<(), Failure> {
+    let heard = context.look_at(members).await?;
+    let mut rehearsal = Rehearsal::default();
+    for (member, heard) in members.iter().zip(heard) {
+        let name = &member.name;
+        let answer = match heard.answer {
+            Ok(answer) => answer,
+            Err(why) => {
+                rehearsal.refuse(format!("Member {name} is not accessible: {why}"));
+                continue;
+            }
+        };
+        let body = body(options);
+        rehearsal.step(format!("POST /reinitialize {body} to {name}"));
+        let busy = is_copying(&answer).then_some("reinitialize");
+        let mut parts = view.members();
+        let cluster = parts
+            .find(|(_, other)| *other == member)
+            .map(|(cluster, _)| cluster);
+        match cluster.map(|cluster| judge_reinitialize(options, name, cluster, busy)) {
+            Some(Err(refuse)) => rehearsal.refuse_with(name.as_str(), refuse.code, &refuse.text),
+            Some(Ok(Job::Reinitialize {
+                source: CloneSource::Member { from, .. },
+                ..
+            })) => {
+                rehearsal.step(format!("{name} stops its PostgreSQL and removes its data"));
+                rehearsal.step(format!(
+                    "{name} copies {} and follows the leader",
+                    from.name
+                ));
+            }
+            Some(Ok(_)) | None => {}
+        }
+    }
+    rehearsal.tell(context)
+}
+
+fn body(options: ReinitializeBody) -> Value {
+    json!({"force": options.force, "from_leader": options.from_leader})
 }
 
 /// Waits until no member says that it creates a replica. Only the state's text is looked at, so
@@ -120,6 +179,10 @@ async fn is_creating(context: &mut Context, member: &Member) -> Result<bool, Fai
     let answer = context
         .tell_member(member, Method::Get, "patroni", None, QUICK)
         .await?;
+    Ok(is_copying(&answer))
+}
+
+fn is_copying(answer: &Answer) -> bool {
     let status: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-    Ok(status.get("state").and_then(Value::as_str) == Some("creating replica"))
+    status.get("state").and_then(Value::as_str) == Some("creating replica")
 }

@@ -1,12 +1,16 @@
 //! `restart`: now or later, all or some.
 
-use patroni_core::{Member, value};
+use jiff::Timestamp;
+use patroni_api::wire::{Content, RestartRequest};
+use patroni_core::{Member, Role, value};
 use serde_json::Value;
 
 use super::object;
 use crate::cli::Restart;
 use crate::context::{Context, dynamic};
+use crate::doctor::Report;
 use crate::exit::Failure;
+use crate::rehearsal::Rehearsal;
 use crate::rest::{Method, PATIENT, QUICK};
 use crate::schedule::Schedule;
 use crate::select::{names, require_members, select};
@@ -34,7 +38,7 @@ pub(super) async fn run(context: &mut Context, args: Restart) -> Result<(), Fail
     if args.any_one && !members.is_empty() {
         members = vec![members.swap_remove(chance(members.len()))];
     }
-    if !force {
+    if !force && !args.dry_run {
         agree(context, &args, &members, schedule.as_ref()).await?;
     }
     let version = match args.pg_version {
@@ -61,6 +65,9 @@ pub(super) async fn run(context: &mut Context, args: Restart) -> Result<(), Fail
         ("schedule", schedule.map(|schedule| schedule.iso().into())),
         ("timeout", args.timeout.map(Value::String)),
     ]);
+    if args.dry_run {
+        return rehearse(context, &members, &body, force).await;
+    }
     for member in members {
         send(context, &member, &body, force).await?;
     }
@@ -153,6 +160,78 @@ async fn send(
         ),
     };
     context.print(&line)
+}
+
+/// What each member would say, by the code that answers there; another running task alone is not
+/// foreseen.
+async fn rehearse(
+    context: &mut Context,
+    members: &[Member],
+    body: &Value,
+    force: bool,
+) -> Result<(), Failure> {
+    let heard = context.look_at(members).await?;
+    let now = context.clock.now().timestamp();
+    let mut rehearsal = Rehearsal::default();
+    for (member, heard) in members.iter().zip(heard) {
+        let name = &member.name;
+        let report = heard.answer.map_err(|error| error.to_string());
+        let report = report.and_then(|answer| Report::read(answer, heard.at, heard.took));
+        let report = match report {
+            Ok(report) => report,
+            Err(why) => {
+                rehearsal.refuse(format!("Member {name} is not accessible: {why}"));
+                continue;
+            }
+        };
+        let scheduled = body.get("schedule").and_then(Value::as_str);
+        let earlier = member
+            .data
+            .scheduled_restart()
+            .filter(|_| scheduled.is_some());
+        if earlier.is_some() && force {
+            rehearsal.step(format!("DELETE /restart to {name}, where one is scheduled"));
+        }
+        rehearsal.step(format!("POST /restart {body} to {name}"));
+        match judge(body, &report, earlier.is_some() && !force, now) {
+            Err((code, why)) => rehearsal.refuse_with(name.as_str(), code, &why),
+            Ok(()) => rehearsal.step(match scheduled {
+                Some(at) => format!("{name} restarts at {at}, if its conditions hold then"),
+                None => format!("{name} restarts, with its role and a lock that it holds"),
+            }),
+        }
+    }
+    rehearsal.tell(context)
+}
+
+fn judge(body: &Value, report: &Report, taken: bool, now: Timestamp) -> Result<(), (u16, String)> {
+    let filters = body.as_object().cloned().unwrap_or_default();
+    let request = RestartRequest::parse(&filters, report.flag("pause"), now);
+    let request = request.map_err(|answer| {
+        let text = match &answer.content {
+            Content::Text(text) => String::from_utf8_lossy(text).into_owned(),
+            Content::Bare | Content::Json(_) | Content::Metrics(_) | Content::ErrorPage(_) => {
+                String::new()
+            }
+        };
+        (answer.status.as_u16(), text)
+    })?;
+    if request.schedule.is_some() {
+        let conflict = || (409, "Another restart is already scheduled".to_owned());
+        return if taken { Err(conflict()) } else { Ok(()) };
+    }
+    let role = report.role().unwrap_or(Role::Replica);
+    let version = report
+        .number("server_version")
+        .and_then(|n| u32::try_from(n).ok());
+    let holds = request
+        .filters
+        .match_now(role, version, report.flag("pending_restart"));
+    if holds {
+        Ok(())
+    } else {
+        Err((503, "restart conditions are not satisfied".to_owned()))
+    }
 }
 
 /// `X.Y` from 10 on, `X.Y.Z` before; the sentences of the REST contract.

@@ -10,7 +10,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use facts::{Examined, Facts};
+pub(crate) use facts::{Examined, Facts, Report};
 pub(crate) use finding::Finding;
 pub(crate) use report::{document, lines};
 

@@ -13,6 +13,7 @@
 mod cluster_role;
 mod dcs;
 mod doctor;
+mod dry_run;
 mod fixture;
 mod query;
 mod world;

@@ -40,6 +40,8 @@ struct Shared {
     answers: Answers,
     unreachable: String,
     written: BTreeMap<String, Map<String, Value>>,
+    /// What changes something: requests other than GET, and writes to the store.
+    changes: Vec<String>,
 }
 
 #[derive(Default)]
@@ -75,6 +77,7 @@ impl Fake {
                 .clone()
                 .unwrap_or_else(|| "no answer was recorded".to_owned()),
             written: BTreeMap::new(),
+            changes: Vec::new(),
         };
         drop(shared);
         self.sleeps = Arc::default();
@@ -86,6 +89,11 @@ impl Fake {
         shared.clusters.insert(key.to_owned(), now);
         shared.after.insert(key.to_owned(), later);
         shared.answers = answers;
+    }
+
+    /// What was asked to change something.
+    pub(crate) fn changes(&self) -> Vec<String> {
+        self.shared.lock().unwrap().changes.clone()
     }
 
     pub(crate) fn world(&self) -> Arc<dyn World> {
@@ -198,6 +206,9 @@ impl Rest for FakeRest {
             .expect("an address of the fixtures");
         let member = host.split_once(".api").expect("a host of the fixtures").0;
         let verb = format!("{method:?}").to_uppercase();
+        if method != Method::Get {
+            shared.changes.push(format!("{verb} {path} {member}"));
+        }
         let found = shared.answers.iter().position(|(who, how, what, ..)| {
             (who == member || who == "*") && *how == verb && what == path
         });
@@ -261,6 +272,7 @@ impl Store for FakeStore {
         _judged: Option<&Revision>,
     ) -> Result<(), StoreError> {
         let mut shared = self.shared.lock().unwrap();
+        shared.changes.push("failover".to_owned());
         let after = std::mem::take(&mut shared.after);
         shared.clusters.extend(after);
         Ok(())
@@ -273,6 +285,7 @@ impl Store for FakeStore {
     ) -> Result<(), StoreError> {
         assert_eq!(judged, Some(&Revision::new("1")));
         let mut shared = self.shared.lock().unwrap();
+        shared.changes.push("config".to_owned());
         shared.written.insert(self.key.clone(), data.clone());
         Ok(())
     }
