@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod cargo;
 mod demo;
+mod man;
 mod needs;
 mod older_debian;
 mod sim;
@@ -43,6 +44,8 @@ enum Command {
     Tidy,
     /// Run the decision core through many simulated lives with faults.
     Sim(sim::Options),
+    /// Write man pages, and completions for bash, zsh and fish.
+    Man(man::Options),
     /// Measure write gaps, start times, footprints and request rates (release build).
     Bench(bench::Options),
 }
@@ -66,6 +69,7 @@ fn run() -> Result<()> {
         Command::Bless => verify::bless(),
         Command::Tidy => tidy::run(),
         Command::Sim(options) => sim::run(&options),
+        Command::Man(options) => man::run(&options),
         Command::Bench(options) => bench::run(&options),
     }
 }

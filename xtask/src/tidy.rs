@@ -49,7 +49,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["patroni-dcs", "patroni-config", "patroni-telemetry"],
     ),
     ("patroni-tests", &[]),
-    ("xtask", &["patroni-tests", "patroni-sim"]),
+    ("xtask", &["patroni-tests", "patroni-sim", "patroni-ctl"]),
 ];
 
 /// Crates that must not even reach these packages, by any way.

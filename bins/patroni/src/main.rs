@@ -1,49 +1,18 @@
 //! The daemon: command line, log, runtime, and then one running member.
 
+mod cli;
+
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::Parser as _;
+use cli::Cli;
 use patroni_config::validate::{ListenPorts, SystemProbe, validate};
 use patroni_config::{Environment, Local, yaml};
-use patroni_core::version;
 use patroni_node::{Start, StartError};
 use patroni_telemetry::{LogSettings, Telemetry};
 use serde_json::Value;
-
-/// High availability for PostgreSQL: one daemon beside each server.
-#[derive(Parser)]
-#[command(name = "patroni", version = version::COMPATIBLE_TEXT, infer_long_args = true)]
-struct Cli {
-    /// The configuration: a YAML file or a folder of them. Without one, the environment. With
-    /// --generate-config and --generate-sample-config: the file to write.
-    configfile: Option<PathBuf>,
-    /// Check the configuration, print one line per fault, and exit with 1 if there is any.
-    #[arg(long)]
-    validate_config: bool,
-    /// Write a configuration to begin with to the file, or print it without one.
-    #[arg(long, conflicts_with_all = ["validate_config", "generate_config"])]
-    generate_sample_config: bool,
-    /// Write a configuration that describes a running server of this machine to the file, or
-    /// print it without one.
-    #[arg(long, conflicts_with = "validate_config")]
-    generate_config: bool,
-    /// With --generate-config: how to reach the server as a superuser. Without it the variables
-    /// PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE count.
-    #[arg(long)]
-    dsn: Option<String>,
-    /// Run the decisions of a journal through the core again: print how many came out as
-    /// recorded, or exit with 1 at the first that did not.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["validate_config", "generate_config", "generate_sample_config", "configfile"])]
-    replay: Option<PathBuf>,
-    /// With --validate-config: ports may be in use.
-    #[arg(short, long)]
-    ignore_listen_port: bool,
-    /// With --validate-config: print the merged local configuration when it is valid.
-    #[arg(short, long)]
-    print: bool,
-}
 
 fn main() -> ExitCode {
     if let Some(end) = patroni_node::run_as_guardian(std::env::args_os().skip(1)) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::output::Format;
 use crate::select::RoleFilter;
@@ -21,6 +21,11 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The command line as data, for man pages and completions.
+pub fn command_line() -> clap::Command {
+    Cli::command()
 }
 
 /// Options in front of the command.

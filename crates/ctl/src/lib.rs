@@ -48,7 +48,7 @@ pub mod view;
 mod world;
 mod yaml;
 
-pub use cli::Global;
+pub use cli::{Global, command_line};
 pub use clock::{Clock, SystemClock};
 pub use console::{Console, Stdio};
 pub use exit::Failure;
