@@ -166,6 +166,13 @@ impl ServerStatus {
         self.primary_timeline.is_none()
     }
 
+    /// The timeline it is on, as far as the row tells.
+    pub fn timeline(&self) -> Option<Timeline> {
+        self.primary_timeline
+            .or(self.receiver_timeline)
+            .or(self.control_timeline)
+    }
+
     /// The main position: flushed on a primary, else the greater of received and replayed.
     pub fn main_position(&self) -> Lsn {
         if self.in_recovery() {

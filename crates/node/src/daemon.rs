@@ -174,6 +174,10 @@ async fn live(
     beside.spawn(standby_watch::watch_standbys(Arc::clone(&body)));
     beside.spawn({
         let body = Arc::clone(&body);
+        async move { body.publish_server().await }
+    });
+    beside.spawn({
+        let body = Arc::clone(&body);
         async move { body.callbacks.watch().await }
     });
     let _ = sd_notify::notify(&[NotifyState::Ready]);

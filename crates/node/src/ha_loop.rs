@@ -300,8 +300,6 @@ impl HaLoop {
             snapshot.pending_restart = server.pending_restart;
             snapshot.scheduled_restart = scheduled_restart;
             snapshot.watchdog_failed = watchdog_failed;
-            snapshot.server_state = server.state;
-            snapshot.server_role = server.role;
         });
     }
 

@@ -22,7 +22,7 @@ use patroni_ha::intent::{self, FailoverKind, GivenTime, Refuse};
 use patroni_ha::job::JobEnd;
 use patroni_ha::observation::{FailsafeLeader, RestartConditions, ScheduledRestart};
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use crate::act::{Body, explain};
@@ -142,6 +142,10 @@ impl NodeMember {
 impl Member for NodeMember {
     fn snapshot(&self) -> Arc<Snapshot> {
         self.body.snapshot()
+    }
+
+    fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.body.snapshots()
     }
 
     async fn status(&self, retry: Retry) -> Arc<ServerFacts> {

@@ -38,9 +38,9 @@ pub(crate) async fn observe(body: &Arc<Body>, of_the_loop: OfTheLoop) -> Observa
         config_in_memory,
     } = of_the_loop;
     let now = body.clock.now();
+    body.note_server(&server);
     let failsafe_leader = {
         let mut facts = body.facts();
-        facts.server.clone_from(&server);
         facts.positions_are_stable = executor
             .as_ref()
             .is_none_or(|running| running.job == Job::Promote);
@@ -75,7 +75,7 @@ pub(crate) async fn look(body: &Body, dynamic: &Dynamic, view: Option<&Cluster>)
     let ask = what_to_ask(body, dynamic);
     let mut server = body.supervisor.observe(ask, LOOK).await;
     complete_timeline(body, view, &mut server).await;
-    body.facts().server.clone_from(&server);
+    body.note_server(&server);
     server
 }
 

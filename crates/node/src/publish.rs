@@ -95,11 +95,7 @@ fn put_positions(status: &ServerStatus, put: &mut impl FnMut(&str, Value)) {
             put("replication_state", state.into());
         }
     }
-    let timeline = status
-        .primary_timeline
-        .or(status.receiver_timeline)
-        .or(status.control_timeline);
-    if let Some(timeline) = timeline {
+    if let Some(timeline) = status.timeline() {
         put("timeline", timeline.number().into());
     }
 }

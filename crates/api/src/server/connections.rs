@@ -39,6 +39,17 @@ pub(super) struct Place {
     pub activity: Arc<Activity>,
 }
 
+/// A request is being worked on.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Activity>);
+
+/// Ends one connection.
+#[derive(Debug)]
+pub(super) struct Ender {
+    number: u64,
+    connections: Arc<Connections>,
+}
+
 impl Connections {
     pub(super) fn new() -> Self {
         Self {
@@ -86,6 +97,14 @@ impl Connections {
         }
     }
 
+    fn end(&self, number: u64) {
+        if let Some(entry) = self.book().get(&number)
+            && let Some(task) = &entry.task
+        {
+            task.abort();
+        }
+    }
+
     /// Ends connections that work on nothing.
     pub(super) fn end_idle(&self) {
         for entry in self.book().values() {
@@ -108,16 +127,37 @@ impl Drop for Place {
     }
 }
 
-impl Activity {
-    /// A request begins.
-    pub(super) fn begin_request(&self) {
-        self.idle_since.store(BUSY, Ordering::Relaxed);
+impl Place {
+    /// Something that can end this connection.
+    pub(super) fn ender(&self) -> Ender {
+        Ender {
+            number: self.number,
+            connections: self.connections.clone(),
+        }
     }
+}
 
-    /// Its answer is ready.
-    pub(super) fn end_request(&self) {
-        self.idle_since
-            .store(millis_since(self.begin), Ordering::Relaxed);
+impl Ender {
+    /// Ends the connection at once, in the middle of an answer or not.
+    pub(super) fn end(&self) {
+        self.connections.end(self.number);
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let activity = &self.0;
+        activity
+            .idle_since
+            .store(millis_since(activity.begin), Ordering::Relaxed);
+    }
+}
+
+impl Activity {
+    /// A request begins. It is over when the returned value is dropped.
+    pub(super) fn begin_request(self: &Arc<Self>) -> Busy {
+        self.idle_since.store(BUSY, Ordering::Relaxed);
+        Busy(self.clone())
     }
 
     fn idle_since(&self) -> u64 {
@@ -138,10 +178,10 @@ mod tests {
         let connections = Arc::new(Connections::new());
         let first = connections.enter(1, 2).unwrap();
         let second = connections.enter(2, 2).unwrap();
-        first.activity.begin_request();
+        let _busy = first.activity.begin_request();
         let third = connections.enter(3, 2).unwrap();
         assert!(!connections.book().contains_key(&2));
-        third.activity.begin_request();
+        let _busy_too = third.activity.begin_request();
         assert!(connections.enter(4, 2).is_none());
         drop(second);
         drop(first);

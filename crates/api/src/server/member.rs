@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use patroni_core::Cluster;
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 use crate::error::Unavailable;
 use crate::wire::{
@@ -30,6 +31,9 @@ pub enum Retry {
 pub trait Member: Send + Sync + 'static {
     /// What the node published last. Never waits.
     fn snapshot(&self) -> Arc<Snapshot>;
+
+    /// The same as it changes, for those who wait for changes.
+    fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>>;
 
     /// The local server. At most one query per short interval whatever the number of calls;
     /// callers within it share the same `Arc`.

@@ -8,6 +8,7 @@
 mod access;
 mod certificate;
 mod connections;
+mod events;
 mod listener;
 mod member;
 mod reply;

@@ -1,12 +1,41 @@
 //! Answers on their way to the wire.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SERVER};
+use hyper::body::{Frame, SizeHint};
+use hyper::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SERVER,
+};
 use hyper::{Response, StatusCode};
 
+use super::connections::Busy;
+use super::events::Frames;
 use super::settings::ServerSettings;
 use crate::wire::{Answer, Content, error_page};
+
+/// What a request comes to.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// An answer, known to its end.
+    Answer(Answer),
+    /// Events, as they come.
+    Events(Frames),
+}
+
+/// The body of a response.
+#[derive(Debug)]
+pub(super) enum Body {
+    Full(Full<Bytes>),
+    /// The connection is busy as long as the events go on.
+    Events(
+        Frames,
+        #[expect(dead_code, reason = "lives as long as the body")] Busy,
+    ),
+}
 
 /// The headers that a configuration adds.
 #[derive(Debug)]
@@ -40,7 +69,7 @@ impl Dress {
     }
 
     /// The response for an answer.
-    pub(super) fn put_on(&self, answer: Answer) -> Response<Full<Bytes>> {
+    pub(super) fn put_on(&self, answer: Answer) -> Response<Body> {
         let (content_type, body, extra) = match answer.content {
             Content::Bare => (None, Bytes::new(), false),
             Content::Json(body) => (Some("application/json"), body, true),
@@ -51,7 +80,7 @@ impl Dress {
                 (Some("text/html;charset=utf-8"), page.into(), false)
             }
         };
-        let mut response = Response::new(Full::new(body));
+        let mut response = Response::new(Body::Full(Full::new(body)));
         *response.status_mut() = answer.status;
         let headers = response.headers_mut();
         headers.insert(SERVER, self.server.clone());
@@ -64,15 +93,66 @@ impl Dress {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
         if extra {
-            for (name, value) in &self.extra {
-                headers.insert(name.clone(), value.clone());
-            }
+            self.put_on_extra(headers);
         }
         response
     }
 
+    /// The response that goes on until its events end. The connection ends with it.
+    pub(super) fn put_on_events(&self, frames: Frames, busy: Busy) -> Response<Body> {
+        let mut response = Response::new(Body::Events(frames, busy));
+        let headers = response.headers_mut();
+        headers.insert(SERVER, self.server.clone());
+        for (name, value) in [
+            (CONTENT_TYPE, "text/event-stream"),
+            (CACHE_CONTROL, "no-cache"),
+            (CONNECTION, "close"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        self.put_on_extra(headers);
+        response
+    }
+
+    fn put_on_extra(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.extra {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+
     /// The answer when a request was not finished in time.
-    pub(super) fn too_late(&self) -> Response<Full<Bytes>> {
+    pub(super) fn too_late(&self) -> Response<Body> {
         self.put_on(Answer::error_page(StatusCode::GATEWAY_TIMEOUT))
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Full(body) => Pin::new(body).poll_frame(cx),
+            Self::Events(frames, _) => frames
+                .poll_next(cx)
+                .map(|frame| frame.map(|frame| Ok(Frame::data(frame)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(body) => body.is_end_stream(),
+            Self::Events(..) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(body) => body.size_hint(),
+            Self::Events(..) => SizeHint::default(),
+        }
     }
 }

@@ -12,7 +12,10 @@ use patroni_core::{Cluster, Role, State, json, value};
 use serde_json::{Map, Value};
 
 use super::access::{Access, MemberRule};
+use super::connections::Place;
+use super::events::Events;
 use super::member::{Member, Retry};
+use super::reply::Reply;
 use super::request::ApiRequest;
 use crate::wire::answer::health_code;
 use crate::wire::probes::{self, Duty};
@@ -24,6 +27,7 @@ use crate::wire::{
 /// The routes over one member.
 pub(super) struct Routes {
     member: Arc<dyn Member>,
+    events: Arc<Events>,
     document: ArcSwapOption<WrittenDocument>,
 }
 
@@ -40,15 +44,32 @@ struct WrittenDocument {
 type Refused = Answer;
 
 impl Routes {
-    pub(super) fn new(member: Arc<dyn Member>) -> Self {
+    pub(super) fn new(member: Arc<dyn Member>, events: Arc<Events>) -> Self {
         Self {
             member,
+            events,
             document: ArcSwapOption::empty(),
         }
     }
 
-    /// Answers a request.
-    pub(super) async fn answer(&self, request: ApiRequest, access: &Access) -> Answer {
+    /// Answers a request, or subscribes its connection to events.
+    pub(super) async fn reply(
+        &self,
+        request: ApiRequest,
+        access: &Access,
+        place: &Place,
+        most_subscribers: usize,
+    ) -> Reply {
+        if request.method == Method::GET && request.segment() == "events" {
+            return match self.events.subscribe(place.ender(), most_subscribers) {
+                Ok(frames) => Reply::Events(frames),
+                Err(refused) => Reply::Answer(refused),
+            };
+        }
+        Reply::Answer(self.answer(request, access).await)
+    }
+
+    async fn answer(&self, request: ApiRequest, access: &Access) -> Answer {
         match request.method {
             Method::GET => self.get(&request).await,
             Method::HEAD | Method::OPTIONS => {

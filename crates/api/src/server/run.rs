@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, server::conn::http1};
+use hyper::{Request, Response, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,9 +21,10 @@ use tokio_rustls::TlsAcceptor;
 use super::access::{Access, Peer, plain};
 use super::certificate;
 use super::connections::{Connections, Place};
+use super::events::{Events, HEARTBEAT_TIME};
 use super::listener;
 use super::member::Member;
-use super::reply::Dress;
+use super::reply::{Body, Dress, Reply};
 use super::request::ApiRequest;
 use super::routes::Routes;
 use super::settings::{ServerSettings, TlsSettings};
@@ -34,6 +35,9 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 
 /// The largest header that is read, request line included.
 const MAX_HEADER: usize = 64 * 1024;
+
+/// Subscribers of events hold at most one in so many connections; the rest is for health checks.
+const SUBSCRIBERS_SHARE: usize = 4;
 
 /// A socket that is bound, not served yet: clients that connect wait. The daemon binds early,
 /// to fail early, and serves when it is about to begin its first cycle.
@@ -103,13 +107,24 @@ impl Bound {
     pub fn serve(self, member: Arc<dyn Member>) -> Server {
         let (control, orders) = watch::channel(Control::Serve(Arc::new(self.listener)));
         let rules = Arc::new(ArcSwap::from_pointee(self.rules));
+        let events = Arc::new(Events::new(&member.snapshot()));
+        let mut stop = orders.clone();
+        let stopped = async move {
+            // The end of the sender is an end, too.
+            let _ = stop.wait_for(|order| matches!(order, Control::Stop)).await;
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(
+            events
+                .clone()
+                .follow(member.snapshots(), HEARTBEAT_TIME, stopped),
+        );
         let accept = AcceptLoop {
             orders,
             rules: rules.clone(),
-            routes: Arc::new(Routes::new(member)),
+            routes: Arc::new(Routes::new(member, events)),
             connections: Arc::new(Connections::new()),
         };
-        let mut tasks = JoinSet::new();
         tasks.spawn(accept.run());
         Server {
             address: self.address,
@@ -288,10 +303,7 @@ impl Connection {
         };
         let this = &self;
         let service = service_fn(move |request: Request<Incoming>| async move {
-            this.place.activity.begin_request();
-            let response = this.respond(request, peer).await;
-            this.place.activity.end_request();
-            Ok::<_, std::convert::Infallible>(response)
+            Ok::<_, std::convert::Infallible>(this.respond(request, peer).await)
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -306,19 +318,20 @@ impl Connection {
         }
     }
 
-    async fn respond(
-        &self,
-        request: Request<Incoming>,
-        peer: Peer,
-    ) -> hyper::Response<http_body_util::Full<bytes::Bytes>> {
+    async fn respond(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let busy = self.place.activity.begin_request();
         let begun = std::time::Instant::now();
         let request = ApiRequest::new(request, peer);
         let line = tracing::enabled!(tracing::Level::DEBUG)
             .then(|| format!("{} {}", request.method, request.path));
         let rules = self.rules.load_full();
-        let answer = self.routes.answer(request, &rules.access);
-        let response = match timeout(rules.action_deadline, answer).await {
-            Ok(answer) => rules.dress.put_on(answer),
+        let most_subscribers = rules.max_connections / SUBSCRIBERS_SHARE;
+        let reply = self
+            .routes
+            .reply(request, &rules.access, &self.place, most_subscribers);
+        let response = match timeout(rules.action_deadline, reply).await {
+            Ok(Reply::Answer(answer)) => rules.dress.put_on(answer),
+            Ok(Reply::Events(frames)) => rules.dress.put_on_events(frames, busy),
             Err(_) => rules.dress.too_late(),
         };
         if let Some(line) = line {

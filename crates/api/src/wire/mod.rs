@@ -6,6 +6,7 @@ pub mod answer;
 pub mod body;
 pub mod cluster;
 pub mod error_page;
+pub mod events;
 pub mod facts;
 pub mod failover;
 pub mod failsafe;

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use patroni_config::dynamic::{Dynamic, SynchronousMode};
 use patroni_core::server::PendingParameter;
-use patroni_core::{Cluster, Lsn, MemberName, Role, Scope, State, SystemId, Tags, version};
+use patroni_core::{
+    Cluster, Lsn, MemberName, Role, Scope, State, SystemId, Tags, Timeline, version,
+};
 use serde_json::{Map, Value};
 
 /// Everything a health check needs to know of the node without IO. The HA loop publishes a new
@@ -65,6 +67,8 @@ pub struct Snapshot {
     pub server_state: State,
     /// The server's role in memory.
     pub server_role: Role,
+    /// The timeline that the server was last seen on.
+    pub timeline: Option<Timeline>,
     /// When the loop plans its next run; `None` before the first.
     pub next_run: Option<Instant>,
 }
@@ -118,6 +122,7 @@ impl Snapshot {
             accepts_connections: true,
             server_state: State::Stopped,
             server_role: Role::Uninitialized,
+            timeline: None,
             next_run: None,
         };
         snapshot.set_dynamic(&Dynamic::default());

@@ -18,10 +18,11 @@ use patroni_api::wire::{
 };
 use patroni_core::{Cluster, Lsn, MemberData, MemberName, Role, Scope, State};
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 /// Answers everything from memory.
 pub(crate) struct FakeMember {
-    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(crate) facts: ArcSwap<ServerFacts>,
     pub(crate) reloads: AtomicUsize,
 }
@@ -58,7 +59,7 @@ impl FakeMember {
             row: Row::Known(Box::new(row)),
         };
         Arc::new(Self {
-            snapshot: ArcSwap::from_pointee(snapshot),
+            snapshot: watch::Sender::new(Arc::new(snapshot)),
             facts: ArcSwap::from_pointee(facts),
             reloads: AtomicUsize::new(0),
         })
@@ -66,16 +67,19 @@ impl FakeMember {
 
     /// Publishes a changed snapshot.
     pub(crate) fn publish(&self, change: impl FnOnce(&mut Snapshot)) {
-        let mut next = Snapshot::clone(&self.snapshot.load());
-        change(&mut next);
-        self.snapshot.store(Arc::new(next));
+        self.snapshot
+            .send_modify(|snapshot| change(Arc::make_mut(snapshot)));
     }
 }
 
 #[async_trait]
 impl Member for FakeMember {
     fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.load_full()
+        self.snapshot.borrow().clone()
+    }
+
+    fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.subscribe()
     }
 
     async fn status(&self, _retry: Retry) -> Arc<ServerFacts> {
@@ -94,7 +98,7 @@ impl Member for FakeMember {
     }
 
     async fn load_cluster(&self) -> Result<Arc<Cluster>, Unavailable> {
-        match &self.snapshot.load().view {
+        match &self.snapshot.borrow().view {
             Some(view) => Ok(view.cluster.clone()),
             None => Err(Unavailable("no store".to_owned())),
         }

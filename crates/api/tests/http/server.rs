@@ -13,13 +13,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
-fn local() -> ServerSettings {
+pub(crate) fn local() -> ServerSettings {
     ServerSettings::new(Listen::parse("127.0.0.1:0").unwrap())
 }
 
-async fn serve(settings: ServerSettings) -> (Server, Arc<FakeMember>) {
+pub(crate) async fn serve(settings: ServerSettings) -> (Server, Arc<FakeMember>) {
     let member = FakeMember::leader();
     let server = Server::start(settings, member.clone()).await.unwrap();
     (server, member)
@@ -38,7 +38,7 @@ async fn talk(to: SocketAddr, request: &str) -> String {
 }
 
 /// Status code and body of an HTTP/1.0 request.
-async fn ask(to: SocketAddr, head: &str, body: Option<&str>) -> (u16, String) {
+pub(crate) async fn ask(to: SocketAddr, head: &str, body: Option<&str>) -> (u16, String) {
     let mut request = format!("{head}\r\n");
     if let Some(body) = body {
         request = format!("{request}Content-Length: {}\r\n", body.len());

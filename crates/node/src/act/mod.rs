@@ -4,6 +4,8 @@ mod replica_timeline;
 mod server;
 mod slots;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant};
 use patroni_api::client::Client;
 use patroni_api::wire::{CachedView, FailsafeBody, Snapshot};
 use patroni_config::Settings;
-use patroni_core::server::LocalServer;
+use patroni_core::server::{LocalServer, ServerStatus};
 use patroni_core::{Cluster, MemberName, Moment, Tags, Timeline};
 use patroni_dcs::{Store, Timings};
 use patroni_ha::command::{Command, Wait};
@@ -190,6 +192,30 @@ impl Body {
     pub(crate) fn publish(&self, change: impl FnOnce(&mut Snapshot)) {
         self.snapshot
             .send_modify(|snapshot| change(Arc::make_mut(snapshot)));
+    }
+
+    /// Notes the server as it was just observed.
+    pub(crate) fn note_server(&self, server: &LocalServer) {
+        self.facts().server.clone_from(server);
+        let timeline = server.status.known().and_then(ServerStatus::timeline);
+        if timeline.is_some() && timeline != self.snapshot.borrow().timeline {
+            self.publish(|snapshot| snapshot.timeline = timeline);
+        }
+    }
+
+    /// Publishes state and role of the server the moment they change. For ever.
+    pub(crate) async fn publish_server(&self) {
+        let mut server = self.supervisor.subscribe();
+        loop {
+            let (state, role) = *server.borrow_and_update();
+            self.publish(|snapshot| {
+                snapshot.server_state = state;
+                snapshot.server_role = role;
+            });
+            if server.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Publishes the view that REST answers from, by a read that began at `asked_at`.

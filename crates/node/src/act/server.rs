@@ -125,7 +125,7 @@ impl Body {
             standby_leader: role == Role::StandbyLeader,
         };
         let server = self.supervisor.observe(ask, LOOK).await;
-        self.facts().server = server.clone();
+        self.note_server(&server);
         Outcome::Server(Box::new(server))
     }
 
