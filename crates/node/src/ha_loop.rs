@@ -100,8 +100,10 @@ impl HaLoop {
             if self.stopping.is_cancelled() {
                 return End::Asked;
             }
+            let begun = Instant::now();
             let again = match Box::pin(self.cycle()).await {
                 Some(verdict) => {
+                    self.body.durations.cycle.record(begun.elapsed());
                     info!("{verdict}");
                     if let Some(exit) = &verdict.exit {
                         error!(critical = true, "{}", exit.message);

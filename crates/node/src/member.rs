@@ -13,8 +13,8 @@ use patroni_api::wire::journal::{JournalPage, JournalQuery};
 use patroni_api::wire::reinitialize::ReinitOutcome;
 use patroni_api::wire::restart::RestartOutcome;
 use patroni_api::wire::{
-    Action, Answer, FailoverBody, FailoverPoll, FailsafeBody, LogQueue, MppEvent, ReinitRequest,
-    RestartRequest, ServerFacts, Snapshot,
+    Action, Answer, Durations, FailoverBody, FailoverPoll, FailsafeBody, LogQueue, MppEvent,
+    ReinitRequest, RestartRequest, ServerFacts, Snapshot,
 };
 use patroni_core::{Cluster, FailoverRequest, Role, config_doc};
 use patroni_dcs::StoreError;
@@ -158,6 +158,10 @@ impl Member for NodeMember {
             waiting: state.waiting,
             lost: state.lost,
         }
+    }
+
+    fn durations(&self) -> &Durations {
+        &self.body.durations
     }
 
     fn journal(&self, query: &JournalQuery) -> JournalPage {

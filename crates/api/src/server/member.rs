@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::error::Unavailable;
 use crate::wire::{
-    Answer, FailoverBody, FailsafeBody, JournalPage, JournalQuery, LogQueue, MppEvent,
+    Answer, Durations, FailoverBody, FailsafeBody, JournalPage, JournalQuery, LogQueue, MppEvent,
     ReinitRequest, RestartRequest, ServerFacts, Snapshot,
 };
 
@@ -43,6 +43,9 @@ pub trait Member: Send + Sync + 'static {
     fn log_queue(&self) -> LogQueue {
         LogQueue::default()
     }
+
+    /// What the node measured of itself. Never waits.
+    fn durations(&self) -> &Durations;
 
     /// `GET /journal`: what was decided, from memory. Never waits.
     fn journal(&self, query: &JournalQuery) -> JournalPage;

@@ -249,7 +249,8 @@ impl Routes {
     async fn metrics(&self) -> Answer {
         let facts = self.member.status(Retry::Once).await;
         let snapshot = self.member.snapshot();
-        let page = metrics::render(&Status::new(&snapshot, &facts, Instant::now()));
+        let status = Status::new(&snapshot, &facts, Instant::now());
+        let page = metrics::render(&status, self.member.durations());
         Answer::of(StatusCode::OK, Content::Metrics(page.into()))
     }
 

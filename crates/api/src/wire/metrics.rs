@@ -5,16 +5,19 @@ use std::fmt::{Display, Write as _};
 
 use patroni_core::{Lsn, Role, State, Timeline};
 
+use super::durations::{Durations, StoreOperation};
+use super::histogram::{BOUNDS_MS, Reading};
 use super::status::Status;
 
-/// The exposition, rows in the order of the contract.
-pub fn render(status: &Status<'_>) -> String {
+/// The exposition: the rows of the contract in their order, then the durations.
+pub fn render(status: &Status<'_>, measured: &Durations) -> String {
     let mut page = Page::new(status);
     let metric = status.snapshot.version.metric();
     page.gauge("version", "Version of this member.", metric);
     server(&mut page, status);
     recovery(&mut page, status);
     node(&mut page, status);
+    durations(&mut page, measured);
     page.text
 }
 
@@ -138,6 +141,36 @@ fn node(page: &mut Page, status: &Status<'_>) {
     );
 }
 
+/// What the node measures of itself.
+fn durations(page: &mut Page, measured: &Durations) {
+    page.histogram(
+        "ha_cycle_seconds",
+        "Time of a cycle of the HA loop.",
+        [(String::new(), measured.cycle.read())],
+    );
+    // Operations that never happened here are left out: a page is read often.
+    let used = StoreOperation::ALL
+        .into_iter()
+        .map(|operation| (operation, measured.store(operation).read()))
+        .filter(|(_, reading)| reading.count() > 0)
+        .map(|(operation, reading)| (format!(",operation=\"{}\"", operation.as_str()), reading));
+    page.histogram(
+        "store_request_seconds",
+        "Time of a call to the store, successful or not.",
+        used,
+    );
+    page.histogram(
+        "promotion_seconds",
+        "Time from taking the leader lock until PostgreSQL accepts writes.",
+        [(String::new(), measured.promotion.read())],
+    );
+    page.histogram(
+        "demotion_seconds",
+        "Time from the request to stop a primary until it takes no more writes.",
+        [(String::new(), measured.demotion.read())],
+    );
+}
+
 struct Page {
     text: String,
     labels: String,
@@ -174,6 +207,34 @@ impl Page {
             "# HELP patroni_{name} {help}\n{legend}# TYPE patroni_{name} {kind}\n"
         )
         .expect("writing to a string");
+    }
+
+    /// Each series comes with the labels that it adds, a comma before each.
+    fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl IntoIterator<Item = (String, Reading)>,
+    ) {
+        self.head(name, help, None, "histogram");
+        for (added, reading) in series {
+            self.series(name, &added, &reading);
+        }
+    }
+
+    fn series(&mut self, name: &str, added: &str, reading: &Reading) {
+        let common = self.labels.strip_suffix('}').unwrap_or_default();
+        let labels = format!("{common}{added}");
+        let bounds = BOUNDS_MS.map(|bound| (bound / 1000.0).to_string());
+        let bounds = bounds.into_iter().chain(["+Inf".to_owned()]);
+        let mut line = |end: std::fmt::Arguments<'_>| {
+            writeln!(self.text, "patroni_{name}_{end}").expect("writing to a string");
+        };
+        for (bound, count) in bounds.zip(reading.up_to) {
+            line(format_args!("bucket{labels},le=\"{bound}\"}} {count}"));
+        }
+        line(format_args!("sum{labels}}} {}", reading.sum.as_secs_f64()));
+        line(format_args!("count{labels}}} {}", reading.count()));
     }
 
     fn sample(&mut self, name: &str, value: impl Display) {
@@ -229,7 +290,49 @@ fn epoch(text: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use patroni_core::{MemberName, Scope};
+
+    use super::super::facts::ServerFacts;
+    use super::super::snapshot::Snapshot;
     use super::*;
+
+    #[test]
+    fn durations_follow_the_rows_of_the_contract() {
+        let snapshot = Snapshot::new(Scope::new("demo"), MemberName::new("a"));
+        let facts = ServerFacts::without_row(State::Stopped, Role::Uninitialized);
+        let status = Status::new(&snapshot, &facts, Instant::now());
+        let measured = Durations::default();
+        let load = measured.store(StoreOperation::Load);
+        load.record(Duration::from_micros(1500));
+        load.record(Duration::from_mins(1));
+        let page = render(&status, &measured);
+        let (contract, ours) = page.split_once("# HELP patroni_ha_cycle_seconds ").unwrap();
+        assert!(
+            contract.ends_with("\npatroni_failover_priority{scope=\"demo\",name=\"a\"} 1\n"),
+            "{contract}"
+        );
+        let series: Vec<&str> = ours
+            .lines()
+            .filter(|line| line.starts_with("patroni_store"))
+            .collect();
+        let line = |end: &str, labels: &str, value: &str| {
+            let name = "patroni_store_request_seconds";
+            format!("{name}_{end}{{scope=\"demo\",name=\"a\",operation=\"load\"{labels}}} {value}")
+        };
+        assert_eq!(series.len(), BOUNDS_MS.len() + 3);
+        assert_eq!(series[0], line("bucket", ",le=\"0.001\"", "0"));
+        assert_eq!(series[1], line("bucket", ",le=\"0.0025\"", "1"));
+        assert_eq!(series[13], line("bucket", ",le=\"30\"", "1"));
+        assert_eq!(series[14], line("bucket", ",le=\"+Inf\"", "2"));
+        assert_eq!(series[15], line("sum", "", "60.0015"));
+        assert_eq!(series[16], line("count", "", "2"));
+        for name in ["ha_cycle", "store_request", "promotion", "demotion"] {
+            let kind = format!("# TYPE patroni_{name}_seconds histogram\n");
+            assert_eq!(page.matches(&kind).count(), 1, "{name}");
+        }
+    }
 
     #[test]
     fn the_legend_has_the_names_of_the_reference() {

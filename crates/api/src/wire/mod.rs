@@ -5,12 +5,14 @@
 pub mod answer;
 pub mod body;
 pub mod cluster;
+pub mod durations;
 pub mod error_page;
 pub mod events;
 pub mod facts;
 pub mod failover;
 pub mod failsafe;
 pub mod health;
+pub mod histogram;
 pub mod journal;
 pub mod metrics;
 pub mod mpp;
@@ -25,6 +27,7 @@ pub mod status;
 
 pub use answer::{Answer, Content};
 pub use body::BodyFault;
+pub use durations::{Durations, StoreOperation};
 pub use facts::{Row, SenderRow, ServerFacts, ServerRow};
 pub use failover::{Action, FailoverBody, FailoverPoll};
 pub use failsafe::FailsafeBody;

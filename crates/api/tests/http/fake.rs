@@ -13,7 +13,7 @@ use patroni_api::wire::failsafe::FailsafeVote;
 use patroni_api::wire::reinitialize::ReinitOutcome;
 use patroni_api::wire::restart::RestartOutcome;
 use patroni_api::wire::{
-    Answer, CachedView, FailoverBody, FailsafeBody, JournalPage, JournalQuery, MppEvent,
+    Answer, CachedView, Durations, FailoverBody, FailsafeBody, JournalPage, JournalQuery, MppEvent,
     ReinitRequest, RestartRequest, Row, ServerFacts, ServerRow, Snapshot,
 };
 use patroni_core::{Cluster, Lsn, MemberData, MemberName, Role, Scope, State};
@@ -25,6 +25,7 @@ pub(crate) struct FakeMember {
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(crate) facts: ArcSwap<ServerFacts>,
     pub(crate) reloads: AtomicUsize,
+    durations: Durations,
 }
 
 impl FakeMember {
@@ -62,6 +63,7 @@ impl FakeMember {
             snapshot: watch::Sender::new(Arc::new(snapshot)),
             facts: ArcSwap::from_pointee(facts),
             reloads: AtomicUsize::new(0),
+            durations: Durations::default(),
         })
     }
 
@@ -84,6 +86,10 @@ impl Member for FakeMember {
 
     async fn status(&self, _retry: Retry) -> Arc<ServerFacts> {
         self.facts.load_full()
+    }
+
+    fn durations(&self) -> &Durations {
+        &self.durations
     }
 
     fn journal(&self, query: &JournalQuery) -> JournalPage {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use patroni_api::client::Client;
-use patroni_api::wire::{CachedView, FailsafeBody, Snapshot};
+use patroni_api::wire::{CachedView, Durations, FailsafeBody, Snapshot};
 use patroni_config::Settings;
 use patroni_core::server::{LocalServer, ServerStatus};
 use patroni_core::{Cluster, MemberName, Moment, Tags, Timeline};
@@ -33,7 +33,9 @@ use crate::callbacks::Callbacks;
 use crate::journal::Journal;
 use crate::lease_guard::Lease;
 use crate::lock_turn::LockTurn;
+use crate::measured_store::MeasuredStore;
 use crate::peers;
+use crate::phases::Phases;
 use crate::publish::Addresses;
 use crate::wake::Wakes;
 
@@ -52,6 +54,9 @@ pub(crate) struct Body {
     /// goes out after it.
     pub(crate) lock_turn: LockTurn,
     pub(crate) wakes: Arc<Wakes>,
+    /// How long things took.
+    pub(crate) durations: Arc<Durations>,
+    phases: Phases,
     /// What was decided, and why.
     pub(crate) journal: Journal,
     /// Short work that nobody waits for.
@@ -120,6 +125,7 @@ impl Body {
         } = parts;
         let snapshot = Snapshot::new(settings.scope.clone(), settings.name.clone());
         let journal = Journal::start(&settings);
+        let durations = Arc::<Durations>::default();
         let callbacks = Callbacks::new(supervisor.clone(), settings.scope.clone());
         let facts = Facts {
             addresses: Addresses::of(&settings),
@@ -135,7 +141,7 @@ impl Body {
         Self {
             name: settings.name.clone(),
             clock,
-            store,
+            store: Arc::new(MeasuredStore::new(store, Arc::clone(&durations))),
             supervisor,
             callbacks,
             rest,
@@ -144,6 +150,8 @@ impl Body {
             lease: Lease::default(),
             lock_turn: LockTurn::default(),
             wakes: Arc::default(),
+            phases: Phases::new(Arc::clone(&durations)),
+            durations,
             journal,
             background: Background::default(),
             settings: watch::Sender::new(settings),
@@ -208,6 +216,7 @@ impl Body {
         let mut server = self.supervisor.subscribe();
         loop {
             let (state, role) = *server.borrow_and_update();
+            self.phases.role_is(role, Instant::now());
             self.publish(|snapshot| {
                 snapshot.server_state = state;
                 snapshot.server_role = role;

@@ -1,7 +1,7 @@
 //! Commands to the local server.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use patroni_api::wire::{Row, SenderRow, ServerFacts, ServerRow};
 use patroni_core::server::{Answer, CheckpointTask};
@@ -35,6 +35,7 @@ impl Body {
             }
             C::SetRole(role) => {
                 server.set_role(role);
+                self.phases.role_is(role, Instant::now());
                 if role == Role::Demoted {
                     // Proxies must not wait for the end of the cycle, which brings the server
                     // back first.
@@ -143,6 +144,10 @@ impl Body {
     }
 
     async fn stop(&self, request: command::StopRequest, cancel: &Cancel) -> StopOutcome {
+        if !request.restart {
+            let role = self.supervisor.role();
+            self.phases.stop_begun(role, Instant::now());
+        }
         let running = self.supervisor.is_alive();
         if running && !matches!(self.supervisor.state(), State::Stopping) && !request.restart {
             hooks::run_before_stop(&self.supervisor.settings(), cancel).await;

@@ -1,6 +1,7 @@
 //! Commands that write to the store.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use patroni_core::{Leader, MemberName, Revision, Status, SyncState};
 use patroni_dcs::{StoreError, StoreErrorKind};
@@ -54,13 +55,21 @@ impl Body {
     }
 
     pub(super) async fn acquire_leader(&self) -> Outcome {
-        let _turn = self.lock_turn.take().await;
-        Outcome::Lock(self.lock(self.store.acquire_leader()).await)
+        self.take_lock(self.store.acquire_leader()).await
     }
 
     pub(super) async fn take_leader(&self) -> Outcome {
+        self.take_lock(self.store.take_leader()).await
+    }
+
+    async fn take_lock(&self, request: impl Future<Output = Result<(), StoreError>>) -> Outcome {
         let _turn = self.lock_turn.take().await;
-        Outcome::Lock(self.lock(self.store.take_leader()).await)
+        let lock = self.lock(request).await;
+        if matches!(lock, LockOutcome::Held { .. }) {
+            let role = self.supervisor.role();
+            self.phases.lock_taken(role, Instant::now());
+        }
+        Outcome::Lock(lock)
     }
 
     /// Extends the lock; what is published with it is written only after that succeeded, and a
@@ -101,6 +110,7 @@ impl Body {
         if let Some(status) = status {
             written("write status", self.store.write_status(status).await);
         }
+        self.phases.lock_released();
         self.lease.ended();
         self.rest_guardian();
         let result = self.store.delete_leader(judged).await;
