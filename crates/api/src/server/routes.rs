@@ -19,9 +19,11 @@ use super::reply::Reply;
 use super::request::ApiRequest;
 use crate::wire::answer::health_code;
 use crate::wire::probes::{self, Duty};
+use crate::wire::route::{Act, Read};
 use crate::wire::{
     Action, Answer, BodyFault, Content, FailoverBody, FailsafeBody, JournalQuery, MppEvent, Query,
     ReinitRequest, RestartRequest, ServerFacts, Snapshot, Status, cluster, health, metrics,
+    openapi,
 };
 
 /// The routes over one member.
@@ -60,18 +62,26 @@ impl Routes {
         place: &Place,
         most_subscribers: usize,
     ) -> Reply {
-        if request.method == Method::GET && request.segment() == "events" {
-            return match self.events.subscribe(place.ender(), most_subscribers) {
-                Ok(frames) => Reply::Events(frames),
-                Err(refused) => Reply::Answer(refused),
-            };
-        }
-        Reply::Answer(self.answer(request, access).await)
-    }
-
-    async fn answer(&self, request: ApiRequest, access: &Access) -> Answer {
-        match request.method {
-            Method::GET => self.get(&request).await,
+        let answer = match request.method {
+            Method::GET => match Read::of(request.segment()) {
+                Some(Read::Events) => {
+                    return self
+                        .events
+                        .subscribe(place.ender(), most_subscribers)
+                        .map_or_else(Reply::Answer, Reply::Events);
+                }
+                Some(Read::Status) => self.status(Retry::Once, |_| StatusCode::OK).await,
+                Some(Read::Metrics) => self.metrics().await,
+                Some(Read::Cluster) => self.cluster().await,
+                Some(Read::History) => self.history().await,
+                Some(Read::Config) => self.config().await,
+                Some(Read::Journal) => self.journal(&request),
+                Some(Read::FailsafeMembers) => self.failsafe_members(),
+                Some(Read::Liveness) => self.liveness(),
+                Some(Read::Readiness) => self.readiness(&request).await,
+                Some(Read::OpenApi) => Answer::json(StatusCode::OK, &openapi::document()),
+                None => self.health(&request).await,
+            },
             Method::HEAD | Method::OPTIONS => {
                 let snapshot = self.member.snapshot();
                 let facts = self.member.status(Retry::Never).await;
@@ -82,33 +92,21 @@ impl Routes {
             _ => match self.act(request, access).await {
                 Ok(answer) | Err(answer) => answer,
             },
-        }
+        };
+        Reply::Answer(answer)
     }
 
-    async fn get(&self, request: &ApiRequest) -> Answer {
-        match request.segment() {
-            "patroni" => self.status(Retry::Once, |_| StatusCode::OK).await,
-            "metrics" => self.metrics().await,
-            "cluster" => self.cluster().await,
-            "history" => self.history().await,
-            "config" => self.config().await,
-            "journal" => self.journal(request),
-            "failsafe" => self.failsafe_members(),
-            "liveness" => self.liveness(),
-            "readiness" => self.readiness(request).await,
-            _ => {
-                self.status(Retry::Never, |status| {
-                    let query = Query::parse(&request.query);
-                    health_code(health::is_up(&request.path, &query, status))
-                })
-                .await
-            }
-        }
+    async fn health(&self, request: &ApiRequest) -> Answer {
+        self.status(Retry::Never, |status| {
+            let query = Query::parse(&request.query);
+            health_code(health::is_up(&request.path, &query, status))
+        })
+        .await
     }
 
     /// Requests that change something. Error pages and refusals come as `Err`, too.
     async fn act(&self, request: ApiRequest, access: &Access) -> Result<Answer, Refused> {
-        let Some(act) = Act::of(&request.method, request.segment()) else {
+        let Some(act) = Act::of(request.method.as_str(), request.segment()) else {
             return Err(Answer::error_page_with(
                 StatusCode::NOT_IMPLEMENTED,
                 format!("Unsupported method ('{}')", request.method),
@@ -116,7 +114,7 @@ impl Routes {
         };
         let snapshot = self.member.snapshot();
         access
-            .check(request.peer, &request.headers, &snapshot, act.guard())
+            .check(request.peer, &request.headers, &snapshot, guard(act))
             .await?;
         let member = &self.member;
         Ok(match act {
@@ -137,7 +135,14 @@ impl Routes {
                 let body = request.optional().await.map_err(BodyFault::answer)?;
                 member.reinitialize(ReinitRequest::parse(&body)).await
             }
-            Act::Failover(action) => self.failover(action, &required(request).await?).await?,
+            Act::Switchover => {
+                let body = required(request).await?;
+                self.failover(Action::Switchover, &body).await?
+            }
+            Act::Failover => {
+                let body = required(request).await?;
+                self.failover(Action::Failover, &body).await?
+            }
             Act::CancelSwitchover => member.cancel_switchover().await,
             Act::Failsafe => {
                 if !member.snapshot().failsafe_mode {
@@ -339,56 +344,21 @@ async fn required(request: ApiRequest) -> Result<Map<String, Value>, Refused> {
     })
 }
 
-/// Requests with their own handlers beyond reading.
-#[derive(Clone, Copy)]
-enum Act {
-    PatchConfig,
-    PutConfig,
-    Reload,
-    Restart,
-    CancelRestart,
-    Reinitialize,
-    Failover(Action),
-    CancelSwitchover,
-    Failsafe,
-    Sigterm,
-    Mpp,
-}
-
-impl Act {
-    fn of(method: &Method, segment: &str) -> Option<Self> {
-        Some(match (method.as_str(), segment) {
-            ("PATCH", "config") => Self::PatchConfig,
-            ("PUT", "config") => Self::PutConfig,
-            ("POST", "reload") => Self::Reload,
-            ("POST", "restart") => Self::Restart,
-            ("DELETE", "restart") => Self::CancelRestart,
-            ("POST", "reinitialize") => Self::Reinitialize,
-            ("POST", "switchover") => Self::Failover(Action::Switchover),
-            ("POST", "failover") => Self::Failover(Action::Failover),
-            ("DELETE", "switchover") => Self::CancelSwitchover,
-            ("POST", "failsafe") => Self::Failsafe,
-            ("POST", "sigterm") => Self::Sigterm,
-            ("POST", "citus" | "mpp") => Self::Mpp,
-            _ => return None,
-        })
-    }
-
-    /// Everything is guarded, also `/mpp`, which the reference leaves open: its own calls use
-    /// `/citus`, with credentials.
-    const fn guard(self) -> MemberRule {
-        match self {
-            Self::Failsafe => MemberRule::Ignored,
-            Self::PatchConfig
-            | Self::PutConfig
-            | Self::Reload
-            | Self::Restart
-            | Self::CancelRestart
-            | Self::Reinitialize
-            | Self::Failover(_)
-            | Self::CancelSwitchover
-            | Self::Sigterm
-            | Self::Mpp => MemberRule::Applies,
-        }
+/// Everything is guarded, also `/mpp`, which the reference leaves open: its own calls use
+/// `/citus`, with credentials.
+const fn guard(act: Act) -> MemberRule {
+    match act {
+        Act::Failsafe => MemberRule::Ignored,
+        Act::PatchConfig
+        | Act::PutConfig
+        | Act::Reload
+        | Act::Restart
+        | Act::CancelRestart
+        | Act::Reinitialize
+        | Act::Switchover
+        | Act::Failover
+        | Act::CancelSwitchover
+        | Act::Sigterm
+        | Act::Mpp => MemberRule::Applies,
     }
 }

@@ -8,6 +8,81 @@ use patroni_core::{Role, value};
 use super::query::Query;
 use super::status::Status;
 
+/// A path that people know as a health check. Others count by the words in them.
+#[derive(Clone, Copy, Debug)]
+pub struct HealthCheck {
+    /// The path.
+    pub path: &'static str,
+    /// When it is up, in words.
+    pub up_when: &'static str,
+    /// What narrows it.
+    pub filters: Filters,
+}
+
+/// The keys of the query string that a health check looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filters {
+    /// None.
+    None,
+    /// Tags.
+    Tags,
+    /// Tags, lag and state of replication.
+    All,
+}
+
+const fn check(path: &'static str, up_when: &'static str, filters: Filters) -> HealthCheck {
+    HealthCheck {
+        path,
+        up_when,
+        filters,
+    }
+}
+
+/// The paths that are described to programs.
+pub const CHECKS: [HealthCheck; 18] = {
+    const LOCK: &str = "Whether this node holds the lock of a cluster that takes writes";
+    const STANDBY: &str = "Whether this node leads a standby cluster";
+    const SYNC: &str = "Whether this node is a synchronous standby";
+    const ASYNC: &str = "Whether this node is a replica, and no synchronous one";
+    const READ_SYNC: &str = "Whether this node leads, or is a synchronous standby";
+    [
+        check("/", LOCK, Filters::None),
+        check("/primary", LOCK, Filters::None),
+        check("/master", LOCK, Filters::None),
+        check("/read-write", LOCK, Filters::None),
+        check("/leader", "Whether this node holds the lock", Filters::None),
+        check("/standby-leader", STANDBY, Filters::None),
+        check("/standby_leader", STANDBY, Filters::None),
+        check(
+            "/replica",
+            "Whether this node is a replica for reads",
+            Filters::All,
+        ),
+        check(
+            "/read-only",
+            "Whether this node leads, or is a replica for reads",
+            Filters::All,
+        ),
+        check("/sync", SYNC, Filters::All),
+        check("/synchronous", SYNC, Filters::All),
+        check(
+            "/quorum",
+            "Whether this node votes in quorum mode",
+            Filters::All,
+        ),
+        check("/async", ASYNC, Filters::All),
+        check("/asynchronous", ASYNC, Filters::All),
+        check("/read-only-sync", READ_SYNC, Filters::All),
+        check("/read-only-synchronous", READ_SYNC, Filters::All),
+        check(
+            "/read-only-quorum",
+            "Whether this node leads, or votes in quorum mode",
+            Filters::All,
+        ),
+        check("/health", "Whether PostgreSQL runs", Filters::Tags),
+    ]
+};
+
 /// Whether `path` (with its leading slash) is up. Dedicated paths such as `/liveness` are not
 /// treated here: for them this is the answer to `HEAD`.
 pub fn is_up(path: &str, query: &Query<'_>, status: &Status<'_>) -> bool {
@@ -163,4 +238,22 @@ fn tags_match(query: &Query<'_>, status: &Status<'_>) -> bool {
             )
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn described_paths_are_checks_with_these_filters() {
+        for described in CHECKS {
+            let filters = match Check::of(described.path, true) {
+                Check::StandbyLeader | Check::Leader | Check::Primary => Filters::None,
+                Check::Filtered(Filtered::Running) => Filters::Tags,
+                Check::Filtered(_) => Filters::All,
+                Check::Unknown => panic!("{} is unknown", described.path),
+            };
+            assert_eq!(described.filters, filters, "{}", described.path);
+        }
+    }
 }

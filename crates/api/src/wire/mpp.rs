@@ -32,7 +32,7 @@ pub enum MppEventKind {
 }
 
 impl MppEventKind {
-    const ALL: [Self; 3] = [Self::BeforeDemote, Self::BeforePromote, Self::AfterPromote];
+    pub(super) const ALL: [Self; 3] = [Self::BeforeDemote, Self::BeforePromote, Self::AfterPromote];
 
     /// The word on the wire.
     pub const fn as_str(self) -> &'static str {

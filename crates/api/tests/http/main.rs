@@ -3,5 +3,8 @@
 
 mod events;
 mod fake;
+mod openapi;
+#[path = "../support/schema.rs"]
+mod schema;
 mod server;
 mod tls;

@@ -70,6 +70,7 @@ async fn routes_follow_the_first_segment() {
         ("GET /journal?limit=x HTTP/1.0", 400),
         ("GET /config/ttl HTTP/1.0", 502),
         ("GET /failsafe HTTP/1.0", 200),
+        ("GET /openapi.json HTTP/1.0", 200),
         ("GET /liveness HTTP/1.0", 200),
         ("GET /readiness HTTP/1.0", 200),
         ("HEAD /primary HTTP/1.0", 200),
