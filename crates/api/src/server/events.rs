@@ -166,10 +166,12 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use patroni_core::{MemberName, Role, Scope};
+    use tokio::time::timeout;
 
     use super::super::connections::Connections;
     use super::*;
 
+    const SOON: Duration = Duration::from_secs(10);
     const NEVER: Duration = Duration::from_hours(1);
 
     /// Ends nothing: there is no such connection.
@@ -199,7 +201,9 @@ mod tests {
         async fn follow(&self, heartbeat: Duration, ended: impl Future<Output = ()>) {
             let events = self.events.clone();
             let snapshots = self.snapshots.subscribe();
-            events.follow(snapshots, heartbeat, ended).await;
+            timeout(SOON, events.follow(snapshots, heartbeat, ended))
+                .await
+                .unwrap();
         }
 
         fn subscribe(&self) -> Frames {
