@@ -212,7 +212,7 @@ mod tests {
     }
 
     async fn next(frames: &mut Frames) -> Option<String> {
-        let frame = frames.0.recv().await?;
+        let frame = timeout(SOON, frames.0.recv()).await.unwrap()?;
         Some(String::from_utf8(frame.to_vec()).unwrap())
     }
 
