@@ -38,7 +38,9 @@
 //! ```
 #![deny(clippy::wildcard_enum_match_arm)]
 
-#[cfg(any(feature = "etcd3", feature = "exhibitor"))]
+#[cfg(any(feature = "consul", feature = "etcd"))]
+mod body;
+#[cfg(any(feature = "etcd", feature = "etcd3", feature = "exhibitor"))]
 mod chance;
 pub mod codec;
 #[cfg(feature = "conformance")]
@@ -49,6 +51,8 @@ pub mod consul;
 #[cfg(any(feature = "exhibitor", feature = "kubernetes", feature = "zookeeper"))]
 mod crypto;
 pub mod error;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 #[cfg(feature = "etcd3")]
 pub mod etcd3;
 #[cfg(feature = "exhibitor")]
@@ -63,9 +67,13 @@ mod pem;
 #[cfg(feature = "raft")]
 pub mod raft;
 pub mod retry;
-#[cfg(any(feature = "etcd3", feature = "kubernetes"))]
+#[cfg(any(feature = "etcd", feature = "etcd3", feature = "kubernetes"))]
 mod ring;
 pub mod store;
+#[cfg(any(feature = "consul", feature = "etcd"))]
+mod tls;
+#[cfg(any(feature = "etcd", feature = "etcd3"))]
+mod topology;
 pub mod wake;
 #[cfg(feature = "zookeeper")]
 pub mod zookeeper;

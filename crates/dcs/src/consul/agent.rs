@@ -7,20 +7,17 @@ use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Response, Url};
+use reqwest::{Client, Method, Url};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::failure::{Failure, first_line};
+use super::failure::Failure;
 use super::options::{Changeable, Options};
-use super::tls;
+use crate::body::{self, first_line};
 use crate::error::chain;
 use crate::retry::{Backoff, Effort};
 use crate::store::Timings;
-
-/// A cluster's objects are small, and Consul stores half a megabyte under a key; this bounds one
-/// answer far above what they can be together.
-const LARGEST_ANSWER: usize = 64 << 20;
+use crate::tls;
 
 /// The agent, and how this process speaks to it at the moment.
 pub(super) struct Agent {
@@ -253,7 +250,10 @@ impl Agent {
         Ok(Answer {
             status: response.status().as_u16(),
             index: index.and_then(|index| index.to_str().ok()?.parse().ok()),
-            body: read(&mut response).await?,
+            body: match body::read(&mut response).await.map_err(broken)? {
+                Some(body) => body,
+                None => return Err(Failure::Nonsense("the answer does not end".to_owned())),
+            },
         })
     }
 
@@ -261,7 +261,13 @@ impl Agent {
         if let Some(client) = &self.state().client {
             return Ok(client.clone());
         }
-        let tls = tls::load(&self.options)
+        let files = tls::Files {
+            verify: self.options.verify,
+            cacert: self.options.cacert.as_deref(),
+            cert: self.options.cert.as_deref(),
+            key: self.options.key.as_deref(),
+        };
+        let tls = tls::load(&self.options.url, files)
             .await
             .map_err(|error| Failure::Unanswered(chain(&error)))?;
         let timings = self.timings();
@@ -276,17 +282,6 @@ impl Agent {
         self.state().client = Some(client.clone());
         Ok(client)
     }
-}
-
-async fn read(response: &mut Response) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        if body.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(Failure::Nonsense("the answer does not end".to_owned()));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 fn broken(error: reqwest::Error) -> Failure {

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::body::first_line;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// Why a request failed.
@@ -60,13 +61,6 @@ impl Failure {
         };
         StoreError::new(operation, kind)
     }
-}
-
-/// Enough of an answer to know it by, in one line.
-pub(super) fn first_line(body: &str) -> String {
-    const LONGEST: usize = 200;
-    let line = body.trim().lines().next().unwrap_or_default();
-    line.chars().take(LONGEST).collect()
 }
 
 /// The least life of a session, from `must be between [10s=24h0m0s]`. Consul tells it nowhere

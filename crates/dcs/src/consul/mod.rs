@@ -3,7 +3,7 @@
 //! Keys, sessions and conditions are those of every other member of a cluster, whatever software
 //! it runs; source: store contract, section 11. What is here from the bottom up:
 //!
-//! - `options`, `tls`: how to reach the agent and what may change meanwhile;
+//! - `options`: how to reach the agent and what may change meanwhile;
 //! - `agent`: one request within its time, the only layer that repeats; `failure`: what an
 //!   answer asks of it;
 //! - `kv`: keys, and transactions about them;
@@ -21,7 +21,6 @@ mod options;
 mod service;
 mod session;
 mod store;
-mod tls;
 
 pub use options::{Changeable, DEFAULT_PORT, Options, OptionsError};
 pub use store::Consul;

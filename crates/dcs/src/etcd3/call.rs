@@ -1,17 +1,18 @@
-//! Carrying out one request within its time, on the nodes that are there.
+//! One request on one node; [`call`](Nodes::call) makes it on those that are there.
 //!
-//! Source: store contract, section 8 (timeout split) and 10 (error classes). This is the only
-//! layer that repeats anything.
+//! Source: store contract, section 10 (error classes).
 
 use std::future::Future;
+use std::time::Duration;
 
 use etcd_client::{Client, Error};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
+use super::answer::Answer;
 use super::failure::Failure;
-use super::guard::Answer;
 use super::nodes::Nodes;
-use crate::retry::{Backoff, Effort, Split};
+use crate::retry::Effort;
+use crate::topology::{Reach, Topology, call};
 
 /// A node as a request sees it.
 #[derive(Clone)]
@@ -29,103 +30,18 @@ impl Nodes {
         F: Fn(Target) -> Fut,
         Fut: Future<Output = Result<T, Error>>,
     {
-        match effort {
-            Effort::Once => self.call_once(&request).await,
-            Effort::Until(deadline) => self.call_until(deadline, &request).await,
-        }
-    }
-
-    async fn call_once<T, F, Fut>(&self, request: &F) -> Result<T, Failure>
-    where
-        T: Answer,
-        F: Fn(Target) -> Fut,
-        Fut: Future<Output = Result<T, Error>>,
-    {
-        let Some(url) = self.order().into_iter().next() else {
-            return Err(Failure::Node("no nodes are known".to_owned()));
-        };
-        let limit = self.single_attempt();
-        let result = self.attempt(&url, limit, request).await;
-        if let Err(Failure::Node(why)) = &result {
-            tracing::error!("Request to server {url} failed: {why}");
-            self.move_on_from(&url);
-        }
-        result
-    }
-
-    async fn call_until<T, F, Fut>(&self, deadline: Instant, request: &F) -> Result<T, Failure>
-    where
-        T: Answer,
-        F: Fn(Target) -> Fut,
-        Fut: Future<Output = Result<T, Error>>,
-    {
-        let mut backoff = Backoff::default();
-        let mut last = Failure::Node("no time left".to_owned());
-        loop {
-            let nodes = self.order();
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Some(split) = Split::of(nodes.len(), left) else {
-                return Err(last);
-            };
-            match self.round(&nodes, split, request).await {
-                Ok(answer) => return Ok(answer),
-                Err(failure @ Failure::Node(_)) => {
-                    last = failure;
-                    self.rediscover(deadline).await;
-                }
-                Err(failure @ Failure::Busy(_)) => last = failure,
-                Err(other) => return Err(other),
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Some(pause) = backoff.pause(left, getrandom::u32().unwrap_or(0)) else {
-                return Err(last);
-            };
-            sleep(pause).await;
-        }
-    }
-
-    /// Asks one node after the other until one can serve.
-    async fn round<T, F, Fut>(
-        &self,
-        nodes: &[String],
-        split: Split,
-        request: &F,
-    ) -> Result<T, Failure>
-    where
-        T: Answer,
-        F: Fn(Target) -> Fut,
-        Fut: Future<Output = Result<T, Error>>,
-    {
-        let mut last = Failure::Node("no nodes are known".to_owned());
-        for (index, url) in nodes.iter().take(split.nodes).enumerate() {
-            if index > 0 {
-                tracing::info!("Retrying on {url}");
-            }
-            for _ in 0..split.attempts {
-                match self.attempt(url, split.per_attempt, request).await {
-                    Ok(answer) => {
-                        self.select(url);
-                        return Ok(answer);
-                    }
-                    Err(Failure::Node(why)) => {
-                        tracing::error!("Request to server {url} failed: {why}");
-                        last = Failure::Node(why);
-                    }
-                    Err(other) => return Err(other),
-                }
-            }
-            if index + 1 < split.nodes.min(nodes.len()) {
-                tracing::info!("Reconnection allowed, looking for another server.");
-            }
-        }
-        Err(last)
+        let request = &request;
+        call(self, effort, |url, limit| async move {
+            self.attempt(&url, limit, request).await
+        })
+        .await
     }
 
     /// One attempt on one node, connecting and authenticating as needed, all within `limit`.
-    pub(super) async fn attempt<T, F, Fut>(
+    async fn attempt<T, F, Fut>(
         &self,
         url: &str,
-        limit: std::time::Duration,
+        limit: Duration,
         request: &F,
     ) -> Result<T, Failure>
     where
@@ -138,7 +54,7 @@ impl Nodes {
             Err(_) => Err(Failure::Node(format!("no answer within {limit:.1?}"))),
         };
         if matches!(result, Err(Failure::Node(_))) {
-            self.forget(url);
+            self.topology.forget(url);
         }
         result
     }
@@ -151,7 +67,7 @@ impl Nodes {
     {
         let answer = match self.send(url, request).await {
             Err(Failure::Token(why)) => {
-                if self.options.credentials().is_none() {
+                if !self.has_credentials() {
                     tracing::error!(
                         critical = true,
                         "Username or password not set, authentication is not possible"
@@ -159,7 +75,7 @@ impl Nodes {
                     return Err(Failure::Denied(why));
                 }
                 tracing::error!("{why}");
-                self.forget(url); // connecting anew authenticates anew
+                self.topology.forget(url); // connecting anew authenticates anew
                 self.send(url, request).await?
             }
             other => other?,
@@ -178,5 +94,22 @@ impl Nodes {
             client: self.client(url).await?,
         };
         request(target).await.map_err(|error| Failure::of(&error))
+    }
+}
+
+impl Reach for Nodes {
+    type Client = Client;
+    type Failure = Failure;
+
+    fn topology(&self) -> &Topology<Client> {
+        &self.topology
+    }
+
+    async fn members(&self, url: &str, limit: Duration) -> Result<Vec<String>, Failure> {
+        let request = |Target { mut client, .. }: Target| async move { client.member_list().await };
+        let answer = self.attempt(url, limit, &request).await?;
+        let members = answer.members().iter();
+        let urls = members.flat_map(|member| member.client_urls().iter().cloned());
+        Ok(urls.collect())
     }
 }

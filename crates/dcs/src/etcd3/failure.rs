@@ -5,6 +5,7 @@
 use etcd_client::Error;
 
 use crate::error::{StoreError, StoreErrorKind};
+use crate::topology::{Asks, Failed};
 
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +94,24 @@ impl Failure {
             }
         };
         StoreError::new(operation, kind)
+    }
+}
+
+impl Failed for Failure {
+    fn of_node(why: String) -> Self {
+        Self::Node(why)
+    }
+
+    fn asks(&self) -> Asks {
+        match self {
+            Self::Node(_) => Asks::AnotherNode,
+            Self::Busy(_) => Asks::Patience,
+            Self::Token(_) | Self::LeaseGone | Self::Denied(_) | Self::Rejected(_) => Asks::Nothing,
+        }
+    }
+
+    fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied(_))
     }
 }
 

@@ -89,19 +89,23 @@ impl Topology {
         }
         let timings = shared.nodes.timings();
         self.due = now + timings.ttl * 10;
-        shared.nodes.rediscover(now + timings.retry_timeout).await;
+        let renewed = shared.nodes.discover(now + timings.retry_timeout).await;
+        if let Err(failure) = renewed {
+            tracing::debug!(%failure, "could not renew the list of nodes");
+        }
     }
 }
 
 /// One list and the stream after it. Ends when the stream must be opened anew.
 async fn follow(shared: &Shared, topology: &mut Topology) -> Result<Anew, Broken> {
-    let mut switches = shared.nodes.switches();
+    let mut switches = shared.nodes.topology.switches();
     let list = list(shared).await.map_err(Broken::List)?;
     let (list, revision) = list;
     let (mut stream, url) = Box::pin(open(shared, revision + 1))
         .await
         .map_err(Broken::Watch)?;
-    if switches.has_changed().unwrap_or(false) && shared.nodes.order().first() != Some(&url) {
+    let order = shared.nodes.topology.order();
+    if switches.has_changed().unwrap_or(false) && order.first() != Some(&url) {
         topology.is_due_now();
         return Ok(Anew::Asked("another node was selected"));
     }
@@ -137,8 +141,8 @@ async fn follow(shared: &Shared, topology: &mut Topology) -> Result<Anew, Broken
 
 fn broken_stream(shared: &Shared, url: &str, failure: Failure) -> Broken {
     if matches!(failure, Failure::Node(_)) {
-        shared.nodes.forget(url);
-        shared.nodes.move_on_from(url);
+        shared.nodes.topology.forget(url);
+        shared.nodes.topology.move_on_from(url);
     }
     Broken::Watch(failure)
 }
@@ -198,11 +202,11 @@ fn known(shared: &Shared, kv: &KeyValue) -> Option<(Leaf, Entry)> {
 
 /// Opens the stream on the current node and waits until the server confirms it.
 async fn open(shared: &Shared, from: i64) -> Result<(WatchStream, String), Failure> {
-    let nodes = &shared.nodes;
-    let Some(url) = nodes.order().into_iter().next() else {
+    let topology = &shared.nodes.topology;
+    let Some(url) = topology.order().into_iter().next() else {
         return Err(Failure::Node("no nodes are known".to_owned()));
     };
-    let limit = nodes.single_attempt();
+    let limit = topology.single_attempt();
     let opened = match timeout(limit, Box::pin(open_on(shared, &url, from))).await {
         Ok(result) => result,
         Err(_) => Err(Failure::Node(format!("no answer within {limit:.1?}"))),
@@ -211,10 +215,10 @@ async fn open(shared: &Shared, from: i64) -> Result<(WatchStream, String), Failu
         Ok(stream) => Ok((stream, url)),
         Err(failure) => {
             if matches!(failure, Failure::Node(_) | Failure::Token(_)) {
-                nodes.forget(&url);
+                topology.forget(&url);
             }
             if matches!(failure, Failure::Node(_)) {
-                nodes.move_on_from(&url);
+                topology.move_on_from(&url);
             }
             Err(failure)
         }

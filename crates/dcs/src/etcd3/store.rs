@@ -17,7 +17,6 @@ use super::failure::Failure;
 use super::follow;
 use super::lease::Lease;
 use super::nodes::Nodes;
-use super::options::Options;
 use super::shared::Shared;
 use super::txn;
 use super::write::Outcome;
@@ -27,6 +26,7 @@ use crate::key::{KeySpace, Leaf};
 use crate::known::Known;
 use crate::retry::Effort;
 use crate::store::{Identity, Store, Timings};
+use crate::topology::Options;
 use crate::wake::FOLLOWER_DELAY;
 
 /// A store in etcd, over its version 3 API.
@@ -421,7 +421,7 @@ impl Store for Etcd3 {
 
     fn set_timings(&self, timings: Timings) {
         let before = self.shared.nodes.timings();
-        self.shared.nodes.set_timings(timings);
+        self.shared.nodes.topology.set_timings(timings);
         if before.ttl != timings.ttl {
             self.lease.renounce();
             self.shared.wake.notify_one();

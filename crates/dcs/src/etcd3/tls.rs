@@ -2,8 +2,8 @@
 
 use etcd_client::{Certificate, Identity, TlsOptions};
 
-use super::options::Options;
 use crate::pem::{self, PemError, read};
+use crate::topology::Options;
 
 /// Reads certificates and key anew, so that renewed files are used by the next connection.
 pub(super) async fn load(options: &Options) -> Result<TlsOptions, PemError> {

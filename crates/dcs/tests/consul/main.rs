@@ -9,6 +9,10 @@ mod answers;
 mod faults;
 mod golden;
 mod link;
+#[path = "../shared/lossy.rs"]
+mod lossy;
+#[path = "../shared/parrot.rs"]
+mod parrot;
 mod service;
 #[path = "../shared/mod.rs"]
 mod shared;

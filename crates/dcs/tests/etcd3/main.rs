@@ -5,6 +5,8 @@
     reason = "helpers of tests are not exempt by themselves"
 )]
 
+#[path = "../shared/etcd.rs"]
+mod server;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod support;
@@ -16,8 +18,8 @@ use patroni_core::{Leader, MemberData, MemberName, Revision, Secret};
 use patroni_dcs::conformance::{self, Factory};
 use patroni_dcs::etcd3::{Etcd3, Options};
 use patroni_dcs::{Identity, Store, StoreError, StoreErrorKind, Timings};
+use server::Etcd;
 use shared::{TIMINGS, eventually, is_unreachable, lock_of, show_logs, within_budget};
-use support::Etcd;
 
 struct OnEtcd(String);
 

@@ -1,112 +1,16 @@
-//! A real etcd for the time of one test.
+//! Stores on servers of a test's own.
 
-use std::io::ErrorKind;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use patroni_core::MemberName;
 use patroni_dcs::etcd3::{Etcd3, Options};
 use patroni_dcs::{Identity, StoreError};
-use tempfile::TempDir;
 
-use crate::shared::{TIMINGS, eventually};
+use crate::server::Etcd;
+use crate::shared::TIMINGS;
 
-/// One etcd process, killed at the end.
-pub(crate) struct Etcd {
-    child: Child,
-    pub(crate) url: String,
-    _data: TempDir,
-}
+/// What the servers need beyond their addresses.
+pub(crate) const ARGUMENTS: &[&str] = &[];
 
 impl Etcd {
-    /// A cluster of so many nodes; `None`, with a message, where etcd is not installed.
-    pub(crate) async fn cluster(size: usize) -> Option<Vec<Self>> {
-        let addresses: Vec<(String, String)> = (0..size).map(|_| (address(), address())).collect();
-        let initial: Vec<String> = addresses
-            .iter()
-            .enumerate()
-            .map(|(index, (_, peer))| format!("n{index}={peer}"))
-            .collect();
-        let initial = initial.join(",");
-        let mut nodes = Vec::new();
-        for (index, (client, peer)) in addresses.into_iter().enumerate() {
-            nodes.push(Self::start(index, client, &peer, &initial, &[])?);
-        }
-        for node in &nodes {
-            node.wait_until_it_serves().await;
-        }
-        Some(nodes)
-    }
-
-    /// A cluster of one node.
-    pub(crate) async fn single() -> Option<Self> {
-        Self::cluster(1).await?.pop()
-    }
-
-    /// A cluster of one node that speaks TLS with these arguments; it may not serve yet.
-    pub(crate) fn secure(arguments: &[String]) -> Option<Self> {
-        let (url, peer) = (address().replace("http:", "https:"), address());
-        Self::start(0, url, &peer, &format!("n0={peer}"), arguments)
-    }
-
-    fn start(
-        index: usize,
-        url: String,
-        peer: &str,
-        initial: &str,
-        more: &[String],
-    ) -> Option<Self> {
-        let data = TempDir::new().unwrap();
-        let started = Command::new("etcd")
-            .args(["--name", &format!("n{index}"), "--initial-cluster", initial])
-            .args([
-                "--listen-client-urls",
-                &url,
-                "--advertise-client-urls",
-                &url,
-            ])
-            .args([
-                "--listen-peer-urls",
-                peer,
-                "--initial-advertise-peer-urls",
-                peer,
-            ])
-            .args(["--heartbeat-interval", "100", "--election-timeout", "1000"])
-            .arg("--data-dir")
-            .arg(data.path())
-            .args(more)
-            .env_clear()
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        match started {
-            Ok(child) => Some(Self {
-                child,
-                url,
-                _data: data,
-            }),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                eprintln!("skipped: etcd is not installed");
-                None
-            }
-            Err(error) => panic!("could not start etcd: {error}"),
-        }
-    }
-
-    async fn wait_until_it_serves(&self) {
-        eventually("etcd to serve", || async {
-            let mut client = etcd_client::Client::connect([&self.url], None).await.ok()?;
-            let read = client.get("x", None);
-            tokio::time::timeout(Duration::from_secs(2), read)
-                .await
-                .ok()?
-                .ok()
-        })
-        .await;
-    }
-
     /// Opens a store on this node.
     pub(crate) async fn store(&self, member: Option<&str>) -> Result<Etcd3, StoreError> {
         let identity = Identity {
@@ -115,35 +19,4 @@ impl Etcd {
         };
         Etcd3::connect(Options::new([self.url.as_str()]), identity, TIMINGS).await
     }
-
-    /// Freezes the process: connections stay open and nobody answers.
-    pub(crate) fn freeze(&self) {
-        self.signal(Signal::SIGSTOP);
-    }
-
-    /// Lets it go on.
-    pub(crate) fn thaw(&self) {
-        self.signal(Signal::SIGCONT);
-    }
-
-    /// Ends it at once.
-    pub(crate) fn kill(&self) {
-        self.signal(Signal::SIGKILL);
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).unwrap();
-        kill(Pid::from_raw(pid), signal).unwrap();
-    }
-}
-
-impl Drop for Etcd {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-fn address() -> String {
-    format!("http://127.0.0.1:{}", patroni_tests::ports::free())
 }

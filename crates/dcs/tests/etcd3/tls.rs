@@ -6,9 +6,9 @@ use patroni_core::MemberName;
 use patroni_dcs::etcd3::{Etcd3, Options};
 use patroni_dcs::{Identity, Store};
 
+use crate::server::Etcd;
 use crate::shared::authority::Authority;
 use crate::shared::{TIMINGS, eventually, show_logs};
-use crate::support::Etcd;
 
 fn argument(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())

@@ -1,5 +1,6 @@
-//! The TLS settings of the connection, read from files.
+//! The TLS settings of connections over HTTP, read from files.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -8,12 +9,11 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
-use super::options::Options;
 use crate::pem::{PemError, read};
 
 /// Settings that no connection can be made with.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TlsError {
+pub(crate) enum TlsError {
     #[error(transparent)]
     File(#[from] PemError),
     #[error("cacert holds no usable certificate")]
@@ -26,17 +26,30 @@ pub(super) enum TlsError {
     Rejected(#[from] rustls::Error),
 }
 
+/// How a server is verified, and what it is shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Files<'a> {
+    /// Whether the server must have a certificate of an authority.
+    pub(crate) verify: bool,
+    /// Those authorities; the system's without it.
+    pub(crate) cacert: Option<&'a Path>,
+    /// The client's certificate, which may hold the key too.
+    pub(crate) cert: Option<&'a Path>,
+    /// The key of the client's certificate.
+    pub(crate) key: Option<&'a Path>,
+}
+
 /// Reads certificates and key anew. Without encryption nothing is read.
-pub(super) async fn load(options: &Options) -> Result<ClientConfig, TlsError> {
+pub(crate) async fn load(url: &str, files: Files<'_>) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
-    if !options.url.starts_with("https:") {
+    if !url.starts_with("https:") {
         let nobody = builder.with_root_certificates(RootCertStore::empty());
         return Ok(nobody.with_no_client_auth());
     }
-    let builder = if options.verify {
-        let own = match &options.cacert {
+    let builder = if files.verify {
+        let own = match files.cacert {
             Some(path) => Some(read(path).await?),
             None => None,
         };
@@ -46,11 +59,11 @@ pub(super) async fn load(options: &Options) -> Result<ClientConfig, TlsError> {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyServer { provider }))
     };
-    let Some(cert) = &options.cert else {
+    let Some(cert) = files.cert else {
         return Ok(builder.with_no_client_auth());
     };
     let certificate = read(cert).await?;
-    let key = match &options.key {
+    let key = match files.key {
         Some(path) => read(path).await?,
         None => certificate.clone(),
     };

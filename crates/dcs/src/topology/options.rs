@@ -1,4 +1,4 @@
-//! What one must know to reach an etcd cluster.
+//! What one must know to reach an etcd cluster, by either protocol.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -78,7 +78,7 @@ impl Options {
     }
 
     /// User and password, when both are there.
-    pub(super) fn credentials(&self) -> Option<(&str, &Secret)> {
+    pub(crate) fn credentials(&self) -> Option<(&str, &Secret)> {
         let user = self.username.as_deref().filter(|user| !user.is_empty())?;
         let password = self.password.as_ref().filter(|secret| !secret.is_empty())?;
         Some((user, password))

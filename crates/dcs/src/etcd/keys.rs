@@ -1,0 +1,283 @@
+//! Keys: reading, writing and awaiting them.
+//!
+//! Source: store contract, section 9 (table of operations).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use patroni_core::Revision;
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::failure::Failure;
+use super::nodes::{Answer, Nodes, Request};
+use crate::codec::{Objects, Stored};
+use crate::key::{KeySpace, Leaf};
+use crate::retry::Effort;
+use crate::topology::call;
+
+/// A key or a directory as etcd holds it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Node {
+    key: String,
+    value: Option<String>,
+    #[serde(default)]
+    dir: bool,
+    #[serde(default)]
+    nodes: Vec<Node>,
+    modified_index: u64,
+}
+
+/// What was done to a key.
+#[derive(Deserialize)]
+struct Event {
+    node: Node,
+}
+
+/// One key that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The text.
+    pub(super) value: String,
+    /// The index of the last change.
+    pub(super) index: u64,
+}
+
+/// Something that happened below the cluster's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// An object holds this now; `None` when it was removed.
+    Object(Leaf, Option<String>),
+    /// A directory was changed, with all that is in it.
+    Directory,
+    /// Something that is none of ours.
+    Foreign,
+}
+
+/// Under which condition a key is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Condition<'a> {
+    /// Always.
+    None,
+    /// It does not exist.
+    Absent,
+    /// It exists.
+    Present,
+    /// It has this text.
+    Value(&'a str),
+    /// Nobody changed it since.
+    Unchanged(&'a Revision),
+}
+
+impl Condition<'_> {
+    fn parameter(self) -> Option<(&'static str, String)> {
+        match self {
+            Self::None => None,
+            Self::Absent => Some(("prevExist", "false".to_owned())),
+            Self::Present => Some(("prevExist", "true".to_owned())),
+            Self::Value(text) => Some(("prevValue", text.to_owned())),
+            Self::Unchanged(revision) => Some(("prevIndex", index(revision).to_string())),
+        }
+    }
+}
+
+/// A revision of ours as etcd's index. What is no number compares as never written by anybody, so
+/// the condition fails; so does zero, which would be no condition for etcd.
+fn index(revision: &Revision) -> u64 {
+    let number = revision.as_str().parse().ok();
+    number.filter(|index| *index != 0).unwrap_or(u64::MAX)
+}
+
+/// The keys of one cluster.
+pub(super) struct Keys {
+    pub(super) nodes: Nodes,
+    space: KeySpace,
+}
+
+impl Keys {
+    pub(super) fn new(nodes: Nodes, base_path: &str) -> Self {
+        Self {
+            nodes,
+            space: KeySpace::new(base_path),
+        }
+    }
+
+    fn request(&self, method: Method, leaf: &Leaf) -> Request {
+        Request::new(method, &format!("keys{}", self.space.key(leaf)))
+    }
+
+    fn whole(&self, method: Method) -> Request {
+        let path = format!("keys{}", self.space.prefix());
+        Request::new(method, &path).with("recursive", "true")
+    }
+
+    /// Makes a request; [`Failure::Refused`] is [`Failure::Unclear`] when an earlier attempt of
+    /// it may have been carried out.
+    async fn call(&self, effort: Effort, request: &Request) -> Result<Answer, Failure> {
+        let unanswered = &AtomicBool::new(false);
+        let called = call(&self.nodes, effort, |url, limit| async move {
+            let answered = self.nodes.attempt(&url, limit, request).await;
+            if matches!(answered, Err(Failure::Node(_) | Failure::Nonsense(_))) {
+                unanswered.store(true, Ordering::Relaxed);
+            }
+            answered
+        });
+        match called.await {
+            Err(Failure::Refused) if unanswered.load(Ordering::Relaxed) => Err(Failure::Unclear),
+            other => other,
+        }
+    }
+
+    /// All objects of the cluster, confirmed by a majority, with the index of the store.
+    pub(super) async fn list(&self, effort: Effort) -> Result<(Objects, u64), Failure> {
+        let request = self.whole(Method::GET).with("quorum", "true");
+        let answer = match self.call(effort, &request).await {
+            Ok(answer) => answer,
+            Err(Failure::Missing(index)) => return Ok((Objects::new(), index)),
+            Err(failure) => return Err(failure),
+        };
+        let mut objects = Objects::new();
+        self.collect(answer.json::<Event>()?.node, &mut objects);
+        Ok((objects, answer.index))
+    }
+
+    fn collect(&self, node: Node, objects: &mut Objects) {
+        if let (Some(leaf), Some(value)) = (self.space.leaf(&node.key), node.value) {
+            let stored = Stored {
+                value,
+                revision: Revision::new(node.modified_index),
+                session: None,
+            };
+            objects.insert(leaf, stored);
+        }
+        for node in node.nodes {
+            self.collect(node, objects);
+        }
+    }
+
+    /// One object, confirmed by a majority; `None` when it is absent.
+    pub(super) async fn get(&self, leaf: &Leaf, effort: Effort) -> Result<Option<Found>, Failure> {
+        let request = self.request(Method::GET, leaf).with("quorum", "true");
+        match self.call(effort, &request).await {
+            Ok(answer) => self.found(leaf, &answer).map(Some),
+            Err(Failure::Missing(_)) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Writes an object, which then lives for `ttl` if one is given. Returns its index.
+    pub(super) async fn put(
+        &self,
+        leaf: &Leaf,
+        value: &str,
+        ttl: Option<Duration>,
+        condition: Condition<'_>,
+        effort: Effort,
+    ) -> Result<u64, Failure> {
+        let mut request = self.request(Method::PUT, leaf).with_field("value", value);
+        if let Some(ttl) = ttl {
+            request = request.with_field("ttl", ttl.as_secs().to_string());
+        }
+        if let Some((name, value)) = condition.parameter() {
+            request = request.with_field(name, value);
+        }
+        let found = self.found(leaf, &self.call(effort, &request).await?)?;
+        if found.value == value {
+            Ok(found.index)
+        } else {
+            Err(Failure::Nonsense("another value was written".to_owned()))
+        }
+    }
+
+    /// The same; a repeated write whose first answer was lost finds its own text. Only for texts
+    /// that nobody else writes.
+    pub(super) async fn put_own(
+        &self,
+        leaf: &Leaf,
+        value: &str,
+        condition: Condition<'_>,
+        effort: Effort,
+    ) -> Result<u64, Failure> {
+        match self.put(leaf, value, None, condition, effort).await {
+            Err(Failure::Unclear) => match self.get(leaf, effort).await? {
+                Some(found) if found.value == value => Ok(found.index),
+                Some(_) | None => Err(Failure::Refused),
+            },
+            other => other,
+        }
+    }
+
+    /// Removes an object.
+    pub(super) async fn delete(
+        &self,
+        leaf: &Leaf,
+        condition: Condition<'_>,
+        effort: Effort,
+    ) -> Result<(), Failure> {
+        let mut request = self.request(Method::DELETE, leaf);
+        if let Some((name, value)) = condition.parameter() {
+            request = request.with(name, value);
+        }
+        let answer = self.call(effort, &request).await?;
+        answer.json::<Event>().map(|_| ())
+    }
+
+    /// Removes all objects of the cluster.
+    pub(super) async fn delete_all(&self, effort: Effort) -> Result<(), Failure> {
+        self.call(effort, &self.whole(Method::DELETE)).await?;
+        Ok(())
+    }
+
+    fn found(&self, leaf: &Leaf, answer: &Answer) -> Result<Found, Failure> {
+        let node = answer.json::<Event>()?.node;
+        match node.value {
+            Some(value) if node.key == self.space.key(leaf) => Ok(Found {
+                value,
+                index: node.modified_index,
+            }),
+            Some(_) | None => Err(Failure::Nonsense(format!("an answer about {}", node.key))),
+        }
+    }
+
+    /// Waits on the current node for the first change at `from` or later, and tells its index;
+    /// `None` when the server ends the wait. Without a limit, cancel safe.
+    pub(super) async fn await_change(&self, from: u64) -> Result<Option<(u64, News)>, Failure> {
+        let topology = &self.nodes.topology;
+        let Some(url) = topology.order().into_iter().next() else {
+            return Err(Failure::Node("no nodes are known".to_owned()));
+        };
+        let request = self.whole(Method::GET).with("wait", "true");
+        let request = request.with("waitIndex", from.to_string());
+        let answer = self.nodes.exchange(&url, &request).await;
+        let answer = answer.inspect_err(|failure| {
+            if matches!(failure, Failure::Node(_)) {
+                topology.forget(&url);
+                topology.move_on_from(&url);
+            }
+        })?;
+        if answer.body.is_empty() {
+            return Ok(None);
+        }
+        let node = answer.json::<Event>()?.node;
+        let news = match self.space.leaf(&node.key) {
+            Some(leaf) => News::Object(leaf, node.value),
+            None if node.dir => News::Directory,
+            None => News::Foreign,
+        };
+        Ok(Some((node.modified_index, news)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_revision_is_no_condition() {
+        assert_eq!(index(&Revision::new(7)), 7);
+        for text in ["", "x", "0", "-1"] {
+            assert_eq!(index(&Revision::new(text)), u64::MAX, "{text}");
+        }
+    }
+}

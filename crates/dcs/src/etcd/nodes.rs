@@ -1,0 +1,258 @@
+//! The connections: one client per node, and one request on one node.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use patroni_core::Secret;
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, Method, Response, Url};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::failure::Failure;
+use crate::body::{self, first_line};
+use crate::error::chain;
+use crate::store::Timings;
+use crate::tls;
+use crate::topology::{Options, Reach, Topology};
+
+/// As many redirects are followed.
+const MOST_REDIRECTS: usize = 3;
+
+/// User and password.
+pub(super) type Credentials = Option<(String, Secret)>;
+
+/// Everything about reaching the cluster.
+pub(super) struct Nodes {
+    pub(super) topology: Topology<Client>,
+    credentials: Mutex<Credentials>,
+}
+
+/// One request, the same however often it is repeated.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    method: Method,
+    /// Segments after `/v2`, as they are: escaping is done here.
+    path: Vec<String>,
+    query: Vec<(&'static str, String)>,
+    form: Vec<(&'static str, String)>,
+}
+
+impl Request {
+    /// A request to a path below `/v2`, which is cut at its slashes.
+    pub(super) fn new(method: Method, path: &str) -> Self {
+        Self {
+            method,
+            path: path.split('/').map(str::to_owned).collect(),
+            query: Vec::new(),
+            form: Vec::new(),
+        }
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn with_field(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.form.push((name, value.into()));
+        self
+    }
+
+    fn url(&self, node: &str) -> Result<Url, Failure> {
+        let unusable = |why: String| Failure::Node(format!("the URL of the node: {why}"));
+        let mut url = Url::parse(node).map_err(|error| unusable(error.to_string()))?;
+        url.path_segments_mut()
+            .map_err(|()| unusable("it cannot have a path".to_owned()))?
+            .push("v2")
+            .extend(&self.path);
+        if !self.query.is_empty() {
+            let pairs = self.query.iter().map(|(name, value)| (*name, value));
+            url.query_pairs_mut().extend_pairs(pairs);
+        }
+        Ok(url)
+    }
+}
+
+/// A success.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    /// The index of the store.
+    pub(super) index: u64,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The value in the body.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let text = String::from_utf8_lossy(&self.body);
+            Failure::Nonsense(format!("{error}: {}", first_line(&text)))
+        })
+    }
+}
+
+impl Nodes {
+    pub(super) fn new(options: Options, timings: Timings) -> Self {
+        let credentials = credentials(&options);
+        Self {
+            topology: Topology::new(options, timings),
+            credentials: Mutex::new(credentials),
+        }
+    }
+
+    /// Takes new credentials over; new connections are made, with the certificates as they are
+    /// then.
+    pub(super) fn reconfigure(&self, options: &Options) {
+        *self
+            .credentials
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = credentials(options);
+        self.topology.forget_all();
+    }
+
+    fn credentials(&self) -> Credentials {
+        let credentials = self.credentials.lock();
+        credentials.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One attempt on one node, connecting as needed, all within `limit`.
+    pub(super) async fn attempt(
+        &self,
+        url: &str,
+        limit: Duration,
+        request: &Request,
+    ) -> Result<Answer, Failure> {
+        let exchanged = match timeout(limit, self.exchange(url, request)).await {
+            Ok(exchanged) => exchanged,
+            Err(_) => Err(Failure::Node(format!("no answer within {limit:.1?}"))),
+        };
+        if matches!(exchanged, Err(Failure::Node(_))) {
+            self.topology.forget(url);
+        }
+        exchanged
+    }
+
+    /// The same without a limit: for answers that come when something happens. Cancel safe for
+    /// reads.
+    pub(super) async fn exchange(&self, url: &str, request: &Request) -> Result<Answer, Failure> {
+        let mut sending = self
+            .client(url)
+            .await?
+            .request(request.method.clone(), request.url(url)?);
+        if let Some((user, password)) = self.credentials() {
+            sending = sending.basic_auth(user, Some(password.expose()));
+        }
+        if !request.form.is_empty() {
+            sending = sending.form(&request.form);
+        }
+        let mut response = sending.send().await.map_err(broken)?;
+        self.judge(&response)?;
+        let index = number(&response, "X-Etcd-Index").unwrap_or(0);
+        let status = response.status().as_u16();
+        let body = body::read(&mut response).await.map_err(broken)?;
+        let body = body.ok_or_else(|| Failure::Nonsense("the answer does not end".to_owned()))?;
+        match status {
+            200 | 201 => Ok(Answer { index, body }),
+            other => Err(Failure::of_answer(other, &body)),
+        }
+    }
+
+    /// Refuses an answer of a node that fell behind. Errors do not carry the term.
+    fn judge(&self, response: &Response) -> Result<(), Failure> {
+        let cluster = response.headers().get("X-Etcd-Cluster-Id");
+        let cluster = cluster.and_then(|cluster| cluster.to_str().ok());
+        match (cluster, number(response, "X-Raft-Term")) {
+            (Some(cluster), Some(term)) => {
+                let judged = self.topology.judge(cluster, term);
+                judged.map_err(Failure::Node)
+            }
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+
+    async fn client(&self, url: &str) -> Result<Client, Failure> {
+        if let Some(client) = self.topology.client(url) {
+            return Ok(client);
+        }
+        let options = &self.topology.options;
+        let files = tls::Files {
+            verify: true,
+            cacert: options.cacert.as_deref(),
+            cert: options.cert.as_deref(),
+            key: options.key.as_deref(),
+        };
+        let tls = tls::load(url, files).await;
+        let tls = tls.map_err(|error| Failure::Node(chain(&error)))?;
+        let timings = self.topology.timings();
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .no_proxy()
+            .redirect(Policy::custom(redirect))
+            .connect_timeout(self.topology.connect_timeout())
+            .tcp_keepalive(timings.loop_wait + timings.retry_timeout)
+            .user_agent(concat!("patroni-rs/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(broken)?;
+        self.topology.keep(url, client.clone());
+        Ok(client)
+    }
+}
+
+/// Only where method and body stay what they are: other redirects would make a read of a write.
+fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let keeps_all = matches!(attempt.status().as_u16(), 307 | 308);
+    if keeps_all && attempt.previous().len() <= MOST_REDIRECTS {
+        attempt.follow()
+    } else {
+        attempt.stop()
+    }
+}
+
+fn credentials(options: &Options) -> Credentials {
+    let (user, password) = options.credentials()?;
+    Some((user.to_owned(), password.clone()))
+}
+
+fn number(response: &Response, header: &str) -> Option<u64> {
+    response.headers().get(header)?.to_str().ok()?.parse().ok()
+}
+
+fn broken(error: reqwest::Error) -> Failure {
+    Failure::Node(chain(&error.without_url()))
+}
+
+impl Reach for Nodes {
+    type Client = Client;
+    type Failure = Failure;
+
+    fn topology(&self) -> &Topology<Client> {
+        &self.topology
+    }
+
+    async fn members(&self, url: &str, limit: Duration) -> Result<Vec<String>, Failure> {
+        let request = Request::new(Method::GET, "machines");
+        let answer = self.attempt(url, limit, &request).await?;
+        let text = String::from_utf8_lossy(&answer.body);
+        let urls: Vec<String> = text.split(',').map(|url| url.trim().to_owned()).collect();
+        if urls.iter().any(|url| Url::parse(url).is_err()) {
+            return Err(Failure::Nonsense(first_line(&text)));
+        }
+        Ok(urls)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_letters_may_stand_in_a_path() {
+        let request = Request::new(Method::GET, "keys/service/a b/members/ü?#%/");
+        let request = request.with("recursive", "true");
+        assert_eq!(
+            request.url("http://h:2379").unwrap().as_str(),
+            "http://h:2379/v2/keys/service/a%20b/members/%C3%BC%3F%23%25/?recursive=true"
+        );
+    }
+}
