@@ -49,6 +49,7 @@ pub(crate) enum Asks {
     /// To try another node.
     AnotherNode,
     /// To come again later.
+    #[cfg(feature = "etcd3")]
     Patience,
     /// Nothing: it is the answer.
     Nothing,
@@ -112,6 +113,7 @@ where
             Err(failure) => {
                 match failure.asks() {
                     Asks::AnotherNode => rediscover(nodes, deadline).await,
+                    #[cfg(feature = "etcd3")]
                     Asks::Patience => {}
                     Asks::Nothing => return Err(failure),
                 }

@@ -1,7 +1,7 @@
 //! Answers that are lost at the worst moment: the request has arrived.
 
 use patroni_core::{MemberName, SyncState};
-use patroni_dcs::Store;
+use patroni_dcs::{Store, StoreError};
 
 use crate::lossy::Link;
 use crate::server::Etcd;
@@ -41,7 +41,7 @@ async fn a_lost_answer_makes_no_lock_of_another_ours() {
     let acquired = store.acquire_leader().await;
     assert!(link.has_lost());
     assert!(
-        acquired.as_ref().is_err_and(|error| error.is_lost_race()),
+        acquired.as_ref().is_err_and(StoreError::is_lost_race),
         "{acquired:?}"
     );
     lock_of(&store, "b").await;
@@ -59,7 +59,7 @@ async fn a_lock_of_an_earlier_life_is_not_acquired() {
     let after = etcd.store(Some("a")).await.unwrap();
     let acquired = after.acquire_leader().await;
     assert!(
-        acquired.as_ref().is_err_and(|error| error.is_lost_race()),
+        acquired.as_ref().is_err_and(StoreError::is_lost_race),
         "{acquired:?}"
     );
     let lock = lock_of(&after, "a").await;
