@@ -378,6 +378,22 @@ impl Cluster {
         serde_json::from_str(&text).with_context(|| format!("no JSON array: {text}"))
     }
 
+    /// The value of a key of the cluster as it is stored, by its name below the scope.
+    ///
+    /// # Errors
+    /// There is none, or the store does not answer.
+    pub fn key(&self, name: &str) -> Result<String> {
+        let keys = match &self.store {
+            Some(Server::Etcd(server)) => server.keys("/service/demo/")?,
+            Some(Server::Consul(server)) => server.keys("/service/demo/")?,
+            Some(Server::ZooKeeper(_) | Server::Kubernetes(_)) | None => {
+                return Ok(self.ctl_ok(&["dcs", "get", name])?.trim_end().to_owned());
+            }
+        };
+        let value = keys.get(&format!("/service/demo/{name}"));
+        value.cloned().with_context(|| format!("no key {name}"))
+    }
+
     /// The end of every node's log.
     pub fn log_tails(&self) -> String {
         let logs = self

@@ -13,6 +13,23 @@ use crate::node::Node;
 use crate::proc;
 use crate::zookeeper::ZooKeeper;
 
+/// Makes a test for one store, in a module, from each function that takes the store.
+#[macro_export]
+macro_rules! on_store {
+    ($kind:ident in $module:ident: $($name:ident),+ $(,)?) => {
+        mod $module {
+            $(#[test] fn $name() -> anyhow::Result<()> {
+                let store = $crate::StoreKind::$kind;
+                if store.is_there(concat!(stringify!($module), "::", stringify!($name))) {
+                    super::$name(store)
+                } else {
+                    Ok(())
+                }
+            })+
+        }
+    };
+}
+
 /// The store that a cluster uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreKind {

@@ -12,6 +12,7 @@ use patroni_core::{
     Cluster, FailoverRequest, History, Leader, Member, MemberData, MemberName, Revision, Status,
     SyncState, SystemId,
 };
+use patroni_dcs::codec::Objects;
 use patroni_dcs::{Store, StoreError, Timings};
 use serde_json::{Map, Value};
 
@@ -58,6 +59,10 @@ impl Store for MeasuredStore {
 
     async fn load(&self) -> Result<Cluster, StoreError> {
         self.timed(Op::Load, self.inner.load()).await
+    }
+
+    async fn objects(&self) -> Result<Objects, StoreError> {
+        self.timed(Op::Load, self.inner.objects()).await
     }
 
     async fn acquire_leader(&self) -> Done {

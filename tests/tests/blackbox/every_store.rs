@@ -7,9 +7,9 @@ use patroni_tests::cluster::SOON;
 use patroni_tests::writer::Writer;
 use patroni_tests::{Cluster, StoreKind, wait};
 
-on_store!(Consul in consul: a_cluster_lives_on_it);
-on_store!(ZooKeeper in zookeeper: a_cluster_lives_on_it);
-on_store!(Kubernetes in kubernetes: a_cluster_lives_on_it);
+patroni_tests::on_store!(Consul in consul: a_cluster_lives_on_it);
+patroni_tests::on_store!(ZooKeeper in zookeeper: a_cluster_lives_on_it);
+patroni_tests::on_store!(Kubernetes in kubernetes: a_cluster_lives_on_it);
 
 fn a_cluster_lives_on_it(store: StoreKind) -> Result<()> {
     let mut cluster = Cluster::start(store, 3)?;

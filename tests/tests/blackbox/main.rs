@@ -1,39 +1,23 @@
 //! The suite that every store must pass: what an operator sees of a three-node cluster.
 //!
 //! One file per behaviour; each test is run on etcd and on the embedded store by
-//! [`on_each_store`]. What depends on the store itself is run on every one, by [`on_store`].
-
-/// Makes a test for one store, in a module, from each function that takes the store.
-macro_rules! on_store {
-    ($kind:ident in $module:ident: $($name:ident),+ $(,)?) => {
-        mod $module {
-            $(#[test] fn $name() -> anyhow::Result<()> {
-                let store = patroni_tests::StoreKind::$kind;
-                if store.is_there(concat!(stringify!($module), "::", stringify!($name))) {
-                    super::$name(store)
-                } else {
-                    Ok(())
-                }
-            })+
-        }
-    };
-}
+//! [`on_each_store`]. What depends on the store itself is run on every one.
 
 /// Makes one test for each of the stores on which everything is tested.
 macro_rules! on_each_store {
     ($($name:ident),+ $(,)?) => {
-        on_store!(Etcd3 in etcd3: $($name),+);
-        on_store!(Raft in raft: $($name),+);
+        patroni_tests::on_store!(Etcd3 in etcd3: $($name),+);
+        patroni_tests::on_store!(Raft in raft: $($name),+);
     };
 }
 
 /// Makes one test for each store that is a server apart from the nodes.
 macro_rules! on_each_server {
     ($($name:ident),+ $(,)?) => {
-        on_store!(Etcd3 in etcd3_server: $($name),+);
-        on_store!(Consul in consul: $($name),+);
-        on_store!(ZooKeeper in zookeeper: $($name),+);
-        on_store!(Kubernetes in kubernetes: $($name),+);
+        patroni_tests::on_store!(Etcd3 in etcd3_server: $($name),+);
+        patroni_tests::on_store!(Consul in consul: $($name),+);
+        patroni_tests::on_store!(ZooKeeper in zookeeper: $($name),+);
+        patroni_tests::on_store!(Kubernetes in kubernetes: $($name),+);
     };
 }
 

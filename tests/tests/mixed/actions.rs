@@ -35,13 +35,14 @@ const REFUSED: [&[&str]; 14] = [
     &["resume"],
 ];
 
-#[test]
-fn the_tools_of_both_makers_drive_the_nodes_of_both() -> Result<()> {
+on_each_store!(the_tools_of_both_makers_drive_the_nodes_of_both);
+
+fn the_tools_of_both_makers_drive_the_nodes_of_both(store: StoreKind) -> Result<()> {
     if !reference_is_there("the_tools_of_both_makers_drive_the_nodes_of_both") {
         return Ok(());
     }
     let makers = [Maker::Reference, Maker::Ours, Maker::Reference];
-    let cluster = Cluster::start_made_by(StoreKind::Etcd3, &makers)?;
+    let cluster = Cluster::start_made_by(store, &makers)?;
     ensure!(cluster.leader()? == 0);
     let [golden, ours] = Maker::BOTH.map(|tool| drive(&cluster, tool));
     let (golden, ours) = (golden?, ours?);

@@ -141,22 +141,17 @@ fn looks(cluster: &Cluster, node: &Node) -> Result<Vec<(&'static str, String)>> 
         .iter()
         .map(|path| Ok(format!("{path} {}", node.health(path)?)))
         .collect::<Result<Vec<_>>>()?;
-    let keys = cluster
-        .store
-        .as_ref()
-        .context("no store")?
-        .etcd()?
-        .keys("/service/demo/")?;
-    let member = keys
-        .get(&format!("/service/demo/members/{}", node.name))
-        .context("no member key")?;
-    let status = keys.get("/service/demo/status").context("no status key")?;
-    let status = shape::of_json(&serde_json::from_str(status)?);
+    let member = cluster.key(&format!("members/{}", node.name))?;
+    let status = cluster.key("status")?;
+    let status = shape::of_json(&serde_json::from_str(&status)?);
     let metrics = node.rest("GET", "/metrics", None)?.body;
     let mut looks = vec![
         ("/patroni", shape::of_json(&node.status()?)),
         ("/metrics", shape::of_metrics(&metrics)),
-        ("member key", shape::of_json(&serde_json::from_str(member)?)),
+        (
+            "member key",
+            shape::of_json(&serde_json::from_str(&member)?),
+        ),
         ("health checks", codes.join(", ")),
         ("sentence of the cycle", sentence(node)?),
     ];

@@ -10,12 +10,16 @@ use patroni_tests::{Cluster, Maker, StoreKind};
 
 use crate::agree::{Golden, same_outputs};
 
-#[test]
-fn a_cluster_moves_over_node_by_node_and_back() -> Result<()> {
+on_each_store!(
+    a_cluster_moves_over_node_by_node_and_back,
+    in_a_pause_postgresql_runs_on_while_its_daemon_changes,
+);
+
+fn a_cluster_moves_over_node_by_node_and_back(store: StoreKind) -> Result<()> {
     if !reference_is_there("a_cluster_moves_over_node_by_node_and_back") {
         return Ok(());
     }
-    let mut cluster = Cluster::start_made_by(StoreKind::Etcd3, &[Maker::Reference; 3])?;
+    let mut cluster = Cluster::start_made_by(store, &[Maker::Reference; 3])?;
     let mut golden = Golden::default();
     let writer = write(&cluster)?;
     golden.check(&cluster)?;
@@ -39,12 +43,11 @@ fn a_cluster_moves_over_node_by_node_and_back() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn in_a_pause_postgresql_runs_on_while_its_daemon_changes() -> Result<()> {
+fn in_a_pause_postgresql_runs_on_while_its_daemon_changes(store: StoreKind) -> Result<()> {
     if !reference_is_there("in_a_pause_postgresql_runs_on_while_its_daemon_changes") {
         return Ok(());
     }
-    let mut cluster = Cluster::start_made_by(StoreKind::Etcd3, &[Maker::Reference; 3])?;
+    let mut cluster = Cluster::start_made_by(store, &[Maker::Reference; 3])?;
     let mut golden = Golden::default();
     let writer = write(&cluster)?;
     let leader = cluster.leader()?;

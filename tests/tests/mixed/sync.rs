@@ -12,13 +12,14 @@ use patroni_tests::{Cluster, Maker, StoreKind, wait};
 use crate::agree::Golden;
 use crate::migrate::{step, write};
 
-#[test]
-fn synchronous_mode_loses_nothing_between_the_makers() -> Result<()> {
+on_each_store!(synchronous_mode_loses_nothing_between_the_makers);
+
+fn synchronous_mode_loses_nothing_between_the_makers(store: StoreKind) -> Result<()> {
     if !reference_is_there("synchronous_mode_loses_nothing_between_the_makers") {
         return Ok(());
     }
     let makers = [Maker::Reference, Maker::Ours];
-    let mut cluster = Cluster::start_made_by(StoreKind::Etcd3, &makers)?;
+    let mut cluster = Cluster::start_made_by(store, &makers)?;
     let mut golden = Golden::default();
     let writer = write(&cluster)?;
     let args = ["edit-config", "-s", "synchronous_mode=true", "--force"];

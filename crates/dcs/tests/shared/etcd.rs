@@ -4,9 +4,9 @@ use std::io::ErrorKind;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use patroni_tests::{http, ports};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use patroni_tests::{http, ports};
 use serde_json::Value;
 use tempfile::TempDir;
 
