@@ -163,13 +163,12 @@ impl Cluster {
     /// # Errors
     /// It does not come to that.
     pub fn bootstrap(&mut self) -> Result<()> {
-        match self.kind {
-            StoreKind::Raft => self.nodes.iter_mut().try_for_each(Node::start)?,
-            _ => {
-                self.nodes[0].start()?;
-                self.wait_leader(SOON)?;
-                self.nodes.iter_mut().skip(1).try_for_each(Node::start)?;
-            }
+        if self.kind == StoreKind::Raft {
+            self.nodes.iter_mut().try_for_each(Node::start)?;
+        } else {
+            self.nodes[0].start()?;
+            self.wait_leader(SOON)?;
+            self.nodes.iter_mut().skip(1).try_for_each(Node::start)?;
         }
         self.wait_healthy(SOON).map(|_| ())
     }
@@ -186,13 +185,12 @@ impl Cluster {
             ports.join(",")
         );
         let mut cluster = Self::prepare_with(kind, count, &dynamic, |_| String::new())?;
-        match kind {
-            StoreKind::Raft => cluster.nodes.iter_mut().try_for_each(Node::start)?,
-            _ => {
-                cluster.nodes[0].start()?;
-                cluster.wait_standby(&[0], SOON)?;
-                cluster.nodes.iter_mut().skip(1).try_for_each(Node::start)?;
-            }
+        if kind == StoreKind::Raft {
+            cluster.nodes.iter_mut().try_for_each(Node::start)?;
+        } else {
+            cluster.nodes[0].start()?;
+            cluster.wait_standby(&[0], SOON)?;
+            cluster.nodes.iter_mut().skip(1).try_for_each(Node::start)?;
         }
         let all: Vec<usize> = (0..count).collect();
         cluster.wait_standby(&all, SOON)?;
