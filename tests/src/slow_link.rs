@@ -6,10 +6,10 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -97,30 +97,46 @@ impl Link {
         self.one_way(client, server, self.quality.latency);
     }
 
-    fn one_way(&self, mut from: TcpStream, mut to: TcpStream, latency: Duration) {
+    fn one_way(&self, mut from: TcpStream, to: TcpStream, latency: Duration) {
+        let (on_its_way, arriving) = mpsc::channel();
+        std::thread::spawn(move || deliver(&arriving, to));
         let mut piece = [0; 16 * 1024];
         let mut chance = u64::from(from.peer_addr().map_or(1, |address| address.port())) + 7;
+        let mut last = Instant::now();
         while let Ok(count @ 1..) = from.read(&mut piece) {
+            let mut arrives = Instant::now();
             if self.is_bad.load(Ordering::Relaxed) {
-                self.delay(&mut chance, latency);
+                arrives += latency + self.retransmissions(&mut chance);
             }
-            if to.write_all(&piece[..count]).is_err() {
+            // TCP hands nothing on before what was sent earlier.
+            last = last.max(arrives);
+            if on_its_way.send((last, piece[..count].to_vec())).is_err() {
                 break;
             }
         }
-        let _ = to.shutdown(std::net::Shutdown::Both);
-        let _ = from.shutdown(std::net::Shutdown::Both);
+        let _ = from.shutdown(std::net::Shutdown::Read);
     }
 
-    fn delay(&self, chance: &mut u64, latency: Duration) {
-        let mut retry = FIRST_RETRY;
+    fn retransmissions(&self, chance: &mut u64) -> Duration {
+        let (mut lost_for, mut retry) = (Duration::ZERO, FIRST_RETRY);
         while draw(chance) < self.quality.loss {
             self.lost.fetch_add(1, Ordering::Relaxed);
-            wait::pause(retry);
+            lost_for += retry;
             retry *= 2;
         }
-        wait::pause(latency);
+        lost_for
     }
+}
+
+/// Writes each piece when it arrives; those behind it are under way meanwhile.
+fn deliver(arriving: &mpsc::Receiver<(Instant, Vec<u8>)>, mut to: TcpStream) {
+    for (arrives, piece) in arriving {
+        wait::pause(arrives.saturating_duration_since(Instant::now()));
+        if to.write_all(&piece).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(std::net::Shutdown::Both);
 }
 
 /// A number below 100 (xorshift; the numbers only have to be spread).

@@ -11,7 +11,7 @@ use crate::support::Agent;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_agent_is_unreachable_in_time_and_is_used_again_after() {
     show_logs();
-    let Some(agent) = Agent::start().await else {
+    let Some(agent) = Agent::start() else {
         return;
     };
     let store = agent.store(Some("a")).await.unwrap();
@@ -45,7 +45,7 @@ async fn a_frozen_agent_is_unreachable_in_time_and_is_used_again_after() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restarted_agent_is_used_and_followed_again() {
     show_logs();
-    let Some(mut agent) = Agent::start().await else {
+    let Some(mut agent) = Agent::start() else {
         return;
     };
     let (store, control) = (
@@ -76,7 +76,7 @@ async fn a_restarted_agent_is_used_and_followed_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_whose_session_was_lost_is_put_back_or_lost() {
     show_logs();
-    let Some(agent) = Agent::start().await else {
+    let Some(agent) = Agent::start() else {
         return;
     };
     let (a, b) = (
@@ -122,7 +122,7 @@ async fn a_lock_whose_session_was_lost_is_put_back_or_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_takes_its_key_over_from_its_earlier_life() {
     show_logs();
-    let Some(agent) = Agent::start().await else {
+    let Some(agent) = Agent::start() else {
         return;
     };
     let data = MemberData::parse("{\"state\":\"running\"}");

@@ -11,7 +11,7 @@ use crate::support::{Agent, open};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_whose_answer_was_lost_is_held() {
     show_logs();
-    let Some(agent) = Agent::start().await else {
+    let Some(agent) = Agent::start() else {
         return;
     };
     let acquire = Link::to(&agent.url, "PUT /v1/kv/service/demo/leader").await;
@@ -40,7 +40,7 @@ async fn a_lock_whose_answer_was_lost_is_held() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_whose_answer_was_lost_has_its_revision() {
     show_logs();
-    let Some(agent) = Agent::start().await else {
+    let Some(agent) = Agent::start() else {
         return;
     };
     let link = Link::to(&agent.url, "PUT /v1/txn").await;

@@ -51,7 +51,7 @@ impl Factory for OnConsul {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keeps_all_promises() {
     show_logs();
-    let Some(agent) = Agent::start().await else {
+    let Some(agent) = Agent::start() else {
         return;
     };
     let result = conformance::run(&OnConsul(agent.url.clone())).await;
@@ -61,7 +61,7 @@ async fn keeps_all_promises() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_member_writes_nothing() {
     show_logs();
-    let Some(agent) = Agent::start().await else {
+    let Some(agent) = Agent::start() else {
         return;
     };
     let store = agent.store(Some("a")).await.unwrap();
@@ -87,7 +87,7 @@ async fn an_idle_member_writes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_are_as_fresh_as_configured_and_only_in_the_datacenter() {
     show_logs();
-    let Some(agent) = Agent::start().await else {
+    let Some(agent) = Agent::start() else {
         return;
     };
     for consistency in [
@@ -114,7 +114,7 @@ async fn a_session_lives_as_long_as_the_server_demands() {
     let Some(agent) = Agent::start_with(json!({"session_ttl_min": "40s"})) else {
         return;
     };
-    agent.wait_until_it_serves().await;
+    agent.wait_until_it_serves();
     let store = agent.store(Some("a")).await.unwrap();
     store.acquire_leader().await.unwrap();
     let sessions = agent.ask("GET", "session/list", "").unwrap();
@@ -126,7 +126,7 @@ async fn a_session_lives_as_long_as_the_server_demands() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nonsense_revisions_lose_the_race() {
     show_logs();
-    let Some(agent) = Agent::start().await else {
+    let Some(agent) = Agent::start() else {
         return;
     };
     let store = agent.store(None).await.unwrap();

@@ -31,7 +31,7 @@ fn section(register_service: bool, tags: &[&str]) -> Dcs {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_service_follows_role_tags_and_state() {
     show_logs();
-    let Some(agent) = Agent::start().await else {
+    let Some(agent) = Agent::start() else {
         return;
     };
     let service = || agent.ask("GET", "agent/services", "").unwrap()["demo/a"].take();

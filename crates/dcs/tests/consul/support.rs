@@ -29,9 +29,9 @@ pub(crate) struct Agent {
 impl Agent {
     /// An agent that allows short sessions; `None`, with a message, where Consul is not
     /// installed.
-    pub(crate) async fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let agent = Self::start_with(json!({"session_ttl_min": "500ms"}))?;
-        agent.wait_until_it_serves().await;
+        agent.wait_until_it_serves();
         Some(agent)
     }
 
@@ -51,7 +51,7 @@ impl Agent {
         })
     }
 
-    pub(crate) async fn wait_until_it_serves(&self) {
+    pub(crate) fn wait_until_it_serves(&self) {
         tokio::task::block_in_place(|| self.server.wait_ready()).unwrap();
     }
 

@@ -34,7 +34,7 @@ async fn a_token_is_replaced_without_a_restart() {
     })) else {
         return;
     };
-    agent.wait_until_it_serves().await;
+    agent.wait_until_it_serves();
     let policy = json!({"Name": "patroni", "Rules": RULES}).to_string();
     agent.ask("PUT", "acl/policy?token=root", &policy).unwrap();
     let (accessor, secret) = create_token(&agent);

@@ -30,7 +30,7 @@ pub(crate) const HASTY: Timings = Timings {
 
 /// One ZooKeeper process, killed at the end.
 pub(crate) struct Server {
-    server: Process,
+    zookeeper: Process,
     pub(crate) address: String,
     _data: TempDir,
 }
@@ -83,7 +83,7 @@ impl Server {
         let server = Process::launch(data.path(), id, port, &extras).unwrap();
         Some(Self {
             address: format!("127.0.0.1:{}", server.port),
-            server,
+            zookeeper: server,
             _data: data,
         })
     }
@@ -119,17 +119,17 @@ impl Server {
 
     /// Freezes the process: connections stay open and nobody answers.
     pub(crate) fn freeze(&self) {
-        self.server.process.signal(Signal::SIGSTOP);
+        self.zookeeper.process.signal(Signal::SIGSTOP);
     }
 
     /// Lets it go on.
     pub(crate) fn thaw(&self) {
-        self.server.process.signal(Signal::SIGCONT);
+        self.zookeeper.process.signal(Signal::SIGCONT);
     }
 
     /// Ends it at once.
     pub(crate) fn kill(&self) {
-        self.server.process.signal(Signal::SIGKILL);
+        self.zookeeper.process.signal(Signal::SIGKILL);
     }
 }
 
