@@ -116,6 +116,10 @@ pub trait Store: Send + Sync {
     /// New timings after a configuration change. A changed ttl makes a new lease.
     fn set_timings(&self, timings: Timings);
 
+    /// The life that a lock has which is taken or extended now. Not the `ttl` that was set while
+    /// the store has not taken it over, or could not.
+    fn ttl(&self) -> Duration;
+
     /// Takes over what the section of the store says now, as far as that needs no restart
     /// (credentials, above all). What the other settings say is left as it was.
     fn reconfigure(&self, _dcs: &Dcs) {}

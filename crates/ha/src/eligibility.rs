@@ -208,7 +208,7 @@ pub fn obstacles(view: &Cluster, settings: &Dynamic, answer: &PeerAnswer) -> Vec
     let mut found: Vec<Ineligible> = barred.into_iter().chain(limitation(answer)).collect();
     found.dedup();
     if let Ok(status) = &answer.reply {
-        let left = left_branch(view, status);
+        let left = left_branch(view.timeline(), status);
         found.extend(
             left.map(|(timeline, cluster)| Ineligible::TimelineBehind { timeline, cluster }),
         );
@@ -339,19 +339,26 @@ pub(crate) fn any_fit(cx: &mut Cx<'_>, peers: Vec<Peer>, target: Option<Lsn>) ->
 /// and has reached `target`.
 pub(crate) fn any_reached(cx: &mut Cx<'_>, peers: Vec<Peer>, target: Lsn) -> Asked<bool> {
     let answers = cx.ask_peers_quietly(peers)?;
+    let newest = newest_timeline(cx);
     Ok(answers.iter().any(|answer| {
         let reached = |status: &PeerStatus| {
-            status.position >= target && left_branch(&cx.view, status).is_none()
+            status.position >= target && left_branch(newest, status).is_none()
         };
         limitation(answer).is_none() && answer.reply.as_ref().is_ok_and(reached)
     }))
 }
 
-/// The timeline of a peer that is on an older one than the cluster, and that of the cluster: no
-/// position there tells what it has of the newer one.
-fn left_branch(view: &Cluster, status: &PeerStatus) -> Option<(Timeline, Timeline)> {
-    let (timeline, cluster) = (status.timeline?, view.timeline()?);
-    (timeline < cluster).then_some((timeline, cluster))
+/// The timeline of the records that this node wrote as a primary. A promotion just before may be
+/// missing from the history in the store.
+fn newest_timeline(cx: &Cx<'_>) -> Option<Timeline> {
+    cx.view.timeline().max(cx.timeline())
+}
+
+/// The timeline of a peer that is on an older one than `newest`, and that: no position there
+/// tells what it has of the newer one.
+fn left_branch(newest: Option<Timeline>, status: &PeerStatus) -> Option<(Timeline, Timeline)> {
+    let (timeline, newest) = (status.timeline?, newest?);
+    (timeline < newest).then_some((timeline, newest))
 }
 
 /// Why the answer of a candidate disqualifies it, said aloud.
@@ -381,7 +388,11 @@ fn unfit(cx: &mut Cx<'_>, answer: &PeerAnswer, target: Option<Lsn>) -> Option<In
     if target.is_none() && !cx.settings.check_timeline {
         return None;
     }
-    let (timeline, cluster) = left_branch(&cx.view, status)?;
+    let newest = match target {
+        Some(_) => newest_timeline(cx),
+        None => cx.view.timeline(),
+    };
+    let (timeline, cluster) = left_branch(newest, status)?;
     cx.say(Text::MemberTimelineBehind {
         name,
         timeline,

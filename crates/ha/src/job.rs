@@ -199,11 +199,6 @@ pub enum JobEnd {
 pub enum Effect {
     /// The lock was given back.
     LockReleased,
-    /// The lock was taken, and the lease counts from then.
-    LockHeld {
-        /// When the request was sent.
-        sent_at: Moment,
-    },
     /// The data may have diverged.
     CheckDivergence,
     /// What a comparison of histories found.

@@ -213,10 +213,9 @@ impl Memory {
     }
 
     /// Carries out what a long task left to remember.
-    pub(crate) fn apply(&mut self, effect: &Effect, ttl: Duration) {
+    pub(crate) fn apply(&mut self, effect: &Effect) {
         match effect {
             Effect::LockReleased => self.lease = Lease::None,
-            Effect::LockHeld { sent_at } => self.lease = Lease::Until(*sent_at + ttl),
             Effect::CheckDivergence => self.mark_check(),
             Effect::Compared(found) => self.divergence = Some(found.clone()),
             Effect::Rewind(state) => {

@@ -83,11 +83,11 @@ pub enum Written {
 /// What became of a lock operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LockOutcome {
-    /// The lock is ours. The lease counts from `sent_at`, the moment *before* the request went
-    /// out, never from the answer.
+    /// The lock is ours until this moment: the moment *before* the request went out, never that of
+    /// the answer, and the life that this request asked for, which a newer `ttl` does not change.
     Held {
-        /// When the request was sent.
-        sent_at: Moment,
+        /// The end of the lease.
+        until: Moment,
     },
     /// The store answered that it is not ours.
     Refused,

@@ -65,7 +65,7 @@ fn end(cx: &mut Cx<'_>) -> Asked<()> {
 fn remember_finished(cx: &mut Cx<'_>, finished: &[JobReport]) {
     for report in finished {
         for effect in &report.effects {
-            cx.memory.apply(effect, cx.settings.ttl);
+            cx.memory.apply(effect);
         }
         let failed = report.end != JobEnd::Success;
         match &report.job {

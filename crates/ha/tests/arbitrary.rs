@@ -22,7 +22,9 @@ fn outcome() -> impl Strategy<Value = Option<Outcome>> {
         Just(Written::Failed("x".to_owned()))
     ];
     let lock = prop_oneof![
-        Just(LockOutcome::Held { sent_at: at(1000) }),
+        Just(LockOutcome::Held {
+            until: at(1000) + TTL
+        }),
         Just(LockOutcome::Refused),
         Just(LockOutcome::Unreachable("x".to_owned()))
     ];

@@ -278,7 +278,7 @@ impl HaLoop {
         };
         match lease_end {
             _ if self.body.settings().dynamic.pause => self.body.lease.ended(),
-            Some(end) if now < end => self.body.lease.held_until(end),
+            Some(end) if now < end => self.body.lease.lasts_until(end),
             // A primary that is still on its way down is watched over until the end.
             Some(_) | None if self.leads() => {}
             Some(_) | None => self.body.lease.ended(),

@@ -34,8 +34,17 @@ pub(crate) struct Term {
 }
 
 impl Lease {
-    /// The lock is ours until `end`. A renewal that was overtaken never shortens the lease.
+    /// The store says that the lock is ours until `end`, which may be sooner than before: by a
+    /// shorter `ttl`. Such requests are made one at a time, so that the last answer is the newest.
     pub fn held_until(&self, end: Moment) {
+        let now = Some(Term { end, lost: false });
+        self.term
+            .send_if_modified(|known| std::mem::replace(known, now) != now);
+    }
+
+    /// Something beside the lock allows to lead until `end`: the consent of all others. It never
+    /// shortens the lease.
+    pub fn lasts_until(&self, end: Moment) {
         self.term.send_if_modified(|known| {
             let later = known.is_none_or(|known| known.lost || end > known.end);
             if later {
@@ -136,12 +145,16 @@ mod tests {
     }
 
     #[test]
-    fn a_late_confirmation_never_shortens_the_lease() {
+    fn consent_never_shortens_the_lease_and_a_shorter_ttl_does() {
         let lease = Lease::default();
         lease.held_until(at(30));
-        lease.held_until(at(20));
+        lease.lasts_until(at(20));
         assert!(lease.is_held(at(29)));
         assert!(!lease.is_held(at(30)));
+        lease.lasts_until(at(40));
+        assert!(lease.is_held(at(39)));
+        lease.held_until(at(20));
+        assert!(!lease.is_held(at(20)));
         lease.ended();
         assert!(!lease.is_held(at(1)));
     }

@@ -153,6 +153,10 @@ impl Store for MeasuredStore {
         self.inner.watch(leader, timeout).await
     }
 
+    fn ttl(&self) -> Duration {
+        self.inner.ttl()
+    }
+
     fn set_timings(&self, timings: Timings) {
         self.inner.set_timings(timings);
     }

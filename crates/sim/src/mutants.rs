@@ -17,6 +17,8 @@ use crate::world::{PREFIX, World};
 pub enum Mutant {
     /// The lease counts from the answer of the store, not from the request.
     LeaseFromAnswer,
+    /// A raised `ttl` counts for a lock that was taken by the one before.
+    LeaseOfNewTtl,
     /// The body says that the lock is held without asking the store.
     PromoteBeforeLock,
     /// The lock is given back before PostgreSQL was stopped.
@@ -62,6 +64,7 @@ impl Mutant {
     pub fn all() -> Vec<Self> {
         let body = [
             Self::LeaseFromAnswer,
+            Self::LeaseOfNewTtl,
             Self::PromoteBeforeLock,
             Self::ReleaseBeforeStop,
             Self::GuardOff,
@@ -82,6 +85,7 @@ impl Mutant {
         match self {
             Self::Rule(rule) => format!("{rule:?}"),
             Self::LeaseFromAnswer
+            | Self::LeaseOfNewTtl
             | Self::PromoteBeforeLock
             | Self::ReleaseBeforeStop
             | Self::GuardOff
@@ -108,6 +112,11 @@ impl Mutant {
                 "the lease counts from the answer, not from the request",
                 TEXTBOOK,
                 &[I::OneHolder],
+            ),
+            Self::LeaseOfNewTtl => story(
+                "a raised ttl counts for a lock that was taken by the one before",
+                OURS,
+                &[I::OneHolder, I::OnePrimary, I::NoLostWrite],
             ),
             Self::PromoteBeforeLock => story(
                 "promote on the belief that the lock will be had",

@@ -255,7 +255,7 @@ impl World {
             seen_revision: 0,
             guard: Moment::ZERO,
             leased_until: Moment::ZERO,
-            renewed: Moment::ZERO,
+            lock_lasts: Moment::ZERO,
             failsafe: None,
             scheduled_restart: None,
             leaving: false,

@@ -90,6 +90,7 @@ fn a_position_on_a_branch_that_was_left_is_no_reason_to_hand_over() {
 fn faults_of_the_body_are_caught() {
     for (mutant, by) in [
         (Mutant::LeaseFromAnswer, Invariant::OneHolder),
+        (Mutant::LeaseOfNewTtl, Invariant::OneHolder),
         (Mutant::PromoteBeforeLock, Invariant::OneHolder),
         (Mutant::ReleaseBeforeStop, Invariant::OneHolder),
         (Mutant::SyncKeyLate, Invariant::SyncKey),

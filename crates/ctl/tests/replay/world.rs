@@ -355,6 +355,10 @@ impl Store for FakeStore {
         unreachable!("{MEMBERS_ONLY}")
     }
 
+    fn ttl(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
     fn set_timings(&self, _: Timings) {}
 }
 

@@ -380,6 +380,10 @@ impl Store for Consul {
         timeout(wait, self.wake.notified()).await.is_ok()
     }
 
+    fn ttl(&self) -> Duration {
+        self.kv.agent.timings().ttl
+    }
+
     fn set_timings(&self, timings: Timings) {
         let before = self.kv.agent.timings();
         self.kv.agent.set_timings(timings);

@@ -327,6 +327,10 @@ impl Store for Etcd {
         timeout(wait, self.wake.notified()).await.is_ok()
     }
 
+    fn ttl(&self) -> Duration {
+        self.timings().ttl
+    }
+
     fn set_timings(&self, timings: Timings) {
         let before = self.timings();
         self.keys.nodes.topology.set_timings(timings);

@@ -419,6 +419,10 @@ impl Store for Etcd3 {
         timeout(wait, self.shared.wake.notified()).await.is_ok()
     }
 
+    fn ttl(&self) -> Duration {
+        self.shared.nodes.timings().ttl
+    }
+
     fn set_timings(&self, timings: Timings) {
         let before = self.shared.nodes.timings();
         self.shared.nodes.topology.set_timings(timings);

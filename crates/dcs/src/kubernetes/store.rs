@@ -622,6 +622,10 @@ impl Store for Kubernetes {
         }
     }
 
+    fn ttl(&self) -> Duration {
+        self.shared.servers.timings().ttl
+    }
+
     fn set_timings(&self, timings: Timings) {
         let before = self.shared.servers.timings();
         self.shared.servers.set_timings(timings);

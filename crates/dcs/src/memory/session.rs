@@ -83,6 +83,11 @@ impl Session {
         self.lease
     }
 
+    /// The life of what is taken or extended now.
+    pub const fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
     /// A new ttl: the next operation makes a new lease, the old one ends by itself.
     pub fn set_ttl(&mut self, ttl: Duration) {
         if self.ttl != ttl {

@@ -224,6 +224,10 @@ impl Store for MemoryStore {
         }
     }
 
+    fn ttl(&self) -> Duration {
+        self.act(|session, _, _| session.ttl())
+    }
+
     fn set_timings(&self, timings: Timings) {
         self.act(|session, _, _| session.set_ttl(timings.ttl));
     }

@@ -446,6 +446,10 @@ impl Store for RaftStore {
 
     /// Keys carry their ttl, so a new one takes effect with the next write: the lock's holder is
     /// woken to make it soon.
+    fn ttl(&self) -> Duration {
+        self.memory().timings.ttl
+    }
+
     fn set_timings(&self, timings: Timings) {
         let mut memory = self.memory();
         if memory.timings.ttl != timings.ttl {

@@ -475,6 +475,10 @@ impl Store for ZooKeeper {
         timeout(wait, self.shared.wake.notified()).await.is_ok()
     }
 
+    fn ttl(&self) -> Duration {
+        self.shared.session.timings().ttl
+    }
+
     fn set_timings(&self, timings: Timings) {
         let before = self.shared.session.timings();
         self.shared.session.set_timings(timings);

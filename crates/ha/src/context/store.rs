@@ -136,8 +136,8 @@ impl Cx<'_> {
 
     fn note_lock(&mut self, outcome: &LockOutcome) -> Asked<bool> {
         match outcome {
-            LockOutcome::Held { sent_at } => {
-                self.memory.lease = Lease::Until(*sent_at + self.settings.ttl);
+            LockOutcome::Held { until } => {
+                self.memory.lease = Lease::Until(*until);
                 self.lock_confirmed = true;
                 Ok(true)
             }

@@ -109,7 +109,7 @@ pub fn cluster(owner: Option<&str>) -> Cluster {
         }
     };
     let mut config = Map::new();
-    config.insert("ttl".to_owned(), json!(30));
+    config.insert("ttl".to_owned(), json!(TTL.as_secs()));
     Cluster {
         initialize: Some(SYSTEM_ID.to_owned()),
         config: Some(ConfigDoc {
@@ -299,6 +299,9 @@ pub fn peer(who: &MemberName, lsn: u64) -> PeerAnswer {
     }
 }
 
+/// The `ttl` of the settings here.
+pub const TTL: Duration = Duration::from_secs(30);
+
 /// The outcome of a world in which everything works. `server` is what a look at the server
 /// finds, `view` what the store holds.
 pub fn fine(command: &Command, server: &LocalServer, view: &Cluster, now: Moment) -> Outcome {
@@ -314,7 +317,7 @@ pub fn fine(command: &Command, server: &LocalServer, view: &Cluster, now: Moment
         | Command::DeleteSync { .. }
         | Command::WriteHistory(_) => Outcome::Write(Written::Yes),
         Command::AcquireLeader | Command::UpdateLeader { .. } | Command::TakeLeader => {
-            Outcome::Lock(LockOutcome::Held { sent_at: now })
+            Outcome::Lock(LockOutcome::Held { until: now + TTL })
         }
         Command::WriteSync { .. } => Outcome::SyncWritten(Ok(Revision::new(11))),
         Command::AskPeers(peers) => {

@@ -18,14 +18,16 @@ impl Body {
         Outcome::Cluster(self.load_view().await)
     }
 
-    /// Takes or extends the lock by `request`. The lease counts from before it was sent.
+    /// Takes or extends the lock by `request`. The lease counts from before it was sent, and lasts
+    /// as long as the store makes it: a new `ttl` may be known here before the store has it.
     async fn lock(&self, request: impl Future<Output = Result<(), StoreError>>) -> LockOutcome {
-        let sent_at = self.clock.now();
+        let (sent_at, ttl) = (self.clock.now(), self.store.ttl());
         match self.within_patience(request).await {
             Ok(()) => {
-                self.lease.held_until(sent_at + self.timings().ttl);
+                let until = sent_at + ttl.min(self.store.ttl());
+                self.lease.held_until(until);
                 self.tell_guardian();
-                LockOutcome::Held { sent_at }
+                LockOutcome::Held { until }
             }
             Err(error) if error.is_lost_race() => {
                 self.lease.lost();

@@ -16,19 +16,20 @@ use crate::world::World;
 const SAFETY_MARGIN: Duration = Duration::from_secs(5);
 
 impl World {
-    /// The lock was extended by a request sent at this moment of the node's clock.
-    pub(crate) fn extend_lease(&mut self, node: usize, sent_at: Moment) {
-        let ttl = self.nodes[node].daemon.settings.ttl;
-        let mut deadline = sent_at + ttl.saturating_sub(guard_margin(ttl));
+    /// The lock is this node's until this moment of its clock, by a request that overtook none.
+    pub(crate) fn extend_lease(&mut self, node: usize, until: Moment) {
+        let margin = guard_margin(self.nodes[node].daemon.settings.ttl);
+        let mut deadline = until - margin;
         self.nodes[node].daemon.leased_until = deadline;
+        self.nodes[node].daemon.guard = Moment::ZERO;
+        self.nodes[node].guardian = None;
         if self.mutated(Mutant::WallClockLease) {
             // What the guard will read is this much ahead of the clock that the lease is for.
             let ahead = self.nodes[node].wall_ahead_millis;
             deadline = shifted(deadline, ahead);
-            self.nodes[node].daemon.guard = Moment::ZERO;
         }
         self.guard_until(node, deadline);
-        self.tell_guardian(node, sent_at + ttl);
+        self.tell_guardian(node, until);
     }
 
     /// After a cycle: the lease that the core found for itself (failsafe mode).

@@ -63,8 +63,8 @@ pub(crate) struct Daemon {
     pub(crate) guard: Moment,
     /// When the lease that the store gave is over, less the margin, on the same clock.
     pub(crate) leased_until: Moment,
-    /// When the store last made the lock last, in true time.
-    pub(crate) renewed: Moment,
+    /// How long the store last made the lock last, in true time.
+    pub(crate) lock_lasts: Moment,
     pub(crate) failsafe: Option<(FailsafeLeader, Moment)>,
     /// The restart that somebody scheduled.
     pub(crate) scheduled_restart: Option<ScheduledRestart>,

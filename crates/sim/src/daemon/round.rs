@@ -187,6 +187,9 @@ impl World {
             self.schedule(Duration::from_millis(1), Event::StartJob { node, life });
         }
         self.follow_lease(node);
+        // The store hears of a new ttl after the cycle that already decided by it.
+        let daemon = &mut self.nodes[node].daemon;
+        daemon.session.set_ttl(daemon.settings.ttl);
         let daemon = &self.nodes[node].daemon;
         if daemon.woken || daemon.leaving || daemon.seen_revision != self.model.revision() {
             self.loop_soon(node);
@@ -205,7 +208,6 @@ impl World {
             return;
         }
         if let Ok((settings, _)) = Dynamic::read(&doc.data) {
-            daemon.session.set_ttl(settings.ttl);
             daemon.settings = Arc::new(settings);
             daemon.config = Arc::clone(&doc.data);
         }

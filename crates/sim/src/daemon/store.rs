@@ -60,8 +60,8 @@ impl World {
         let way = self.chance.skewed((1, 8), (50, 700), 2);
         let op = self.pend(node, lane, command);
         if known {
-            let sent_at = self.nodes[node].clock.read(self.now);
-            let outcome = Outcome::Lock(LockOutcome::Held { sent_at });
+            let until = self.lease_from(node, self.nodes[node].clock.read(self.now));
+            let outcome = Outcome::Lock(LockOutcome::Held { until });
             self.deliver(node, lane, op, way, outcome);
             return;
         }
@@ -82,14 +82,14 @@ impl World {
         match self.ask_store(node, &pending) {
             Ok(outcome) if self.too_late(node, &pending, back) => {
                 if let Outcome::Lock(LockOutcome::Held { .. }) = outcome {
-                    self.nodes[node].daemon.renewed = self.now;
+                    self.note_lock_end(node);
                 }
                 let error = StoreError::unreachable("wait", "the lease has to be given up");
                 self.silence(node, lane, &pending, &error);
             }
             Ok(outcome) => {
                 if let Outcome::Lock(LockOutcome::Held { .. }) = outcome {
-                    self.nodes[node].daemon.renewed = self.now;
+                    self.note_lock_end(node);
                     one_holder::taken(self, node, &pending.command);
                 }
                 self.deliver(node, lane, op, back, outcome);
@@ -147,8 +147,8 @@ impl World {
         let outcome = match &pending.command {
             Command::LoadCluster => Outcome::Cluster(Err(why)),
             Command::AcquireLeader if self.mutated(Mutant::SilenceIsSuccess) => {
-                let sent_at = pending.sent_at;
-                Outcome::Lock(LockOutcome::Held { sent_at })
+                let until = self.lease_from(node, pending.sent_at);
+                Outcome::Lock(LockOutcome::Held { until })
             }
             Command::AcquireLeader | Command::UpdateLeader { .. } | Command::TakeLeader => {
                 Outcome::Lock(LockOutcome::Unreachable(why))
@@ -171,26 +171,27 @@ impl World {
         let (model, daemon) = (&mut self.model, &mut self.nodes[node].daemon);
         let session = &mut daemon.session;
         session.set_clock(shows);
+        let until = pending.sent_at + session.ttl();
         let written = match &pending.command {
             Command::LoadCluster => {
                 let cluster = session.load(model, now)?;
                 return Ok(Outcome::Cluster(Ok(Arc::new(cluster))));
             }
             Command::AcquireLeader if blind => {
-                return lock(session.take_leader(model, now), pending.sent_at);
+                return lock(session.take_leader(model, now), until);
             }
             Command::AcquireLeader => {
-                return lock(session.acquire_leader(model, now), pending.sent_at);
+                return lock(session.acquire_leader(model, now), until);
             }
             Command::TakeLeader => {
-                return lock(session.take_leader(model, now), pending.sent_at);
+                return lock(session.take_leader(model, now), until);
             }
             Command::UpdateLeader {
                 judged,
                 status,
                 failsafe,
             } => {
-                let held = lock(session.update_leader(model, now, judged), pending.sent_at)?;
+                let held = lock(session.update_leader(model, now, judged), until)?;
                 if let Outcome::Lock(LockOutcome::Held { .. }) = held {
                     // The lock is extended whatever becomes of these.
                     let _status = status.as_ref().map(|s| session.write_status(model, now, s));
@@ -243,6 +244,29 @@ impl World {
         }
     }
 
+    /// The store made the lock last anew.
+    fn note_lock_end(&mut self, node: usize) {
+        let daemon = &mut self.nodes[node].daemon;
+        daemon.lock_lasts = self.now + daemon.session.ttl();
+    }
+
+    /// The lease that a request makes which was sent at this moment of the node's clock.
+    fn lease_from(&self, node: usize, sent_at: Moment) -> Moment {
+        sent_at + self.nodes[node].daemon.session.ttl()
+    }
+
+    /// The end of a lease as a faulty body counts it.
+    fn miscounted(&self, node: usize, until: Moment) -> Moment {
+        let here = &self.nodes[node];
+        if self.mutated(Mutant::LeaseFromAnswer) {
+            return self.lease_from(node, here.clock.read(self.now));
+        }
+        if self.mutated(Mutant::LeaseOfNewTtl) {
+            return until - here.daemon.session.ttl() + here.daemon.settings.ttl;
+        }
+        until
+    }
+
     /// What the body itself learns from an outcome before its program does.
     pub(crate) fn learn(&mut self, node: usize, lane: Lane, outcome: Outcome) -> Outcome {
         match outcome {
@@ -264,13 +288,11 @@ impl World {
                 }
                 Outcome::Cluster(Ok(view))
             }
-            Outcome::Lock(LockOutcome::Held { sent_at }) => {
-                let wrong = self.mutated(Mutant::LeaseFromAnswer);
-                let now = self.nodes[node].clock.read(self.now);
-                let sent_at = if wrong { now } else { sent_at };
-                one_holder::leased(self, node, sent_at);
-                self.extend_lease(node, sent_at);
-                Outcome::Lock(LockOutcome::Held { sent_at })
+            Outcome::Lock(LockOutcome::Held { until }) => {
+                let until = self.miscounted(node, until);
+                one_holder::leased(self, node, until);
+                self.extend_lease(node, until);
+                Outcome::Lock(LockOutcome::Held { until })
             }
             Outcome::SyncWritten(Ok(revision)) => {
                 if let Some(shown) = self.nodes[node].daemon.shown(lane) {
@@ -283,9 +305,9 @@ impl World {
     }
 }
 
-fn lock(result: Result<(), StoreError>, sent_at: Moment) -> Result<Outcome, StoreError> {
+fn lock(result: Result<(), StoreError>, until: Moment) -> Result<Outcome, StoreError> {
     match result {
-        Ok(()) => Ok(Outcome::Lock(LockOutcome::Held { sent_at })),
+        Ok(()) => Ok(Outcome::Lock(LockOutcome::Held { until })),
         Err(error) => match error.kind {
             StoreErrorKind::LostRace => Ok(Outcome::Lock(LockOutcome::Refused)),
             StoreErrorKind::Unreachable(_)

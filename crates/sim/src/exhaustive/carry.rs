@@ -77,9 +77,9 @@ impl Small {
             }
             Fate::Carried => {
                 let (outcome, broken) = self.done(question, member, command);
-                if let Outcome::Lock(LockOutcome::Held { sent_at }) = outcome {
+                if let Outcome::Lock(LockOutcome::Held { until }) = outcome {
                     let ttl = super::small::settings(question.scene).ttl;
-                    self.members[member].guard = sent_at + ttl - guard_margin(ttl);
+                    self.members[member].guard = until - guard_margin(ttl);
                 }
                 (outcome, broken)
             }
@@ -219,9 +219,10 @@ impl Small {
         let now = self.now();
         let blind = question.mutant == Some(Mutant::LockWithoutCondition);
         let (session, model) = (&mut self.members[member].session, &mut self.model);
+        let until = now + session.ttl();
         let lock = |result: Result<(), StoreError>| {
             Outcome::Lock(match result {
-                Ok(()) => LockOutcome::Held { sent_at: now },
+                Ok(()) => LockOutcome::Held { until },
                 Err(error) if error.is_lost_race() => LockOutcome::Refused,
                 Err(error) => LockOutcome::Unreachable(error.to_string()),
             })

@@ -41,15 +41,13 @@ pub(crate) fn taken(world: &mut World, node: usize, command: &Command) {
     world.broken(super::Invariant::OneHolder, message);
 }
 
-/// A node is about to rely on the lock for a ttl from this moment of its clock. The lock must
-/// last as long, but for the drift of clocks.
-pub(crate) fn leased(world: &mut World, node: usize, sent_at: Moment) {
+/// A node is about to rely on the lock until this moment of its clock. The lock must last as
+/// long, but for the drift of clocks.
+pub(crate) fn leased(world: &mut World, node: usize, until: Moment) {
     let here = &world.nodes[node];
-    let ttl = here.daemon.settings.ttl;
-    let relied = here.clock.when(sent_at + ttl);
-    let lasts = here.daemon.renewed + ttl;
-    let over = relied.since(lasts);
-    if over > ttl / 100 {
+    let relied = here.clock.when(until);
+    let over = relied.since(here.daemon.lock_lasts);
+    if over > here.daemon.session.ttl() / 100 {
         let name = &here.name;
         let message = format!(
             "{name} relies on the lock for {} ms too long",
