@@ -2,6 +2,7 @@
 //! 10.4 to 10.7). What an accepted request does is decided by the cycles.
 
 mod failover;
+mod failsafe;
 mod reinitialize;
 mod restart;
 
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use failover::{Accepted, CandidateAnswer, FailoverBody, FailoverKind, judge, nobody_is_fit};
+pub use failsafe::consents_to_failsafe;
 pub use reinitialize::{ReinitializeBody, judge_reinitialize};
 pub use restart::{RestartRequest, cancel_restart, judge_restart, restart_result};
 

@@ -10,7 +10,7 @@ use patroni_core::sync::SyncState;
 use patroni_core::{Lsn, Revision, Role, State};
 use patroni_ha::job::{DemotePlan, DemoteReason, Job, JobEnd, JobReport, RunningJob};
 use patroni_ha::memory::{BootstrapPhase, Lease, RewindState};
-use patroni_ha::observation::{RestartConditions, WatchdogFacts};
+use patroni_ha::observation::{PeerAnswer, RestartConditions, WatchdogFacts};
 use patroni_ha::outcome::{LockOutcome, Written};
 use patroni_ha::{Command, JobContext, JobRun, Memory, Outcome};
 use serde_json::json;
@@ -781,8 +781,22 @@ fn a_daemon_that_has_just_started_keeps_the_consent_it_may_have_given() {
     let mut observed = observation(replica(), view);
     observed.settings = settings(json!({"failsafe_mode": true, "ttl": 30}));
     let takes = |command: &Command| matches!(command, Command::AcquireLeader);
-    let young = play(observed.clone(), Memory::default(), nothing);
+    let silent = |command: &Command| match command {
+        Command::AskPeers(peers) => Some(Outcome::Peers(
+            peers
+                .iter()
+                .map(|peer| PeerAnswer {
+                    name: peer.name.clone(),
+                    reply: Err("no answer".to_owned()),
+                })
+                .collect(),
+        )),
+        _ => None,
+    };
+    let young = play(observed.clone(), Memory::default(), silent);
     assert!(!young.asked(takes));
+    // Nobody can lead by a consent when all others say that they stand by.
+    assert!(play(observed.clone(), Memory::default(), nothing).asked(takes));
     observed.now = at(1031);
-    assert!(play(observed, young.memory, nothing).asked(takes));
+    assert!(play(observed, young.memory, silent).asked(takes));
 }

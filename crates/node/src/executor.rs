@@ -13,7 +13,7 @@ use patroni_ha::{JobContext, JobRun, JobStep, Rule};
 use patroni_postgres::Cancel;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::act::Body;
 use crate::journal::Finished;
@@ -154,7 +154,6 @@ impl Executor {
         let Some(slot) = self.shared.slot.borrow().clone() else {
             return;
         };
-        warn!("Cancelling long running task {}", slot.running.job);
         slot.cancel.cancel();
         while self.running().is_some() {
             match self.tasks.join_next().await {

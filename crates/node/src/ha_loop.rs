@@ -415,6 +415,9 @@ impl HaLoop {
         let body = ReinitializeBody { force, from_leader };
         let job = intent::judge_reinitialize(body, &self.body.name, &view, busy.as_deref())?;
         if force {
+            if let Some(job) = busy {
+                warn!("Cancelling long running task {job}");
+            }
             self.executor.cancel().await;
         }
         let server = self

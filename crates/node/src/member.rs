@@ -16,7 +16,7 @@ use patroni_api::wire::{
     Action, Answer, Durations, FailoverBody, FailoverPoll, FailsafeBody, LogQueue, MppEvent,
     ReinitRequest, RestartRequest, ServerFacts, Snapshot,
 };
-use patroni_core::{Cluster, FailoverRequest, Role, config_doc};
+use patroni_core::{Cluster, FailoverRequest, config_doc};
 use patroni_dcs::StoreError;
 use patroni_ha::intent::{self, FailoverKind, GivenTime, Refuse};
 use patroni_ha::job::JobEnd;
@@ -338,7 +338,8 @@ impl Member for NodeMember {
     }
 
     async fn failsafe(&self, announcement: FailsafeBody) -> Answer {
-        if matches!(self.body.supervisor.role(), Role::Primary | Role::Promoted) {
+        let server = &self.body.supervisor;
+        if !intent::consents_to_failsafe(server.state(), server.role()) {
             return FailsafeVote::RunningAsLeader.into();
         }
         self.body.note_failsafe_leader(FailsafeLeader {

@@ -256,6 +256,7 @@ impl World {
             guard: Moment::ZERO,
             leased_until: Moment::ZERO,
             lock_lasts: Moment::ZERO,
+            lock_life: Duration::ZERO,
             failsafe: None,
             scheduled_restart: None,
             leaving: false,

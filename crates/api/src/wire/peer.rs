@@ -51,7 +51,7 @@ impl PeerStatus {
 
 impl Peer {
     fn from_document(doc: &Value) -> Option<Self> {
-        let xlog = doc.get("xlog")?.as_object()?;
+        let xlog = doc.get("xlog").or_else(|| doc.get("wal"))?.as_object()?;
         let lsn = |key: &str| {
             let bytes = u64::try_from(value::parse_int(xlog.get(key)?)?).ok()?;
             Some(Lsn::new(bytes))
@@ -63,7 +63,9 @@ impl Peer {
             .and_then(Value::as_str)
             .and_then(Role::parse);
         Some(Self {
-            in_recovery: location.is_none(),
+            // One that has the role takes writes, or is about to, whatever it says of its WAL.
+            in_recovery: location.is_none()
+                && !matches!(role, Some(Role::Primary | Role::Promoted)),
             position: location.or(received).unwrap_or_default(),
             timeline: doc
                 .get("timeline")
@@ -102,6 +104,9 @@ mod tests {
         let primary = PeerStatus::parse(br#"{"xlog": {"location": 9}, "watchdog_failed": true}"#);
         let peer = primary.reachable().unwrap();
         assert!(!peer.in_recovery && peer.watchdog_failed);
+        let promoting = br#"{"role": "master", "wal": {"replayed_location": 9}}"#;
+        let peer = PeerStatus::parse(promoting);
+        assert!(!peer.reachable().unwrap().in_recovery);
         for body in ["", "[]", "{}", r#"{"state": "stopped"}"#] {
             assert_eq!(PeerStatus::parse(body.as_bytes()), PeerStatus::Unreachable);
         }

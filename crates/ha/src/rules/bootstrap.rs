@@ -164,9 +164,12 @@ fn announce(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
 fn give_up(cx: &mut Cx<'_>) -> Asked<Decided> {
     cx.say(Text::RemovingInitialize);
     cx.cancel_initialize()?;
-    cx.stop_immediately(Some(cx.settings.retry_timeout))?;
+    let outcome = cx.stop_immediately(Some(cx.settings.retry_timeout))?;
     cx.watchdog_disable()?;
-    cx.move_data_dir_aside()?;
+    // Never under a server that may still run on it.
+    if outcome.stopped {
+        cx.move_data_dir_aside()?;
+    }
     cx.memory.bootstrap = BootstrapPhase::None;
     let exit = Exit {
         code: 1,

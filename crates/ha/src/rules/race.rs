@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patroni_core::{FailoverRequest, MemberName};
+use patroni_core::{FailoverRequest, Member, MemberName};
 
 use crate::command::Peer;
 use crate::context::Cx;
@@ -140,7 +140,11 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
     if outside_failsafe(cx) && !named && !cx.mutated(Mutant::OutsiderRaces) {
         return Ok(Err(Ineligible::NotInFailsafe));
     }
-    if may_have_consented(cx) && !named && !cx.mutated(Mutant::ConsentForgotten) {
+    if may_have_consented(cx)
+        && !named
+        && !all_stand_by(cx)?
+        && !cx.mutated(Mutant::ConsentForgotten)
+    {
         return Ok(Err(Ineligible::MayHaveConsented));
     }
     if let Some(request) = &request {
@@ -174,7 +178,7 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
         }
         peers.retain(|peer| cx.view.sync.has_member(&peer.name));
     }
-    compare_with_peers(cx, peers, CheckLag::Yes)
+    compare_with_peers(cx, peers, CheckLag::Yes, None)
 }
 
 /// A consent to a primary in failsafe mode lasts a ttl, and does not outlive the daemon that gave
@@ -185,6 +189,18 @@ fn may_have_consented(cx: &Cx<'_>) -> bool {
         .began
         .is_some_and(|began| cx.now().since(began) < cx.settings.ttl);
     young && failsafe_topology(cx).is_some_and(|members| members.keys().any(|name| !cx.is_me(name)))
+}
+
+/// Every other member of the failsafe topology says that it stands by: nobody leads by consent.
+fn all_stand_by(cx: &mut Cx<'_>) -> Asked<bool> {
+    let topology = failsafe_topology(cx).cloned().unwrap_or_default();
+    let others = topology.into_iter().filter(|(name, _)| !cx.is_me(name));
+    let peers: Vec<Peer> = others
+        .map(|(name, api_url)| Peer { name, api_url })
+        .collect();
+    let answers = cx.ask_peers_quietly(peers)?;
+    let stands_by = |answer: &PeerAnswer| answer.reply.as_ref().is_ok_and(|s| s.in_recovery);
+    Ok(answers.iter().all(stands_by))
 }
 
 /// A switchover: the leader hands over in order when it can read the request. Unlike a failover
@@ -278,6 +294,11 @@ fn superseded(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
     Ok(Ok(()))
 }
 
+/// A member that may lead; where votes decide, every voter has one.
+fn is_asked(cx: &Cx<'_>, member: &Member, voters: bool) -> bool {
+    !member.data.tags().nofailover() || (voters && cx.view.sync.has_member(&member.name))
+}
+
 /// The members of this and of the last led view that can be asked and may lead.
 fn known_peers(cx: &Cx<'_>) -> Vec<Peer> {
     let old = cx.memory.old_view.iter().flat_map(|view| &view.members);
@@ -288,9 +309,7 @@ fn known_peers(cx: &Cx<'_>) -> Vec<Peer> {
         .iter()
         .chain(old)
         .filter(|member| !cx.is_me(&member.name) && seen.insert(member.name.clone()))
-        .filter(|member| {
-            !member.data.tags().nofailover() || (voters && cx.view.sync.has_member(&member.name))
-        })
+        .filter(|member| is_asked(cx, member, voters))
         .filter_map(|member| {
             Some(Peer {
                 name: member.name.clone(),
@@ -420,16 +439,17 @@ fn without_candidate(
         });
     }
     let mut peers: Vec<Peer> = eligibility::askable(cx);
+    let voters = cx.votes_count();
     peers.retain(|peer| {
         let allowed = cx
             .view
             .member(&peer.name)
-            .is_some_and(|member| !member.data.tags().nofailover());
-        allowed
-            && request.leader.as_ref() != Some(&peer.name)
-            && (!cx.sync_active() || cx.view.sync.has_standby(&peer.name))
+            .is_some_and(|member| is_asked(cx, member, voters));
+        // After a pause the one that was to go may take writes without the lock.
+        request.leader.as_ref() == Some(&peer.name)
+            || allowed && (!cx.sync_active() || cx.view.sync.has_standby(&peer.name))
     });
-    compare_with_peers(cx, peers, CheckLag::No)
+    compare_with_peers(cx, peers, CheckLag::No, request.leader.as_ref())
 }
 
 /// What speaks against a member that was asked for. One that is behind this node would not get
@@ -473,11 +493,13 @@ enum CheckLag {
     No,
 }
 
-/// The comparison with everybody who could know better (10.2).
+/// The comparison with everybody who could know better (10.2). Of what `left_out` says nothing
+/// counts but that it is a primary.
 fn compare_with_peers(
     cx: &mut Cx<'_>,
     peers: Vec<Peer>,
     check_lag: CheckLag,
+    left_out: Option<&MemberName>,
 ) -> Asked<Result<(), Ineligible>> {
     let mine = cx.position();
     if check_lag == CheckLag::Yes
@@ -492,7 +514,10 @@ fn compare_with_peers(
     {
         return Ok(Err(reason));
     }
-    let answers = cx.ask_peers(peers)?;
+    let mut answers = cx.ask_peers(peers)?;
+    answers.retain(|answer| {
+        left_out != Some(&answer.name) || answer.reply.as_ref().is_ok_and(|s| !s.in_recovery)
+    });
     Ok(Count::new(cx).judge(cx, &answers))
 }
 

@@ -15,7 +15,7 @@ use patroni_ha::outcome::{
 };
 use patroni_postgres as pg;
 use patroni_postgres::{Ask, Cancel, CopyFrom, RewindFrom, hooks, rewind};
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::{Body, LOOK};
 use crate::wake::Wake;
@@ -75,7 +75,6 @@ impl Body {
             }
             C::SetSyncNames(names) => Outcome::Success(self.set_sync_names(names).await),
             C::ResumeReplay => {
-                info!("Resuming paused WAL replay for PostgreSQL 14+");
                 logged("resume the replay", server.resume_replay().await);
                 Outcome::Done
             }

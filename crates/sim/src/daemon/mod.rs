@@ -11,6 +11,7 @@ pub(crate) mod store;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use patroni_config::Dynamic;
 use patroni_core::server::CheckpointTask;
@@ -63,8 +64,9 @@ pub(crate) struct Daemon {
     pub(crate) guard: Moment,
     /// When the lease that the store gave is over, less the margin, on the same clock.
     pub(crate) leased_until: Moment,
-    /// How long the store last made the lock last, in true time.
+    /// Until when the store last made the lock last, in true time, and the life it gave it.
     pub(crate) lock_lasts: Moment,
+    pub(crate) lock_life: Duration,
     pub(crate) failsafe: Option<(FailsafeLeader, Moment)>,
     /// The restart that somebody scheduled.
     pub(crate) scheduled_restart: Option<ScheduledRestart>,

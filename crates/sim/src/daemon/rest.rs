@@ -40,7 +40,8 @@ impl World {
         };
         let watchdog = &self.nodes[there].traits;
         let role = self.nodes[there].daemon.supervised.role;
-        let primary = matches!(role, Role::Primary) || self.nodes[there].server.is_primary();
+        let primary =
+            matches!(role, Role::Primary | Role::Promoted) || self.nodes[there].server.is_primary();
         Ok(PeerStatus {
             in_recovery: !primary,
             position,

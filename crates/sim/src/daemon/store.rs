@@ -247,7 +247,8 @@ impl World {
     /// The store made the lock last anew.
     fn note_lock_end(&mut self, node: usize) {
         let daemon = &mut self.nodes[node].daemon;
-        daemon.lock_lasts = self.now + daemon.session.ttl();
+        daemon.lock_life = daemon.session.ttl();
+        daemon.lock_lasts = self.now + daemon.lock_life;
     }
 
     /// The lease that a request makes which was sent at this moment of the node's clock.

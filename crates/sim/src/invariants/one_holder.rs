@@ -47,7 +47,7 @@ pub(crate) fn leased(world: &mut World, node: usize, until: Moment) {
     let here = &world.nodes[node];
     let relied = here.clock.when(until);
     let over = relied.since(here.daemon.lock_lasts);
-    if over > here.daemon.session.ttl() / 100 {
+    if over > here.daemon.lock_life / 100 {
         let name = &here.name;
         let message = format!(
             "{name} relies on the lock for {} ms too long",
