@@ -2,7 +2,8 @@
 //!
 //! Source: store contract, section 10 (acquire, `update_leader`, `delete_leader`). Who may call
 //! what when is not known here; that nothing is reported as held which the server did not
-//! confirm is.
+//! confirm is. The lease is renewed with every taking and keeping, whenever that was last done:
+//! the caller counts it from then on.
 
 use patroni_core::{Leader, MemberName};
 use tokio::time::Instant;
@@ -37,7 +38,7 @@ impl Etcd3 {
         let me = self.me(ACQUIRE)?;
         let deadline = self.deadline();
         let taken = async {
-            let lease = self.refreshed_lease(self.throttled(), deadline).await?;
+            let lease = self.refreshed_lease(Refresh::Now, deadline).await?;
             self.put_lock(me, lease, When::Absent, deadline).await
         };
         match taken.await {
@@ -82,7 +83,7 @@ impl Etcd3 {
         let me = self.me(TAKE)?;
         let deadline = self.deadline();
         let taken = async {
-            let lease = self.refreshed_lease(self.throttled(), deadline).await?;
+            let lease = self.refreshed_lease(Refresh::Now, deadline).await?;
             self.put_lock(me, lease, When::Always, deadline).await
         };
         taken.await.map_err(|failure| failure.into_error(TAKE))?;
