@@ -99,6 +99,10 @@ impl Follower {
             let heard = tokio::select! {
                 heard = timeout(silence, self.keys.await_change(self.next)) => heard,
                 _ = self.switches.changed() => return Ok(Anew::Switched),
+                () = sleep_until(self.discovery) => {
+                    self.renew_nodes_if_due().await;
+                    continue;
+                }
             };
             match heard {
                 Ok(Ok(Some((index, news)))) => {

@@ -7,6 +7,7 @@
 
 mod access;
 mod answers;
+mod discovery;
 mod faults;
 mod golden;
 mod link;
