@@ -1,9 +1,7 @@
 //! The connections: one client per node, and one request on one node.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use patroni_core::Secret;
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Method, Response, Url};
 use serde::de::DeserializeOwned;
@@ -19,13 +17,9 @@ use crate::topology::{Options, Reach, Topology};
 /// As many redirects are followed.
 const MOST_REDIRECTS: usize = 3;
 
-/// User and password.
-pub(super) type Credentials = Option<(String, Secret)>;
-
 /// Everything about reaching the cluster.
 pub(super) struct Nodes {
     pub(super) topology: Topology<Client>,
-    credentials: Mutex<Credentials>,
 }
 
 /// One request, the same however often it is repeated.
@@ -94,26 +88,9 @@ impl Answer {
 
 impl Nodes {
     pub(super) fn new(options: Options, timings: Timings) -> Self {
-        let credentials = credentials(&options);
         Self {
             topology: Topology::new(options, timings),
-            credentials: Mutex::new(credentials),
         }
-    }
-
-    /// Takes new credentials over; new connections are made, with the certificates as they are
-    /// then.
-    pub(super) fn reconfigure(&self, options: &Options) {
-        *self
-            .credentials
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = credentials(options);
-        self.topology.forget_all();
-    }
-
-    fn credentials(&self) -> Credentials {
-        let credentials = self.credentials.lock();
-        credentials.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// One attempt on one node, connecting as needed, all within `limit`.
@@ -140,7 +117,7 @@ impl Nodes {
             .client(url)
             .await?
             .request(request.method.clone(), request.url(url)?);
-        if let Some((user, password)) = self.credentials() {
+        if let Some((user, password)) = self.topology.credentials() {
             sending = sending.basic_auth(user, Some(password.expose()));
         }
         if !request.form.is_empty() {
@@ -207,11 +184,6 @@ fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     } else {
         attempt.stop()
     }
-}
-
-fn credentials(options: &Options) -> Credentials {
-    let (user, password) = options.credentials()?;
-    Some((user.to_owned(), password.clone()))
 }
 
 fn number(response: &Response, header: &str) -> Option<u64> {

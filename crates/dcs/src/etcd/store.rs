@@ -344,7 +344,7 @@ impl Store for Etcd {
             return;
         };
         match etcd_options(section) {
-            Ok(options) => self.keys.nodes.reconfigure(&options),
+            Ok(options) => self.keys.nodes.topology.reconfigure(&options),
             Err(error) => tracing::error!(%error, "the section etcd was not taken over"),
         }
     }

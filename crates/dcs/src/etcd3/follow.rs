@@ -133,7 +133,7 @@ async fn follow(shared: &Shared, topology: &mut Topology) -> Result<Anew, Broken
                 topology.is_due_now();
                 return Ok(Anew::Asked("another node was selected"));
             }
-            () = shared.relist.notified() => return Ok(Anew::Asked("a condition did not hold")),
+            () = shared.relist.notified() => return Ok(Anew::Asked("the cache or its stream is out of date")),
             () = sleep_until(topology.due) => topology.renew_if_due(shared).await,
         }
     }

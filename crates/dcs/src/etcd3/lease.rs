@@ -74,6 +74,11 @@ impl Lease {
         self.state().refreshed = None;
     }
 
+    /// Makes the next refresh open a stream of its own: what is open speaks as whoever opened it.
+    pub(super) fn reconnect(&self) {
+        self.state().stream = None;
+    }
+
     /// The lease, alive by the word of the server within what `refresh` allows; a new one when
     /// there was none or it is gone.
     ///

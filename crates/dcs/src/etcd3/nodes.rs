@@ -27,7 +27,7 @@ impl Nodes {
     }
 
     pub(super) fn has_credentials(&self) -> bool {
-        self.topology.options.credentials().is_some()
+        self.topology.credentials().is_some()
     }
 
     pub(super) fn timings(&self) -> Timings {
@@ -53,7 +53,7 @@ impl Nodes {
 
     async fn connect(&self, url: &str) -> Result<Client, Failure> {
         let plain = self.connect_options(url).await?;
-        let Some((user, password)) = self.topology.options.credentials() else {
+        let Some((user, password)) = self.topology.credentials() else {
             return connect(url, plain)
                 .await
                 .map_err(|error| Failure::of(&error));

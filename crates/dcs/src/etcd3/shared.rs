@@ -24,7 +24,7 @@ pub(super) struct Shared {
     failure: Mutex<Option<String>>,
     /// Something worth a cycle happened. Keeps one signal for whoever asks next.
     pub(super) wake: Notify,
-    /// The cache has missed something: list anew.
+    /// The cache has missed something, or its stream is no longer wanted: list anew.
     pub(super) relist: Notify,
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use patroni_config::file::Dcs;
 use patroni_core::{
     Cluster, FailoverRequest, History, Leader, Member, MemberData, MemberName, Revision, Status,
     SyncState, SystemId, json,
@@ -21,6 +22,7 @@ use super::shared::Shared;
 use super::txn;
 use super::write::Outcome;
 use crate::codec::{self, Objects};
+use crate::connect::etcd_options;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{KeySpace, Leaf};
 use crate::known::Known;
@@ -429,6 +431,20 @@ impl Store for Etcd3 {
         if before.ttl != timings.ttl {
             self.lease.renounce();
             self.shared.wake.notify_one();
+        }
+    }
+
+    fn reconfigure(&self, dcs: &Dcs) {
+        let Dcs::Etcd3(section) = dcs else {
+            return;
+        };
+        match etcd_options(section) {
+            Ok(options) => {
+                self.shared.nodes.topology.reconfigure(&options);
+                self.lease.reconnect();
+                self.shared.relist.notify_one();
+            }
+            Err(error) => tracing::error!(%error, "the section etcd3 was not taken over"),
         }
     }
 

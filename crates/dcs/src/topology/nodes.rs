@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::guard::{Guard, Judgement};
-use super::options::Options;
+use super::options::{Credentials, Options};
 use crate::retry::Split;
 use crate::ring::Ring;
 use crate::store::Timings;
@@ -25,6 +25,7 @@ struct State<C> {
     clients: HashMap<String, C>,
     guard: Guard,
     timings: Timings,
+    credentials: Credentials,
     /// The ring holds what the cluster said, not only what was configured.
     discovered: bool,
 }
@@ -32,6 +33,7 @@ struct State<C> {
 impl<C: Clone> Topology<C> {
     pub(crate) fn new(options: Options, timings: Timings) -> Self {
         let ring = Ring::new(options.urls());
+        let credentials = options.credentials();
         Self {
             options,
             state: Mutex::new(State {
@@ -39,6 +41,7 @@ impl<C: Clone> Topology<C> {
                 clients: HashMap::new(),
                 guard: Guard::default(),
                 timings,
+                credentials,
                 discovered: false,
             }),
             switches: watch::Sender::new(0),
@@ -146,10 +149,17 @@ impl<C: Clone> Topology<C> {
         self.state().clients.remove(url);
     }
 
-    /// Drops all clients: new ones are made as the settings are then.
-    #[cfg(feature = "etcd")]
-    pub(crate) fn forget_all(&self) {
-        self.state().clients.clear();
+    /// User and password, as they are now.
+    pub(crate) fn credentials(&self) -> Credentials {
+        self.state().credentials.clone()
+    }
+
+    /// Takes new credentials over and drops all clients: new ones are made with them, and with
+    /// the certificate files as they are then.
+    pub(crate) fn reconfigure(&self, options: &Options) {
+        let mut state = self.state();
+        state.credentials = options.credentials();
+        state.clients.clear();
     }
 
     /// Refuses an answer of a node that fell behind, saying why.

@@ -31,6 +31,9 @@ pub struct Options {
     pub use_proxies: bool,
 }
 
+/// User and password.
+pub(super) type Credentials = Option<(String, Secret)>;
+
 /// The scheme of hosts that are given without one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
@@ -78,10 +81,10 @@ impl Options {
     }
 
     /// User and password, when both are there.
-    pub(crate) fn credentials(&self) -> Option<(&str, &Secret)> {
-        let user = self.username.as_deref().filter(|user| !user.is_empty())?;
+    pub(super) fn credentials(&self) -> Credentials {
+        let user = self.username.as_ref().filter(|user| !user.is_empty())?;
         let password = self.password.as_ref().filter(|secret| !secret.is_empty())?;
-        Some((user, password))
+        Some((user.clone(), password.clone()))
     }
 }
 

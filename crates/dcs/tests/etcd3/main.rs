@@ -5,6 +5,7 @@
     reason = "helpers of tests are not exempt by themselves"
 )]
 
+mod access;
 mod lease;
 #[path = "../shared/etcd.rs"]
 mod server;
