@@ -24,8 +24,16 @@ impl Etcd {
         let me = self.me(ACQUIRE)?.as_str();
         match self.create_lock(me, self.budget()).await {
             Ok(()) => Ok(()),
-            // The store is there, and we do not have the lock.
-            Err(Failure::Refused | Failure::Missing(_) | Failure::Rejected(_)) => {
+            // The store is there, and we do not have the lock. Who may only read follows.
+            Err(
+                failure @ (Failure::Refused
+                | Failure::Missing(_)
+                | Failure::Rejected(_)
+                | Failure::Denied(_)),
+            ) => {
+                if let Failure::Denied(why) = failure {
+                    tracing::warn!("we may not write the leader key: {why}");
+                }
                 tracing::info!("Could not take out TTL lock");
                 Err(StoreError::lost_race(ACQUIRE))
             }

@@ -45,11 +45,15 @@ impl Etcd3 {
             Ok(true) => Ok(()),
             // Refused twice for want of a lease, or for a reason of the server's own: the store
             // is there, and we do not have the lock.
-            Ok(false) | Err(Failure::LeaseGone | Failure::Rejected(_)) => {
-                tracing::info!("Could not take out TTL lock");
-                Err(StoreError::lost_race(ACQUIRE))
+            Ok(false) | Err(Failure::LeaseGone | Failure::Rejected(_)) => Err(not_taken()),
+            // Who may only read follows.
+            Err(Failure::Denied(why) | Failure::Token(why)) => {
+                tracing::warn!("we may not write the leader key: {why}");
+                Err(not_taken())
             }
-            Err(failure) => Err(failure.into_error(ACQUIRE)),
+            Err(failure @ (Failure::Node(_) | Failure::Busy(_))) => {
+                Err(failure.into_error(ACQUIRE))
+            }
         }
     }
 
@@ -193,4 +197,10 @@ impl Etcd3 {
             Outcome::Refused(None) => false,
         })
     }
+}
+
+/// Somebody else has the lock, or we cannot have it.
+fn not_taken() -> StoreError {
+    tracing::info!("Could not take out TTL lock");
+    StoreError::lost_race(ACQUIRE)
 }

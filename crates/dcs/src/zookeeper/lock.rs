@@ -22,35 +22,48 @@ const DELETE: &str = "release leader lock";
 
 impl ZooKeeper {
     pub(super) async fn acquire(&self) -> Result<(), StoreError> {
-        let taken = self.take_if_absent(ACQUIRE).await;
-        if taken.as_ref().is_err_and(StoreError::is_lost_race) {
-            tracing::info!("Could not take out TTL lock");
+        let me = self.me(ACQUIRE)?;
+        match self.take_if_absent(me).await {
+            Ok(()) => Ok(()),
+            // The store is there, and we do not have the lock. Who may only read follows.
+            Err(
+                Failure::Missing
+                | Failure::Exists
+                | Failure::Version
+                | Failure::Denied(_)
+                | Failure::Rejected(_),
+            ) => {
+                tracing::info!("Could not take out TTL lock");
+                Err(StoreError::lost_race(ACQUIRE))
+            }
+            Err(
+                failure @ (Failure::Lost(_)
+                | Failure::Expired
+                | Failure::Silent(_)
+                | Failure::Nonsense(_)),
+            ) => Err(failure.into_error(ACQUIRE)),
         }
-        taken
     }
 
     /// Never overwrites the lock of another: nobody bootstraps where somebody leads.
     pub(super) async fn take(&self) -> Result<(), StoreError> {
-        self.take_if_absent(TAKE).await
+        let taken = self.take_if_absent(self.me(TAKE)?).await;
+        taken.map_err(|failure| failure.into_error(TAKE))
     }
 
-    async fn take_if_absent(&self, operation: &'static str) -> Result<(), StoreError> {
-        let me = self.me(operation)?;
+    async fn take_if_absent(&self, me: &MemberName) -> Result<(), Failure> {
         let path = self.shared.keys.key(&Leaf::Leader);
         let request = |znodes, _| create_lock(znodes, &path, me);
         let effort = Effort::Until(self.deadline());
-        match self.shared.session.call(effort, request).await {
-            Ok(()) => {
-                self.shared.seen().wrote_leader(Some(me));
-                Ok(())
+        let created = self.shared.session.call(effort, request).await;
+        match &created {
+            Ok(()) => self.shared.seen().wrote_leader(Some(me)),
+            Err(failure @ (Failure::Denied(_) | Failure::Rejected(_))) => {
+                tracing::error!("Failed to create {path}: {failure}");
             }
-            Err(failure) => {
-                if matches!(failure, Failure::Denied(_) | Failure::Rejected(_)) {
-                    tracing::error!("Failed to create {path}: {failure}");
-                }
-                Err(failure.into_error(operation))
-            }
+            Err(_) => {}
         }
+        created
     }
 
     pub(super) async fn update(&self, judged: &Leader) -> Result<(), StoreError> {

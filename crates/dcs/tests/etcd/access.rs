@@ -6,7 +6,7 @@ use patroni_config::file::Dcs;
 use patroni_config::file::HostPort;
 use patroni_config::file::dcs::Etcd as Section;
 use patroni_config::file::dcs::etcd::Servers;
-use patroni_core::Secret;
+use patroni_core::{Leader, MemberName, Revision, Secret};
 use patroni_dcs::etcd::Options;
 use patroni_dcs::{Store, StoreError, StoreErrorKind};
 
@@ -64,6 +64,14 @@ fn demand_users(etcd: &Etcd) {
     drop(etcd.ask("PUT", "/v2/auth/enable", ""));
 }
 
+fn lock_named(name: &str) -> Leader {
+    Leader {
+        name: MemberName::new(name),
+        revision: Revision::new("1"),
+        session: None,
+    }
+}
+
 fn is_denied(error: &StoreError) -> bool {
     matches!(error.kind, StoreErrorKind::Denied(_))
 }
@@ -89,7 +97,10 @@ async fn speaks_as_a_user_where_users_are_required() {
     store.update_leader(&lock).await.unwrap();
     let refused = nobody.load().await.err().unwrap();
     assert!(is_denied(&refused), "{refused}");
+    // Such a member follows: that it may not write is no trouble of the store.
     let refused = nobody.acquire_leader().await.err().unwrap();
+    assert!(refused.is_lost_race(), "{refused}");
+    let refused = nobody.update_leader(&lock_named("b")).await.err().unwrap();
     assert!(is_denied(&refused), "{refused}");
 
     // Who may do what can change, so the start waits.

@@ -1,22 +1,28 @@
 //! Users and what they may do.
 
-use etcd_client::Client;
+use etcd_client::{Client, Permission};
 use patroni_config::file::dcs::Etcd as Section;
 use patroni_config::file::dcs::etcd::Servers;
 use patroni_config::file::{Dcs, HostPort};
 use patroni_core::{MemberName, Secret};
 use patroni_dcs::etcd3::{Etcd3, Options};
-use patroni_dcs::{Identity, Store, StoreErrorKind};
+use patroni_dcs::{Identity, Store, StoreError, StoreErrorKind};
 
 use crate::server::Etcd;
 use crate::shared::{TIMINGS, eventually, lock_of, show_logs};
 
-/// Makes the server ask everybody for user and password: `root`, `secret`.
+/// Makes the server know `root` and, who may only read, `reader`; the password of both is
+/// `secret`.
 async fn demand_users(etcd: &Etcd) {
     let mut admin = Client::connect([&etcd.url], None).await.unwrap();
+    let all = Permission::read("/").with_prefix();
     admin.role_add("root").await.unwrap();
-    admin.user_add("root", "secret", None).await.unwrap();
-    admin.user_grant_role("root", "root").await.unwrap();
+    admin.role_add("readers").await.unwrap();
+    admin.role_grant_permission("readers", all).await.unwrap();
+    for (user, role) in [("root", "root"), ("reader", "readers")] {
+        admin.user_add(user, "secret", None).await.unwrap();
+        admin.user_grant_role(user, role).await.unwrap();
+    }
     admin.auth_enable().await.unwrap();
 }
 
@@ -67,4 +73,23 @@ async fn a_reload_brings_credentials() {
     );
     store.reconfigure(&section("secret"));
     store.update_leader(&lock).await.unwrap();
+}
+
+/// Such a member follows: that it may not write is no trouble of the store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_only_read_does_not_get_the_lock() {
+    show_logs();
+    let Some(etcd) = Etcd::single().await else {
+        return;
+    };
+    demand_users(&etcd).await;
+    let reader = store(&etcd, Some("reader"), "b").await;
+    let acquired = reader.acquire_leader().await;
+    assert!(
+        acquired.as_ref().is_err_and(StoreError::is_lost_race),
+        "{acquired:?}"
+    );
+    let leader = store(&etcd, Some("root"), "a").await;
+    leader.acquire_leader().await.unwrap();
+    lock_of(&reader, "a").await;
 }
