@@ -100,6 +100,7 @@ impl ZooKeeper {
 
 /// Creates the lock. Finding our own is as good: an earlier attempt whose answer was lost made it.
 async fn create_lock(znodes: Znodes, path: &str, me: &MemberName) -> Result<(), Failure> {
+    znodes.can_hold_the_lock()?;
     let created = znodes.create(path, me.as_str(), CreateMode::Ephemeral);
     match created.await {
         Err(Failure::Exists) => match znodes.read(path).await? {
@@ -116,6 +117,7 @@ async fn create_lock(znodes: Znodes, path: &str, me: &MemberName) -> Result<(), 
 /// keeps its connections for a while, in which the session may end: so the question goes to the
 /// leader of the ensemble, which knows.
 async fn keep_lock(znodes: Znodes, path: &str, me: &MemberName) -> Result<(), Failure> {
+    znodes.can_hold_the_lock()?;
     let Some(found) = znodes.read_newest(path).await? else {
         return create_lock(znodes, path, me).await;
     };

@@ -7,6 +7,7 @@
 //!
 //! Source: store contract, section 12 (session timeout, ping timeout).
 
+use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -50,8 +51,17 @@ pub(super) enum Holds {
 struct State {
     timings: Timings,
     open: Option<Open>,
-    /// The last session, to be resumed while its ttl is still the right one.
+    /// The last session that held for its ttl, to be resumed while that is the right one.
     last: Option<(Duration, SessionInfo)>,
+}
+
+impl State {
+    /// The ttl of the last session, while another one is wanted: what hangs on the session stays
+    /// there until the servers grant the other.
+    fn ttl_to_keep(&self) -> Option<Duration> {
+        let (ttl, _) = self.last.as_ref()?;
+        (*ttl != self.timings.ttl).then_some(*ttl)
+    }
 }
 
 #[derive(Clone)]
@@ -59,6 +69,7 @@ struct Open {
     client: Client,
     number: u64,
     plan: Plan,
+    lack: Option<Lack>,
     certificates: Option<TlsDynamicCerts>,
 }
 
@@ -67,6 +78,24 @@ struct Open {
 struct Plan {
     timings: Timings,
     hosts: Vec<String>,
+}
+
+/// A session that ends before its ttl is over. A lock on it would let two members lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lack {
+    granted: Duration,
+    ttl: Duration,
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { granted, ttl } = self;
+        write!(
+            f,
+            "ZooKeeper grants sessions of {granted:?} at most, and ttl is {ttl:?}: lower ttl, or \
+             raise maxSessionTimeout of the servers"
+        )
+    }
 }
 
 /// Whether a request may have been carried out before.
@@ -111,6 +140,13 @@ impl Session {
 
     pub(super) fn timings(&self) -> Timings {
         self.state().timings
+    }
+
+    /// The ttl of the session, which may not be the one last asked for.
+    pub(super) fn ttl_in_force(&self) -> Duration {
+        let state = self.state();
+        let last = state.last.as_ref().map(|(ttl, _)| *ttl);
+        last.unwrap_or(state.timings.ttl)
     }
 
     /// New timings, which the next request applies.
@@ -173,8 +209,13 @@ impl Session {
         F: Fn(Znodes, Attempt) -> Fut,
         Fut: Future<Output = Result<T, Failure>>,
     {
-        let (client, number) = self.client(deadline).await?;
-        let znodes = Znodes::new(client, self.acls.clone());
+        let Open {
+            client,
+            number,
+            lack,
+            ..
+        } = self.ready(deadline).await?;
+        let znodes = Znodes::new(client, self.acls.clone(), lack);
         match timeout_at(deadline, request(znodes, attempt)).await {
             Ok(Err(failure @ Failure::Nonsense(_))) => {
                 self.forget(number);
@@ -204,12 +245,17 @@ impl Session {
 
     /// A connected client with its number, by `deadline`.
     pub(super) async fn client(&self, deadline: Instant) -> Result<(Client, u64), Failure> {
+        let open = self.ready(deadline).await?;
+        Ok((open.client, open.number))
+    }
+
+    async fn ready(&self, deadline: Instant) -> Result<Open, Failure> {
         let open = match self.usable() {
             Some(open) => open,
             None => self.open(deadline).await?,
         };
         self.connected(&open, deadline).await?;
-        Ok((open.client, open.number))
+        Ok(open)
     }
 
     /// The client, if it fits the present plan and its session has not ended.
@@ -264,69 +310,101 @@ impl Session {
     }
 
     /// Opens a client for the present plan: on the last session if that still fits, else on a
-    /// new one. A session that is left, because the ttl changed, ends by itself; what hangs on
-    /// it is written anew before.
+    /// new one.
     ///
     /// Cancel safe: a session that was opened unheard ends by itself.
     async fn open(&self, deadline: Instant) -> Result<Open, Failure> {
         let turn = timeout_at(deadline, self.opening.lock()).await;
         let _turn = turn.map_err(|_| self.silence())?;
-        if let Some(open) = self.usable() {
-            return Ok(open);
+        loop {
+            if let Some(open) = self.usable() {
+                return Ok(open);
+            }
+            let plan = self.plan();
+            let Some(kept) = self.ttl_to_keep() else {
+                return self.resume(plan, deadline).await;
+            };
+            let open = self.begin(plan, deadline).await?;
+            match open.lack {
+                None => return Ok(self.put(open)),
+                Some(lack) => self.keep_ttl(kept, lack),
+            }
         }
-        let plan = self.plan();
+    }
+
+    fn ttl_to_keep(&self) -> Option<Duration> {
+        self.state().ttl_to_keep()
+    }
+
+    /// The servers do not grant the ttl that was asked for.
+    fn keep_ttl(&self, kept: Duration, lack: Lack) {
+        tracing::error!("ttl stays {kept:?}: {lack}");
+        let mut state = self.state();
+        if state.timings.ttl == lack.ttl {
+            state.timings.ttl = kept;
+        }
+    }
+
+    /// Opens a new session beside the present one, which goes on until the other takes its place:
+    /// it ends by itself, and what hangs on it is written anew before.
+    async fn begin(&self, plan: Plan, deadline: Instant) -> Result<Open, Failure> {
+        let (connector, certificates) = self.connector(&plan).await?;
+        let client = self.connect(connector, &plan, deadline).await?;
+        Ok(self.opened(client, plan, certificates))
+    }
+
+    /// Opens a client in the place of the present one.
+    async fn resume(&self, plan: Plan, deadline: Instant) -> Result<Open, Failure> {
         let last = {
             let mut state = self.state();
             state.open = None;
-            let ttl = plan.timings.ttl;
-            state.last.take_if(|(of, _)| *of != ttl);
-            state.last.clone().map(|(_, session)| session)
+            state.last.clone()
         };
-        let number = self.next_number();
-        let (connector, certificates) = self.connector(&plan).await?;
-        let client = match last {
-            None => self.connect(connector, &plan, deadline).await?,
-            Some(last) => {
-                let resumed = connector.clone().with_session(last);
-                match self.connect(resumed, &plan, deadline).await {
-                    Err(Failure::Expired) => {
-                        self.state().last = None;
-                        self.connect(connector, &plan, deadline).await?
-                    }
-                    other => other?,
-                }
+        self.tell_of_change();
+        if let Some((_, last)) = last {
+            let (connector, certificates) = self.connector(&plan).await?;
+            let resumed = connector.with_session(last);
+            match self.connect(resumed, &plan, deadline).await {
+                Ok(client) => return Ok(self.put(self.opened(client, plan, certificates))),
+                Err(Failure::Expired) => self.state().last = None,
+                Err(failure) => return Err(failure),
             }
-        };
-        self.check_ttl(&client, &plan)?;
-        let open = Open {
+        }
+        let open = self.begin(plan, deadline).await?;
+        if let Some(lack) = open.lack {
+            tracing::error!("this member cannot lead: {lack}");
+        }
+        Ok(self.put(open))
+    }
+
+    fn opened(&self, client: Client, plan: Plan, certificates: Option<TlsDynamicCerts>) -> Open {
+        let (granted, ttl) = (client.session_timeout(), plan.timings.ttl);
+        let short = self.holds == Holds::Leases && granted < ttl;
+        Open {
             client,
-            number,
+            number: 0,
             plan,
+            lack: short.then_some(Lack { granted, ttl }),
             certificates,
-        };
+        }
+    }
+
+    /// Makes a client the present one.
+    fn put(&self, mut open: Open) -> Open {
+        open.number = self.tell_of_change();
         let mut state = self.state();
-        state.last = Some((open.plan.timings.ttl, open.client.session().clone()));
+        if open.lack.is_none() {
+            state.last = Some((open.plan.timings.ttl, open.client.session().clone()));
+        }
         state.open = Some(open.clone());
-        Ok(open)
+        open
     }
 
     /// Tells whoever holds the client before to let it go at once: the servers serve one
     /// connection of a session, and two clients would take it from each other for ever.
-    fn next_number(&self) -> u64 {
+    fn tell_of_change(&self) -> u64 {
         self.number.send_modify(|number| *number += 1);
         *self.number.borrow()
-    }
-
-    /// A session that ends before the lock may be counted on would let two members lead.
-    fn check_ttl(&self, client: &Client, plan: &Plan) -> Result<(), Failure> {
-        let (granted, ttl) = (client.session_timeout(), plan.timings.ttl);
-        if self.holds == Holds::Leases && granted < ttl {
-            return Err(Failure::Denied(format!(
-                "ZooKeeper grants sessions of {granted:?} at most, and ttl is {ttl:?}: lower ttl, \
-                 or raise maxSessionTimeout of the servers"
-            )));
-        }
-        Ok(())
     }
 
     async fn connector(

@@ -81,8 +81,9 @@ impl ZooKeeper {
     /// `retry_timeout`; how often to try again is the caller's policy.
     ///
     /// # Errors
-    /// `Denied` for refused credentials, and for settings that cannot be carried out; a ttl above
-    /// what the servers grant is one. Else `Unreachable`.
+    /// `Denied` for refused credentials, and for settings that cannot be carried out. Else
+    /// `Unreachable`. A ttl above what the servers grant refuses the lock alone: the one in the
+    /// store, which is read next, may be another.
     pub async fn connect(
         options: Options,
         identity: Identity,
@@ -476,7 +477,7 @@ impl Store for ZooKeeper {
     }
 
     fn ttl(&self) -> Duration {
-        self.shared.session.timings().ttl
+        self.shared.session.ttl_in_force()
     }
 
     fn set_timings(&self, timings: Timings) {

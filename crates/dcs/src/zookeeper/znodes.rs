@@ -8,12 +8,14 @@ use zookeeper_client::{
 };
 
 use super::failure::Failure;
+use super::session::Lack;
 
 /// The nodes as one client sees them.
 #[derive(Clone)]
 pub(super) struct Znodes {
     pub(super) client: Client,
     acls: Arc<[Acl]>,
+    lack: Option<Lack>,
 }
 
 /// A node's text with its metadata.
@@ -24,8 +26,16 @@ pub(super) struct Found {
 }
 
 impl Znodes {
-    pub(super) fn new(client: Client, acls: Arc<[Acl]>) -> Self {
-        Self { client, acls }
+    pub(super) fn new(client: Client, acls: Arc<[Acl]>, lack: Option<Lack>) -> Self {
+        Self { client, acls, lack }
+    }
+
+    /// Refuses a session that nothing may hang on which is counted on for the ttl.
+    pub(super) fn can_hold_the_lock(&self) -> Result<(), Failure> {
+        match self.lack {
+            Some(lack) => Err(Failure::Denied(lack.to_string())),
+            None => Ok(()),
+        }
     }
 
     /// Whether a node hangs on the session of this client.

@@ -1,8 +1,10 @@
 //! Credentials and rights.
 
+use std::time::Duration;
+
 use patroni_core::{MemberData, Secret};
 use patroni_dcs::zookeeper::{Acl, Options, Permission, ZooKeeper};
-use patroni_dcs::{Store, StoreError, StoreErrorKind};
+use patroni_dcs::{Store, StoreError, StoreErrorKind, Timings};
 use tempfile::TempDir;
 
 use crate::support::{Extras, Server, TIMINGS, eventually, identity, lock_of, show_logs};
@@ -124,23 +126,70 @@ async fn speaks_as_a_user_where_users_are_required() {
     assert!(is_denied(&unreadable.map(drop)));
 }
 
-/// A lock that ends before its holder counts on it would let two members lead.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_shorter_than_the_ttl_are_refused() {
-    show_logs();
-    let extras = Extras {
-        settings: vec!["maxSessionTimeout=3000".to_owned()],
+fn short_sessions(longest_ms: &str) -> Extras {
+    Extras {
+        settings: vec![format!("maxSessionTimeout={longest_ms}")],
         ..Extras::default()
-    };
-    let Some(server) = Server::with(&extras) else {
+    }
+}
+
+/// A lock that ends before its holder counts on it would let two members lead. Such a member
+/// still reads, so that a ttl that was lowered meanwhile reaches it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_shorter_than_the_ttl_hold_no_lock() {
+    show_logs();
+    let Some(server) = Server::with(&short_sessions("3000")) else {
         return;
     };
     eventually("ZooKeeper to serve", || async {
         server.store(None).await.ok()
     })
     .await;
-    let refused = server.store(Some("a")).await.map(drop);
+    let store = server.store(Some("a")).await.unwrap();
+    store.load().await.unwrap();
+    assert!(store.acquire_leader().await.is_err());
+    let refused = store.take_leader().await;
     assert!(is_denied(&refused), "{refused:?}");
     let text = refused.unwrap_err().to_string();
     assert!(text.contains("3s") && text.contains("6s"), "{text}");
+
+    store.set_timings(Timings {
+        ttl: Duration::from_secs(3),
+        ..TIMINGS
+    });
+    store.acquire_leader().await.unwrap();
+    lock_of(&store, "a").await;
+}
+
+/// The ttl before stays in force, and with it the session and the lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ttl_that_cannot_be_had_changes_nothing() {
+    show_logs();
+    let Some(server) = Server::with(&short_sessions("8000")) else {
+        return;
+    };
+    let store = eventually("ZooKeeper to serve", || async {
+        server.store(Some("a")).await.ok()
+    })
+    .await;
+    store.acquire_leader().await.unwrap();
+    let lock = lock_of(&store, "a").await;
+
+    store.set_timings(Timings {
+        ttl: Duration::from_secs(20),
+        loop_wait: Duration::from_secs(2),
+        ..TIMINGS
+    });
+    store.update_leader(&lock).await.unwrap();
+    assert_eq!(lock_of(&store, "a").await.session, lock.session);
+    assert_eq!(store.ttl(), TIMINGS.ttl);
+
+    // What can be had is taken.
+    store.set_timings(Timings {
+        ttl: Duration::from_secs(8),
+        ..TIMINGS
+    });
+    store.update_leader(&lock).await.unwrap();
+    assert_ne!(lock_of(&store, "a").await.session, lock.session);
+    assert_eq!(store.ttl(), Duration::from_secs(8));
 }
