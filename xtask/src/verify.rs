@@ -20,7 +20,18 @@ pub(crate) struct TestOptions {
     filter: Option<String>,
 }
 
-/// Format, lints, arrows.
+/// The features of the crate `dcs` that are a store.
+const STORES: [&str; 7] = [
+    "consul",
+    "etcd",
+    "etcd3",
+    "exhibitor",
+    "kubernetes",
+    "raft",
+    "zookeeper",
+];
+
+/// Format, lints, arrows, and each store by itself.
 ///
 /// # Errors
 /// A check fails.
@@ -36,7 +47,20 @@ pub(crate) fn verify() -> Result<()> {
         "--",
         "-D",
         "warnings",
-    ])
+    ])?;
+    each_store_alone()
+}
+
+/// A store must not need what only another one brings; and a build without any must do.
+fn each_store_alone() -> Result<()> {
+    let none = "";
+    for store in STORES.into_iter().chain([none]) {
+        let package = ["clippy", "--package", "patroni-dcs", "--quiet"];
+        let features = ["--no-default-features", "--features", store];
+        let lints = ["--", "-D", "warnings"];
+        cargo(&[&package[..], &features, &lints].concat())?;
+    }
+    Ok(())
 }
 
 /// What a program can mend by itself.

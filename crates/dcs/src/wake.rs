@@ -2,7 +2,7 @@
 //!
 //! Source: store contract, section 10 (wake-ups from the stream) and 15.
 
-#[cfg(feature = "remote")]
+#[cfg(any(feature = "etcd3", feature = "kubernetes", feature = "zookeeper"))]
 use std::time::Duration;
 
 use patroni_core::MemberName;
@@ -10,7 +10,7 @@ use patroni_core::MemberName;
 use crate::key::Leaf;
 
 /// Followers give the leader this much longer to write first (store contract, section 15).
-#[cfg(feature = "remote")]
+#[cfg(any(feature = "etcd3", feature = "kubernetes", feature = "zookeeper"))]
 pub(crate) const FOLLOWER_DELAY: Duration = Duration::from_millis(500);
 
 /// One object before and after a change.

@@ -33,9 +33,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::known::Known;
 use crate::retry::Effort;
 use crate::store::{Identity, Store, Timings};
-
-/// Followers give the leader this much longer to write first (store contract, section 15).
-const FOLLOWER_DELAY: Duration = Duration::from_millis(500);
+use crate::wake::FOLLOWER_DELAY;
 
 /// A store in Kubernetes objects.
 pub struct Kubernetes {
