@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, Method, Response, Url};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::failure::Failure;
+use super::redirect;
 use crate::body::{self, first_line};
 use crate::error::chain;
 use crate::store::Timings;
@@ -113,17 +114,37 @@ impl Nodes {
     /// The same without a limit: for answers that come when something happens. Cancel safe for
     /// reads.
     pub(super) async fn exchange(&self, url: &str, request: &Request) -> Result<Answer, Failure> {
-        let mut sending = self
-            .client(url)
-            .await?
-            .request(request.method.clone(), request.url(url)?);
-        if let Some((user, password)) = self.topology.credentials() {
+        let client = self.client(url).await?;
+        let node = request.url(url)?;
+        let mut at = node.clone();
+        for _ in 0..=MOST_REDIRECTS {
+            let sending = self.prepare(&client, &node, &at, request);
+            let response = sending.send().await.map_err(broken)?;
+            match redirect::target(&at, &response).map_err(Failure::Node)? {
+                Some(next) => at = next,
+                None => return self.take_in(response).await,
+            }
+        }
+        let why = format!("more than {MOST_REDIRECTS} redirects, the last one to {at}");
+        Err(Failure::Node(why))
+    }
+
+    /// The request to `node`, which may have sent us on from there.
+    fn prepare(&self, client: &Client, node: &Url, at: &Url, request: &Request) -> RequestBuilder {
+        let mut sending = client.request(request.method.clone(), at.clone());
+        let known = self.topology.order();
+        if let Some((user, password)) = self.topology.credentials()
+            && redirect::is_trusted(node, at, &known)
+        {
             sending = sending.basic_auth(user, Some(password.expose()));
         }
         if !request.form.is_empty() {
             sending = sending.form(&request.form);
         }
-        let mut response = sending.send().await.map_err(broken)?;
+        sending
+    }
+
+    async fn take_in(&self, mut response: Response) -> Result<Answer, Failure> {
         self.judge(&response)?;
         let index = number(&response, "X-Etcd-Index").unwrap_or(0);
         let status = response.status().as_u16();
@@ -165,7 +186,7 @@ impl Nodes {
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .no_proxy()
-            .redirect(Policy::custom(redirect))
+            .redirect(Policy::none())
             .connect_timeout(self.topology.connect_timeout())
             .tcp_keepalive(timings.loop_wait + timings.retry_timeout)
             .user_agent(concat!("patroni-rs/", env!("CARGO_PKG_VERSION")))
@@ -173,16 +194,6 @@ impl Nodes {
             .map_err(broken)?;
         self.topology.keep(url, client.clone());
         Ok(client)
-    }
-}
-
-/// Only where method and body stay what they are: other redirects would make a read of a write.
-fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let keeps_all = matches!(attempt.status().as_u16(), 307 | 308);
-    if keeps_all && attempt.previous().len() <= MOST_REDIRECTS {
-        attempt.follow()
-    } else {
-        attempt.stop()
     }
 }
 

@@ -56,7 +56,7 @@ async fn certificates_are_shown_and_verified() {
 }
 
 /// Makes the server ask everybody for user and password: `root`, `secret`.
-fn demand_users(etcd: &Etcd) {
+pub(crate) fn demand_users(etcd: &Etcd) {
     let root = r#"{"user":"root","password":"secret"}"#;
     etcd.ask("PUT", "/v2/auth/users/root", root).unwrap();
     let nothing = r#"{"role":"guest","permissions":{"kv":{"read":[],"write":[]}}}"#;

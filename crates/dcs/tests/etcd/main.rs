@@ -15,6 +15,7 @@ mod link;
 mod lossy;
 #[path = "../shared/parrot.rs"]
 mod parrot;
+mod redirects;
 #[path = "../shared/etcd.rs"]
 mod server;
 #[path = "../shared/mod.rs"]
