@@ -251,6 +251,7 @@ pub(crate) fn etcd_options(section: &Etcd) -> Result<crate::topology::Options, S
     options.cert.clone_from(&section.cert);
     options.key.clone_from(&section.key);
     options.use_proxies = section.use_proxies || is_proxy;
+    options.version_prefix.clone_from(&section.version_prefix);
     Ok(options)
 }
 

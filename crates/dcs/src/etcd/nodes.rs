@@ -15,6 +15,9 @@ use crate::store::Timings;
 use crate::tls;
 use crate::topology::{Options, Reach, Topology};
 
+/// Where the API is, unless the settings say otherwise.
+const VERSION_PREFIX: &str = "/v2";
+
 /// As many redirects are followed.
 const MOST_REDIRECTS: usize = 3;
 
@@ -27,14 +30,14 @@ pub(super) struct Nodes {
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     method: Method,
-    /// Segments after `/v2`, as they are: escaping is done here.
+    /// Segments after the prefix of the version, as they are: escaping is done here.
     path: Vec<String>,
     query: Vec<(&'static str, String)>,
     form: Vec<(&'static str, String)>,
 }
 
 impl Request {
-    /// A request to a path below `/v2`, which is cut at its slashes.
+    /// A request to a path below the prefix of the version, which is cut at its slashes.
     pub(super) fn new(method: Method, path: &str) -> Self {
         Self {
             method,
@@ -54,12 +57,12 @@ impl Request {
         self
     }
 
-    fn url(&self, node: &str) -> Result<Url, Failure> {
+    fn url(&self, node: &str, prefix: &str) -> Result<Url, Failure> {
         let unusable = |why: String| Failure::Node(format!("the URL of the node: {why}"));
         let mut url = Url::parse(node).map_err(|error| unusable(error.to_string()))?;
         url.path_segments_mut()
             .map_err(|()| unusable("it cannot have a path".to_owned()))?
-            .push("v2")
+            .extend(prefix.split('/').filter(|part| !part.is_empty()))
             .extend(&self.path);
         if !self.query.is_empty() {
             let pairs = self.query.iter().map(|(name, value)| (*name, value));
@@ -115,7 +118,8 @@ impl Nodes {
     /// reads.
     pub(super) async fn exchange(&self, url: &str, request: &Request) -> Result<Answer, Failure> {
         let client = self.client(url).await?;
-        let node = request.url(url)?;
+        let prefix = self.topology.options.version_prefix.as_deref();
+        let node = request.url(url, prefix.unwrap_or(VERSION_PREFIX))?;
         let mut at = node.clone();
         for _ in 0..=MOST_REDIRECTS {
             let sending = self.prepare(&client, &node, &at, request);
@@ -233,9 +237,9 @@ mod tests {
     fn any_letters_may_stand_in_a_path() {
         let request = Request::new(Method::GET, "keys/service/a b/members/ü?#%/");
         let request = request.with("recursive", "true");
-        assert_eq!(
-            request.url("http://h:2379").unwrap().as_str(),
-            "http://h:2379/v2/keys/service/a%20b/members/%C3%BC%3F%23%25/?recursive=true"
-        );
+        let url = |prefix| request.url("http://h:2379", prefix).unwrap().to_string();
+        let path = "keys/service/a%20b/members/%C3%BC%3F%23%25/?recursive=true";
+        assert_eq!(url(VERSION_PREFIX), format!("http://h:2379/v2/{path}"));
+        assert_eq!(url("old/v2/"), format!("http://h:2379/old/v2/{path}"));
     }
 }

@@ -53,6 +53,9 @@ impl Etcd3 {
         timings: Timings,
     ) -> Result<Self, StoreError> {
         const OPERATION: &str = "connect to etcd";
+        if options.version_prefix.is_some() {
+            tracing::warn!("version_prefix has no effect on etcd3, which is asked over gRPC");
+        }
         let nodes = Nodes::new(options, timings);
         let deadline = Instant::now() + timings.retry_timeout;
         Box::pin(nodes.discover(deadline))

@@ -29,6 +29,8 @@ pub struct Options {
     pub key: Option<PathBuf>,
     /// The hosts are proxies: do not look for the members behind them.
     pub use_proxies: bool,
+    /// Path before those of the version 2 API, `/v2` without it.
+    pub version_prefix: Option<String>,
 }
 
 /// User and password.
