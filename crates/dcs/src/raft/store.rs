@@ -271,8 +271,11 @@ impl Store for RaftStore {
     async fn acquire_leader(&self) -> Result<(), StoreError> {
         let operation = "acquire leader lock";
         let lock = self.lock(self.me(operation)?, Condition::absent());
-        self.change(operation, lock, self.retry_timeout()).await?;
-        Ok(())
+        let taken = self.change(operation, lock, self.retry_timeout()).await;
+        if taken.as_ref().is_err_and(StoreError::is_lost_race) {
+            tracing::info!("Could not take out TTL lock");
+        }
+        taken.map(drop)
     }
 
     async fn update_leader(&self, _judged: &Leader) -> Result<(), StoreError> {
@@ -502,14 +505,14 @@ fn silent(operation: &'static str, error: NoAnswer) -> StoreError {
     StoreError::unreachable(operation, error)
 }
 
+/// The condition that a judged revision makes. What is no number of ours was never written by
+/// anybody, so the race is lost.
 fn at(operation: &'static str, judged: Option<&Revision>) -> Result<Condition, StoreError> {
     let Some(revision) = judged else {
         return Ok(Condition::none());
     };
-    let index = revision.as_str().parse().map_err(|_| {
-        let why = format!("revision {revision} is none of raft");
-        StoreError::new(operation, StoreErrorKind::Nonsense(why))
-    })?;
+    let index = revision.as_str().parse();
+    let index = index.map_err(|_| StoreError::lost_race(operation))?;
     Ok(Condition {
         index: Some(index),
         ..Condition::none()

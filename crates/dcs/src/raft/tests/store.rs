@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use patroni_core::{Cluster, MemberName, Scope, Secret, SyncState};
+use patroni_core::{Cluster, MemberName, Revision, Scope, Secret, SyncState};
 
 use super::world::{LONG, World};
 use crate::raft::store::{RaftClient, RaftStore};
@@ -63,6 +63,9 @@ async fn conditional_writes_compare_revisions() {
     assert_ne!(first, second);
     let late = stores[2].write_sync(&state, Some(&first)).await;
     assert!(late.unwrap_err().is_lost_race());
+    let of_no_raft = Revision::new("x");
+    let strange = stores[2].write_sync(&state, Some(&of_no_raft)).await;
+    assert!(strange.unwrap_err().is_lost_race());
     assert_eq!(stores[2].load().await.unwrap().sync.revision, Some(second));
     stores[0].begin_initialize().await.unwrap();
     assert!(
