@@ -4,13 +4,17 @@ use reqwest::Response;
 
 /// A cluster's objects are small, and the stores keep at most a megabyte or so under a key; this
 /// bounds one answer far above what they can be together.
-const LARGEST: usize = 64 << 20;
+#[cfg(any(feature = "consul", feature = "etcd"))]
+pub(crate) const LARGEST: usize = 64 << 20;
 
-/// Reads a body; `None` when it does not end.
-pub(crate) async fn read(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+/// Reads a body; `None` when it is longer than `largest`.
+pub(crate) async fn read(
+    response: &mut Response,
+    largest: usize,
+) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > LARGEST {
+        if body.len() + chunk.len() > largest {
             return Ok(None);
         }
         body.extend_from_slice(&chunk);
@@ -19,6 +23,7 @@ pub(crate) async fn read(response: &mut Response) -> Result<Option<Vec<u8>>, req
 }
 
 /// Enough of an answer to know it by, in one line.
+#[cfg(any(feature = "consul", feature = "etcd"))]
 pub(crate) fn first_line(body: &str) -> String {
     const LONGEST: usize = 200;
     let line = body.trim().lines().next().unwrap_or_default();

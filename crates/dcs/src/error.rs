@@ -72,6 +72,12 @@ impl StoreError {
         Self::new(operation, StoreErrorKind::LostRace)
     }
 
+    /// The control tool and observers must not write what belongs to members.
+    pub(crate) fn members_only(operation: &'static str) -> Self {
+        let why = "only a member may do this".to_owned();
+        Self::new(operation, StoreErrorKind::Denied(why))
+    }
+
     /// Whether trying again cannot help: the store (or our own settings) says no.
     pub fn is_final(&self) -> bool {
         matches!(self.kind, StoreErrorKind::Denied(_))

@@ -3,9 +3,24 @@
 //! Source: store contract, section 2.5 (writer rules) and 2.9.
 
 use std::collections::BTreeMap;
+#[cfg(any(
+    feature = "consul",
+    feature = "etcd",
+    feature = "etcd3",
+    feature = "zookeeper"
+))]
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use patroni_core::{Cluster, MemberName, Status, Version};
 use serde::{Deserialize, Serialize};
+
+#[cfg(any(
+    feature = "consul",
+    feature = "etcd",
+    feature = "etcd3",
+    feature = "zookeeper"
+))]
+use crate::{codec, error::StoreError, key::Leaf};
 
 /// Members older than this read the leader's position from `optime/leader`.
 const READS_STATUS: Version = Version::new(2, 1, 0);
@@ -77,6 +92,79 @@ impl Known {
     /// Forgets everything, after the objects were removed.
     pub fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+/// The same for a store whose calls run side by side and whose objects are keys: it writes them
+/// when that is due.
+#[cfg(any(
+    feature = "consul",
+    feature = "etcd",
+    feature = "etcd3",
+    feature = "zookeeper"
+))]
+#[derive(Default)]
+pub(crate) struct Remembered(Mutex<Known>);
+
+#[cfg(any(
+    feature = "consul",
+    feature = "etcd",
+    feature = "etcd3",
+    feature = "zookeeper"
+))]
+impl Remembered {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`Known::note`].
+    pub(crate) fn note(&self, cluster: &Cluster) {
+        self.known().note(cluster);
+    }
+
+    /// See [`Known::clear`].
+    pub(crate) fn clear(&self) {
+        self.known().clear();
+    }
+
+    /// Writes `status`, and `optime/leader` for old readers, with `write` unless nothing changed.
+    pub(crate) async fn write_status<W, F>(
+        &self,
+        status: &Status,
+        write: W,
+    ) -> Result<(), StoreError>
+    where
+        W: Fn(Leaf, String) -> F,
+        F: Future<Output = Result<(), StoreError>>,
+    {
+        let due = self.known().status_write(status);
+        let Some(StatusWrite { status, optime }) = due else {
+            return Ok(());
+        };
+        write(Leaf::Status, status.to_json()).await?;
+        self.known().wrote_status(status);
+        match optime {
+            Some(optime) => write(Leaf::OptimeLeader, optime).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes `failsafe` with `write` unless nothing changed.
+    pub(crate) async fn write_failsafe<W, F>(
+        &self,
+        members: &BTreeMap<MemberName, String>,
+        write: W,
+    ) -> Result<(), StoreError>
+    where
+        W: Fn(Leaf, String) -> F,
+        F: Future<Output = Result<(), StoreError>>,
+    {
+        if !self.known().failsafe_differs(members) {
+            return Ok(());
+        }
+        write(Leaf::Failsafe, codec::failsafe_text(members)).await?;
+        self.known().wrote_failsafe(members.clone());
+        Ok(())
     }
 }
 

@@ -250,7 +250,10 @@ impl Agent {
         Ok(Answer {
             status: response.status().as_u16(),
             index: index.and_then(|index| index.to_str().ok()?.parse().ok()),
-            body: match body::read(&mut response).await.map_err(broken)? {
+            body: match body::read(&mut response, body::LARGEST)
+                .await
+                .map_err(broken)?
+            {
                 Some(body) => body,
                 None => return Err(Failure::Nonsense("the answer does not end".to_owned())),
             },

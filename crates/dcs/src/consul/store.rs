@@ -1,7 +1,7 @@
 //! The store itself: each operation of the trait in terms of keys and the session.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,9 +22,9 @@ use super::options::Options;
 use super::service::Service;
 use super::session::Session;
 use crate::codec::{self, Objects};
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::key::Leaf;
-use crate::known::Known;
+use crate::known::Remembered;
 use crate::retry::Effort;
 use crate::store::{Identity, Store, Timings};
 
@@ -34,7 +34,7 @@ pub struct Consul {
     pub(super) session: Session,
     member: Option<MemberName>,
     service: Option<Service>,
-    known: Mutex<Known>,
+    known: Remembered,
     /// Something worth a cycle happened. Keeps one signal for whoever asks next.
     wake: Arc<Notify>,
     /// The following task of a member; ends with this value.
@@ -72,7 +72,7 @@ impl Consul {
             session,
             member: identity.member,
             service,
-            known: Mutex::default(),
+            known: Remembered::default(),
             wake: Arc::default(),
             tasks: Mutex::new(JoinSet::new()),
         };
@@ -114,24 +114,18 @@ impl Consul {
 
     /// Our name; the control tool has none and must not write what belongs to members.
     pub(super) fn me(&self, operation: &'static str) -> Result<&MemberName, StoreError> {
-        self.member.as_ref().ok_or_else(|| {
-            let why = "only a member may do this".to_owned();
-            StoreError::new(operation, StoreErrorKind::Denied(why))
-        })
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        let me = self.member.as_ref();
+        me.ok_or_else(|| StoreError::members_only(operation))
     }
 
     /// An unconditional write that is tried once.
-    async fn write(
+    async fn overwrite(
         &self,
         operation: &'static str,
         leaf: Leaf,
-        text: &str,
+        text: String,
     ) -> Result<(), StoreError> {
-        self.compare_and_write(operation, leaf, text, None).await
+        self.compare_and_write(operation, leaf, &text, None).await
     }
 
     /// A write that is conditional if a revision is given, tried once.
@@ -205,7 +199,7 @@ impl Store for Consul {
         let objects = self.kv.list(freshness, self.budget()).await;
         let objects = objects.map_err(|failure| failure.into_error("load the cluster"))?;
         let cluster = codec::cluster(&objects);
-        self.known().note(&cluster);
+        self.known.note(&cluster);
         Ok(cluster)
     }
 
@@ -336,22 +330,12 @@ impl Store for Consul {
     }
 
     async fn write_status(&self, status: &Status) -> Result<(), StoreError> {
-        const OPERATION: &str = "write status";
-        let due = self.known().status_write(status);
-        let Some(due) = due else {
-            return Ok(());
-        };
-        self.write(OPERATION, Leaf::Status, &due.status.to_json())
-            .await?;
-        self.known().wrote_status(due.status);
-        match due.optime {
-            Some(optime) => self.write(OPERATION, Leaf::OptimeLeader, &optime).await,
-            None => Ok(()),
-        }
+        let write = |leaf, text| self.overwrite("write status", leaf, text);
+        self.known.write_status(status, write).await
     }
 
     async fn write_history(&self, history: &History) -> Result<(), StoreError> {
-        self.write("write history", Leaf::History, &history.to_json())
+        self.overwrite("write history", Leaf::History, history.to_json())
             .await
     }
 
@@ -359,19 +343,14 @@ impl Store for Consul {
         &self,
         members: &BTreeMap<MemberName, String>,
     ) -> Result<(), StoreError> {
-        if !self.known().failsafe_differs(members) {
-            return Ok(());
-        }
-        let text = codec::failsafe_text(members);
-        self.write("write failsafe", Leaf::Failsafe, &text).await?;
-        self.known().wrote_failsafe(members.clone());
-        Ok(())
+        let write = |leaf, text| self.overwrite("write failsafe", leaf, text);
+        self.known.write_failsafe(members, write).await
     }
 
     async fn delete_cluster(&self) -> Result<(), StoreError> {
         let removed = self.kv.delete_all(self.budget()).await;
         removed.map_err(|failure| failure.into_error("delete the cluster"))?;
-        self.known().clear();
+        self.known.clear();
         Ok(())
     }
 

@@ -152,7 +152,9 @@ impl Nodes {
         self.judge(&response)?;
         let index = number(&response, "X-Etcd-Index").unwrap_or(0);
         let status = response.status().as_u16();
-        let body = body::read(&mut response).await.map_err(broken)?;
+        let body = body::read(&mut response, body::LARGEST)
+            .await
+            .map_err(broken)?;
         let body = body.ok_or_else(|| Failure::Nonsense("the answer does not end".to_owned()))?;
         match status {
             200 | 201 => Ok(Answer { index, body }),

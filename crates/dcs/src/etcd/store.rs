@@ -1,7 +1,7 @@
 //! The store itself: each operation of the trait in terms of keys.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,9 +20,9 @@ use super::keys::{Condition, Keys};
 use super::nodes::Nodes;
 use crate::codec::{self, Objects};
 use crate::connect::etcd_options;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::key::Leaf;
-use crate::known::Known;
+use crate::known::Remembered;
 use crate::retry::Effort;
 use crate::store::{Identity, Store, Timings};
 use crate::topology::{Options, discover};
@@ -31,7 +31,7 @@ use crate::topology::{Options, discover};
 pub struct Etcd {
     pub(super) keys: Arc<Keys>,
     member: Option<MemberName>,
-    known: Mutex<Known>,
+    known: Remembered,
     /// Something worth a cycle happened. Keeps one signal for whoever asks next.
     wake: Arc<Notify>,
     /// The following task of a member; ends with this value.
@@ -53,7 +53,7 @@ impl Etcd {
         let store = Self {
             keys: Arc::new(Keys::new(nodes, &identity.base_path)),
             member: identity.member,
-            known: Mutex::default(),
+            known: Remembered::default(),
             wake: Arc::default(),
             tasks: Mutex::new(JoinSet::new()),
         };
@@ -90,14 +90,8 @@ impl Etcd {
 
     /// Our name; the control tool has none and must not write what belongs to members.
     pub(super) fn me(&self, operation: &'static str) -> Result<&MemberName, StoreError> {
-        self.member.as_ref().ok_or_else(|| {
-            let why = "only a member may do this".to_owned();
-            StoreError::new(operation, StoreErrorKind::Denied(why))
-        })
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        let me = self.member.as_ref();
+        me.ok_or_else(|| StoreError::members_only(operation))
     }
 
     /// A write of what does not expire.
@@ -120,9 +114,9 @@ impl Etcd {
         &self,
         operation: &'static str,
         leaf: Leaf,
-        text: &str,
+        text: String,
     ) -> Result<(), StoreError> {
-        self.write(operation, leaf, text, Condition::None, Effort::Once)
+        self.write(operation, leaf, &text, Condition::None, Effort::Once)
             .await
     }
 
@@ -156,7 +150,7 @@ impl Store for Etcd {
         let listed = self.keys.list(self.budget()).await;
         let (objects, _) = listed.map_err(|failure| failure.into_error("load the cluster"))?;
         let cluster = codec::cluster(&objects);
-        self.known().note(&cluster);
+        self.known.note(&cluster);
         Ok(cluster)
     }
 
@@ -281,22 +275,12 @@ impl Store for Etcd {
     }
 
     async fn write_status(&self, status: &Status) -> Result<(), StoreError> {
-        const OPERATION: &str = "write status";
-        let due = self.known().status_write(status);
-        let Some(due) = due else {
-            return Ok(());
-        };
-        self.overwrite(OPERATION, Leaf::Status, &due.status.to_json())
-            .await?;
-        self.known().wrote_status(due.status);
-        match due.optime {
-            Some(optime) => self.overwrite(OPERATION, Leaf::OptimeLeader, &optime).await,
-            None => Ok(()),
-        }
+        let write = |leaf, text| self.overwrite("write status", leaf, text);
+        self.known.write_status(status, write).await
     }
 
     async fn write_history(&self, history: &History) -> Result<(), StoreError> {
-        self.overwrite("write history", Leaf::History, &history.to_json())
+        self.overwrite("write history", Leaf::History, history.to_json())
             .await
     }
 
@@ -304,14 +288,8 @@ impl Store for Etcd {
         &self,
         members: &BTreeMap<MemberName, String>,
     ) -> Result<(), StoreError> {
-        if !self.known().failsafe_differs(members) {
-            return Ok(());
-        }
-        let text = codec::failsafe_text(members);
-        self.overwrite("write failsafe", Leaf::Failsafe, &text)
-            .await?;
-        self.known().wrote_failsafe(members.clone());
-        Ok(())
+        let write = |leaf, text| self.overwrite("write failsafe", leaf, text);
+        self.known.write_failsafe(members, write).await
     }
 
     async fn delete_cluster(&self) -> Result<(), StoreError> {
@@ -319,7 +297,7 @@ impl Store for Etcd {
             Ok(()) | Err(Failure::Missing(_)) => {}
             Err(failure) => return Err(failure.into_error("delete the cluster")),
         }
-        self.known().clear();
+        self.known.clear();
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The store itself: each operation of the trait in terms of keys, lease and transactions.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,9 +23,9 @@ use super::txn;
 use super::write::Outcome;
 use crate::codec::{self, Objects};
 use crate::connect::etcd_options;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::key::{KeySpace, Leaf};
-use crate::known::Known;
+use crate::known::Remembered;
 use crate::retry::Effort;
 use crate::store::{Identity, Store, Timings};
 use crate::topology::Options;
@@ -35,7 +35,7 @@ use crate::wake::FOLLOWER_DELAY;
 pub struct Etcd3 {
     pub(super) shared: Arc<Shared>,
     pub(super) lease: Lease,
-    known: Mutex<Known>,
+    known: Remembered,
     /// The following task of a member; ends with this value.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -77,7 +77,7 @@ impl Etcd3 {
         let store = Self {
             shared: Arc::new(Shared::new(nodes, keys, identity.member)),
             lease: Lease::default(),
-            known: Mutex::default(),
+            known: Remembered::default(),
             tasks: Mutex::new(JoinSet::new()),
         };
         if is_member {
@@ -106,14 +106,8 @@ impl Etcd3 {
 
     /// Our name; the control tool has none and must not write what belongs to members.
     pub(super) fn me(&self, operation: &'static str) -> Result<&MemberName, StoreError> {
-        self.shared.member.as_ref().ok_or_else(|| {
-            let why = "only a member may do this".to_owned();
-            StoreError::new(operation, StoreErrorKind::Denied(why))
-        })
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        let me = self.shared.member.as_ref();
+        me.ok_or_else(|| StoreError::members_only(operation))
     }
 
     async fn load_followed(&self) -> Result<Cluster, Failure> {
@@ -146,13 +140,13 @@ impl Etcd3 {
     }
 
     /// An unconditional write that is tried once.
-    async fn write(
+    async fn overwrite(
         &self,
         operation: &'static str,
         leaf: Leaf,
-        text: &str,
+        text: String,
     ) -> Result<(), StoreError> {
-        let written = self.shared.put(&leaf, text, None, Effort::Once).await;
+        let written = self.shared.put(&leaf, &text, None, Effort::Once).await;
         written
             .map(|_| ())
             .map_err(|failure| failure.into_error(operation))
@@ -215,7 +209,7 @@ impl Store for Etcd3 {
             objects.map(|objects| codec::cluster(&objects))
         };
         let cluster = loaded.map_err(|failure| failure.into_error("load the cluster"))?;
-        self.known().note(&cluster);
+        self.known.note(&cluster);
         self.warn_of_foreign_lease(&cluster);
         Ok(cluster)
     }
@@ -366,22 +360,12 @@ impl Store for Etcd3 {
     }
 
     async fn write_status(&self, status: &Status) -> Result<(), StoreError> {
-        const OPERATION: &str = "write status";
-        let due = self.known().status_write(status);
-        let Some(due) = due else {
-            return Ok(());
-        };
-        self.write(OPERATION, Leaf::Status, &due.status.to_json())
-            .await?;
-        self.known().wrote_status(due.status);
-        match due.optime {
-            Some(optime) => self.write(OPERATION, Leaf::OptimeLeader, &optime).await,
-            None => Ok(()),
-        }
+        let write = |leaf, text| self.overwrite("write status", leaf, text);
+        self.known.write_status(status, write).await
     }
 
     async fn write_history(&self, history: &History) -> Result<(), StoreError> {
-        self.write("write history", Leaf::History, &history.to_json())
+        self.overwrite("write history", Leaf::History, history.to_json())
             .await
     }
 
@@ -389,13 +373,8 @@ impl Store for Etcd3 {
         &self,
         members: &BTreeMap<MemberName, String>,
     ) -> Result<(), StoreError> {
-        if !self.known().failsafe_differs(members) {
-            return Ok(());
-        }
-        let text = codec::failsafe_text(members);
-        self.write("write failsafe", Leaf::Failsafe, &text).await?;
-        self.known().wrote_failsafe(members.clone());
-        Ok(())
+        let write = |leaf, text| self.overwrite("write failsafe", leaf, text);
+        self.known.write_failsafe(members, write).await
     }
 
     async fn delete_cluster(&self) -> Result<(), StoreError> {
@@ -408,7 +387,7 @@ impl Store for Etcd3 {
         let effort = Effort::Until(self.deadline());
         let removed = self.shared.nodes.call(effort, request).await;
         removed.map_err(|failure| failure.into_error("delete the cluster"))?;
-        self.known().clear();
+        self.known.clear();
         if self.shared.member.is_some() {
             self.shared.distrust_cache();
         }

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::Options;
 use super::answer::{self, Servers};
+use crate::body;
 use crate::chance::shuffle;
 use crate::crypto;
 use crate::error::chain;
@@ -74,14 +75,11 @@ impl Directory {
         let url = format!("http://{host}:{}/exhibitor/v1/cluster/list", self.port);
         let sent = self.http.get(url).send().await;
         let mut response = sent.map_err(|error| chain(&error))?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| chain(&error))? {
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                return Err("the answer is too long".to_owned());
-            }
-            body.extend_from_slice(&chunk);
+        let body = body::read(&mut response, LARGEST_ANSWER).await;
+        match body.map_err(|error| chain(&error))? {
+            Some(body) => answer::read(&body),
+            None => Err("the answer is too long".to_owned()),
         }
-        answer::read(&body)
     }
 
     /// Asks again and again, and tells of changes. Never ends.

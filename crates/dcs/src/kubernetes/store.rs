@@ -105,10 +105,8 @@ impl Kubernetes {
 
     /// Our name; the control tool has none and must not write what belongs to members.
     pub(super) fn me(&self, operation: &'static str) -> Result<&MemberName, StoreError> {
-        self.shared.member.as_ref().ok_or_else(|| {
-            let why = "only a member may do this".to_owned();
-            StoreError::new(operation, StoreErrorKind::Denied(why))
-        })
+        let me = self.shared.member.as_ref();
+        me.ok_or_else(|| StoreError::members_only(operation))
     }
 
     /// What was judged about the lock since the last wait.

@@ -513,10 +513,8 @@ impl Session {
     }
 
     fn me(&self, operation: &'static str) -> Result<MemberName, StoreError> {
-        self.member.clone().ok_or_else(|| {
-            let why = "only a member may do this".to_owned();
-            StoreError::new(operation, StoreErrorKind::Denied(why))
-        })
+        let me = self.member.clone();
+        me.ok_or_else(|| StoreError::members_only(operation))
     }
 
     /// The lease, kept alive now; a new one if it is gone.

@@ -157,11 +157,8 @@ impl RaftStore {
     }
 
     fn me(&self, operation: &'static str) -> Result<&MemberName, StoreError> {
-        let kind = || StoreErrorKind::Denied("an observer is no member".to_owned());
-        self.identity
-            .member
-            .as_ref()
-            .ok_or_else(|| StoreError::new(operation, kind()))
+        let me = self.identity.member.as_ref();
+        me.ok_or_else(|| StoreError::members_only(operation))
     }
 
     fn retry_timeout(&self) -> Duration {

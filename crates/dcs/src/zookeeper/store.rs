@@ -22,10 +22,10 @@ use super::seen::Seen;
 use super::session::{Attempt, Holds, Session};
 use super::znodes::{Found, Znodes};
 use super::{follow, load};
-use crate::codec::{self, Objects};
-use crate::error::{StoreError, StoreErrorKind};
+use crate::codec::Objects;
+use crate::error::StoreError;
 use crate::key::{KeySpace, Leaf};
-use crate::known::Known;
+use crate::known::Remembered;
 use crate::retry::Effort;
 use crate::store::{Identity, Store, Timings};
 use crate::wake::FOLLOWER_DELAY;
@@ -37,7 +37,7 @@ const NO_SYNC: &str = "{}";
 pub struct ZooKeeper {
     kind: &'static str,
     pub(super) shared: Arc<Shared>,
-    known: Mutex<Known>,
+    known: Remembered,
     /// The following task of a member, and the one that looks for servers; they end with this
     /// value.
     tasks: Mutex<JoinSet<()>>,
@@ -130,7 +130,7 @@ impl ZooKeeper {
         Ok(Self {
             kind: ensemble.kind,
             shared,
-            known: Mutex::default(),
+            known: Remembered::default(),
             tasks: Mutex::new(tasks),
         })
     }
@@ -155,14 +155,8 @@ impl ZooKeeper {
 
     /// Our name; the control tool has none and must not write what belongs to members.
     pub(super) fn me(&self, operation: &'static str) -> Result<&MemberName, StoreError> {
-        self.shared.member.as_ref().ok_or_else(|| {
-            let why = "only a member may do this".to_owned();
-            StoreError::new(operation, StoreErrorKind::Denied(why))
-        })
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        let me = self.shared.member.as_ref();
+        me.ok_or_else(|| StoreError::members_only(operation))
     }
 
     /// An unconditional write. Returns the new version.
@@ -180,6 +174,18 @@ impl ZooKeeper {
         written
             .map(Revision::new)
             .map_err(|failure| failed(operation, path, failure))
+    }
+
+    /// The same, tried once.
+    async fn overwrite(
+        &self,
+        operation: &'static str,
+        leaf: Leaf,
+        text: String,
+    ) -> Result<(), StoreError> {
+        self.put(operation, leaf, &text, Effort::Once)
+            .await
+            .map(drop)
     }
 
     /// A write that is conditional if a revision is given. Returns the new version.
@@ -270,7 +276,7 @@ impl Store for ZooKeeper {
 
     async fn load(&self) -> Result<Cluster, StoreError> {
         let loaded = self.read("load the cluster").await?;
-        self.known().note(&loaded.cluster);
+        self.known.note(&loaded.cluster);
         self.shared.seen().load(&loaded.objects);
         Ok(loaded.cluster)
     }
@@ -420,41 +426,21 @@ impl Store for ZooKeeper {
     }
 
     async fn write_status(&self, status: &Status) -> Result<(), StoreError> {
-        const OPERATION: &str = "write status";
-        let due = self.known().status_write(status);
-        let Some(due) = due else {
-            return Ok(());
-        };
-        let text = due.status.to_json();
-        self.put(OPERATION, Leaf::Status, &text, Effort::Once)
-            .await?;
-        self.known().wrote_status(due.status);
-        if let Some(optime) = due.optime {
-            self.put(OPERATION, Leaf::OptimeLeader, &optime, Effort::Once)
-                .await?;
-        }
-        Ok(())
+        let write = |leaf, text| self.overwrite("write status", leaf, text);
+        self.known.write_status(status, write).await
     }
 
     async fn write_history(&self, history: &History) -> Result<(), StoreError> {
-        let text = history.to_json();
-        self.put("write history", Leaf::History, &text, Effort::Once)
+        self.overwrite("write history", Leaf::History, history.to_json())
             .await
-            .map(drop)
     }
 
     async fn write_failsafe(
         &self,
         members: &BTreeMap<MemberName, String>,
     ) -> Result<(), StoreError> {
-        if !self.known().failsafe_differs(members) {
-            return Ok(());
-        }
-        let text = codec::failsafe_text(members);
-        self.put("write failsafe", Leaf::Failsafe, &text, Effort::Once)
-            .await?;
-        self.known().wrote_failsafe(members.clone());
-        Ok(())
+        let write = |leaf, text| self.overwrite("write failsafe", leaf, text);
+        self.known.write_failsafe(members, write).await
     }
 
     async fn delete_cluster(&self) -> Result<(), StoreError> {
@@ -464,7 +450,7 @@ impl Store for ZooKeeper {
         removed
             .await
             .map_err(|failure| failure.into_error("delete the cluster"))?;
-        self.known().clear();
+        self.known.clear();
         Ok(())
     }
 
