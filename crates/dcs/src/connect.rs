@@ -56,12 +56,14 @@ pub async fn connect(
         }
         #[cfg(feature = "etcd")]
         Dcs::Etcd(section) => {
+            warn_of_unused_srv(section);
             let options = etcd_options(section)?;
             let connected = crate::etcd::Etcd::connect(options, identity, timings);
             Ok(Arc::new(Box::pin(connected).await?))
         }
         #[cfg(feature = "etcd3")]
         Dcs::Etcd3(section) => {
+            warn_of_unused_srv(section);
             let options = etcd_options(section)?;
             Ok(Arc::new(
                 crate::etcd3::Etcd3::connect(options, identity, timings).await?,
@@ -137,13 +139,9 @@ pub fn endpoint(dcs: &Dcs) -> String {
             .map(|options| options.url)
             .unwrap_or_default(),
         #[cfg(feature = "etcd")]
-        Dcs::Etcd(section) => etcd_options(section)
-            .map(|options| options.urls().join(", "))
-            .unwrap_or_default(),
+        Dcs::Etcd(section) => etcd_endpoint(section),
         #[cfg(feature = "etcd3")]
-        Dcs::Etcd3(section) => etcd_options(section)
-            .map(|options| options.urls().join(", "))
-            .unwrap_or_default(),
+        Dcs::Etcd3(section) => etcd_endpoint(section),
         #[cfg(feature = "kubernetes")]
         Dcs::Kubernetes(section) => format!("Kubernetes namespace {}", section.namespace),
         #[cfg(feature = "raft")]
@@ -232,8 +230,9 @@ pub(crate) fn etcd_options(section: &Etcd) -> Result<crate::topology::Options, S
         Some(Servers::Proxy(one)) => (texts(std::slice::from_ref(one)), true),
         Some(Servers::Url(one) | Servers::Host(one)) => (texts(std::slice::from_ref(one)), false),
         Some(Servers::Hosts(all)) => (texts(all), false),
+        None if section.srv.is_some() => (Vec::new(), false),
         None => {
-            let why = "srv is not supported: name servers in host, hosts, url or proxy";
+            let why = "no servers are named: set host, hosts, url, proxy or srv";
             return Err(StoreError::new(
                 "connect to the store",
                 StoreErrorKind::Denied(why.to_owned()),
@@ -241,6 +240,11 @@ pub(crate) fn etcd_options(section: &Etcd) -> Result<crate::topology::Options, S
         }
     };
     let mut options = crate::topology::Options::new(hosts);
+    if let Some(domain) = used_srv(section) {
+        let mut srv = crate::topology::Srv::new(domain);
+        srv.suffix.clone_from(&section.srv_suffix);
+        options.srv = Some(srv);
+    }
     options.protocol = match section.protocol {
         Protocol::Http => crate::topology::Protocol::Http,
         Protocol::Https => crate::topology::Protocol::Https,
@@ -253,6 +257,34 @@ pub(crate) fn etcd_options(section: &Etcd) -> Result<crate::topology::Options, S
     options.use_proxies = section.use_proxies || is_proxy;
     options.version_prefix.clone_from(&section.version_prefix);
     Ok(options)
+}
+
+/// The domain of SRV records, which are asked before `hosts` and `host`.
+#[cfg(any(feature = "etcd", feature = "etcd3"))]
+fn used_srv(section: &Etcd) -> Option<&str> {
+    match section.servers {
+        None | Some(Servers::Hosts(_) | Servers::Host(_)) => section.srv.as_deref(),
+        Some(Servers::Proxy(_) | Servers::Url(_)) => None,
+    }
+}
+
+#[cfg(any(feature = "etcd", feature = "etcd3"))]
+fn warn_of_unused_srv(section: &Etcd) {
+    if section.srv.is_some() && used_srv(section).is_none() {
+        tracing::warn!("srv is not used: url and proxy come before it");
+    }
+}
+
+/// Where the nodes of etcd are, for messages.
+#[cfg(any(feature = "etcd", feature = "etcd3"))]
+fn etcd_endpoint(section: &Etcd) -> String {
+    let Ok(options) = etcd_options(section) else {
+        return String::new();
+    };
+    let srv = options.srv.as_ref();
+    let srv = srv.map(|srv| format!("SRV records of {}", srv.domain));
+    let all: Vec<String> = srv.into_iter().chain(options.urls()).collect();
+    all.join(", ")
 }
 
 /// What a `kubernetes` section means.

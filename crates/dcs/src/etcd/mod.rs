@@ -18,5 +18,5 @@ mod nodes;
 mod redirect;
 mod store;
 
-pub use crate::topology::{DEFAULT_PORT, Options, Protocol};
+pub use crate::topology::{DEFAULT_PORT, Options, Protocol, Srv};
 pub use store::Etcd;

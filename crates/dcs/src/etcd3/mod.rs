@@ -25,5 +25,5 @@ mod tls;
 mod txn;
 mod write;
 
-pub use crate::topology::{DEFAULT_PORT, Options, Protocol};
+pub use crate::topology::{DEFAULT_PORT, Options, Protocol, Srv};
 pub use store::Etcd3;

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use tokio::net::lookup_host;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::call::{Failed, Reach};
 use super::nodes::Topology;
@@ -17,10 +17,15 @@ use crate::retry::Split;
 /// proxies this only shows that somebody answers. Ends by `deadline`.
 pub(crate) async fn discover<N: Reach>(nodes: &N, deadline: Instant) -> Result<(), N::Failure> {
     let topology = nodes.topology();
-    let mut candidates = match timeout_at(deadline, configured(&topology.options)).await {
+    let left = deadline.saturating_duration_since(Instant::now());
+    // Half of the time is for name servers, the other half for nodes.
+    let mut candidates = match timeout(left / 2, configured(&topology.options)).await {
         Ok(urls) => urls,
         Err(_) => topology.options.urls(),
     };
+    if topology.options.use_proxies && topology.order().is_empty() {
+        topology.replace(candidates.clone());
+    }
     candidates.extend(topology.order());
     remove_duplicates(&mut candidates);
     let mut last = N::Failure::of_node("no nodes are configured".to_owned());
@@ -69,8 +74,15 @@ fn use_members<C: Clone>(topology: &Topology<C>, mut urls: Vec<String>) {
     }
 }
 
-/// The configured URLs; a single plain-text host stands for all its addresses.
+/// The configured URLs, or those that SRV records name; a single plain-text host stands for all
+/// its addresses.
 async fn configured(options: &Options) -> Vec<String> {
+    if let Some(srv) = &options.srv {
+        let urls = srv.urls().await;
+        if !urls.is_empty() {
+            return urls;
+        }
+    }
     let urls = options.urls();
     let [url] = urls.as_slice() else {
         return urls;

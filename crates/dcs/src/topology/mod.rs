@@ -5,11 +5,14 @@
 
 mod call;
 mod discover;
+mod dns;
 mod guard;
 mod nodes;
 mod options;
+mod srv;
 
 pub(crate) use call::{Asks, Failed, Reach, call};
 pub(crate) use discover::discover;
 pub(crate) use nodes::Topology;
 pub use options::{DEFAULT_PORT, Options, Protocol};
+pub use srv::Srv;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use patroni_core::Secret;
 
+use super::srv::Srv;
+
 /// The port of an etcd node when none is given.
 pub const DEFAULT_PORT: u16 = 2379;
 
@@ -15,6 +17,8 @@ pub struct Options {
     /// `host`, `host:port` or whole URLs; the first reachable one tells the others, unless
     /// [`use_proxies`](Self::use_proxies) is set.
     pub hosts: Vec<String>,
+    /// Records that name the nodes; only when they name none, [`hosts`](Self::hosts) count.
+    pub srv: Option<Srv>,
     /// For hosts without a scheme.
     pub protocol: Protocol,
     /// User for etcd's own authentication; without a password it is not used.

@@ -11,6 +11,7 @@ mod lease;
 mod server;
 #[path = "../shared/mod.rs"]
 mod shared;
+mod srv;
 mod support;
 mod tls;
 
