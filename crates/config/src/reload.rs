@@ -7,12 +7,14 @@ use serde_json::{Map, Value};
 pub const NOTHING_CHANGED: &str = "No local configuration items changed.";
 
 /// Settings that are read only at start; a change waits for a restart of the daemon.
+/// [`crate::Settings::keep_start_only`] sees to it, and has a test with each of these.
 const AT_START_ONLY: &[&str] = &[
     "scope",
     "name",
     "namespace",
     "thread_pool_size",
     "citus",
+    "bootstrap",
     "postgresql.data_dir",
     "postgresql.config_dir",
     "postgresql.bin_dir",
@@ -61,7 +63,48 @@ fn at<'v>(map: &'v Map<String, Value>, path: &str) -> Option<&'v Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Effective, Local, Settings};
     use serde_json::json;
+
+    /// A document in which every setting that is read at start only has a value made of `sign`.
+    fn document(sign: u64) -> Map<String, Value> {
+        let mut document = json!({
+            "etcd3": {"host": "h"},
+            "restapi": {"listen": "127.0.0.1:8008"},
+            "postgresql": {"listen": "127.0.0.1"},
+        });
+        for path in AT_START_ONLY {
+            let pointer = format!("/{}", path.replace('.', "/"));
+            let (section, key) = pointer.rsplit_once('/').unwrap();
+            document.pointer_mut(section).unwrap()[key] = match *path {
+                "citus" => json!({"group": sign, "database": "d"}),
+                "bootstrap" => json!({"method": sign.to_string()}),
+                _ => json!(sign),
+            };
+        }
+        document.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn what_is_read_at_start_only_stays_until_then() {
+        let read = |sign| {
+            let local = Local {
+                settings: document(sign),
+                ..Local::default()
+            };
+            let effective = Effective::compute(&Map::new(), &local).unwrap();
+            Settings::read(&effective).unwrap().0
+        };
+        let running = read(7);
+        let mut new = read(8);
+        assert_ne!(new, running);
+        assert_eq!(
+            waiting_for_restart(&document(7), &document(8)),
+            AT_START_ONLY
+        );
+        new.keep_start_only(&running);
+        assert_eq!(new, running);
+    }
 
     #[test]
     fn sections_are_compared_by_text() {

@@ -92,6 +92,21 @@ impl Settings {
         Ok((settings, warnings))
     }
 
+    /// Goes on with the values of `running` for everything that is read only when the daemon
+    /// starts ([`crate::reload::waiting_for_restart`] names these settings): a server cannot move
+    /// to another data directory, nor a member to another name, while it runs.
+    pub fn keep_start_only(&mut self, running: &Self) {
+        self.scope.clone_from(&running.scope);
+        self.name.clone_from(&running.name);
+        self.namespace.clone_from(&running.namespace);
+        self.thread_pool_size = running.thread_pool_size;
+        self.citus.clone_from(&running.citus);
+        self.bootstrap.clone_from(&running.bootstrap);
+        self.postgresql.keep_start_only(&running.postgresql);
+        self.restapi.request_queue_size = running.restapi.request_queue_size;
+        self.restapi.thread_pool_size = running.restapi.thread_pool_size;
+    }
+
     /// The key prefix of the cluster: `/service/demo`, without a slash at the end.
     pub fn base_path(&self) -> String {
         base_path(&self.namespace, &self.scope)

@@ -22,6 +22,8 @@ pub(crate) struct Configuration {
     /// The cache file's text as last written.
     cached: Option<String>,
     settings: Arc<Settings>,
+    /// The node runs with these settings: what is read at start only stays as it is.
+    in_use: bool,
 }
 
 impl Configuration {
@@ -63,7 +65,13 @@ impl Configuration {
             judged: None,
             cached,
             settings: Arc::new(settings),
+            in_use: false,
         })
+    }
+
+    /// From now on what is read at start only stays as it is, whatever either source says.
+    pub(crate) fn begin_use(&mut self) {
+        self.in_use = true;
     }
 
     /// The settings in effect.
@@ -99,7 +107,7 @@ impl Configuration {
                 for warning in &warnings {
                     warn!("{warning}");
                 }
-                self.settings = Arc::new(settings);
+                self.take_over(settings);
                 self.dynamic = Arc::clone(&doc.data);
                 true
             }
@@ -146,9 +154,16 @@ impl Configuration {
         for path in reload::waiting_for_restart(&self.local.settings, &local.settings) {
             warn!("{path} takes effect only when the daemon is started again");
         }
-        self.settings = Arc::new(settings);
+        self.take_over(settings);
         self.local = local;
         Ok(true)
+    }
+
+    fn take_over(&mut self, mut settings: Settings) {
+        if self.in_use {
+            settings.keep_start_only(&self.settings);
+        }
+        self.settings = Arc::new(settings);
     }
 
     /// Writes the cache file when the document changed since it was written last.
@@ -201,5 +216,57 @@ pub(crate) fn timings(dynamic: &Dynamic) -> patroni_dcs::Timings {
         ttl: dynamic.ttl,
         loop_wait: dynamic.loop_wait,
         retry_timeout: dynamic.retry_timeout,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(name: &str, data_dir: &str, tag: &str) -> String {
+        format!(
+            "scope: demo\nname: {name}\ntags: {{x: {tag}}}\netcd3: {{host: h}}\n\
+             restapi: {{listen: '127.0.0.1:8008'}}\n\
+             postgresql: {{listen: 127.0.0.1, data_dir: {data_dir}}}\n"
+        )
+    }
+
+    #[test]
+    fn a_reload_leaves_the_member_its_name_and_its_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("node.yml");
+        std::fs::write(&file, text("m1", "/nowhere/1", "old")).unwrap();
+        let mut configuration = Configuration::load(Some(&file), Environment::default()).unwrap();
+        configuration.begin_use();
+        std::fs::write(&file, text("m2", "/nowhere/2", "new")).unwrap();
+        assert!(configuration.reload_local());
+        let settings = configuration.settings();
+        assert_eq!(settings.name.as_str(), "m1");
+        assert_eq!(settings.postgresql.name, Some(settings.name.clone()));
+        assert_eq!(settings.postgresql.data_dir, Path::new("/nowhere/1"));
+        assert_eq!(settings.postgresql.config_dir, Path::new("/nowhere/1"));
+        assert_eq!(settings.tags.get("x"), Some(&"new".into()));
+        assert!(!configuration.reload_local(), "one warning is enough");
+    }
+
+    #[test]
+    fn the_store_says_where_binaries_are_until_the_node_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("node.yml");
+        std::fs::write(&file, text("m1", "/nowhere/1", "x")).unwrap();
+        let mut configuration = Configuration::load(Some(&file), Environment::default()).unwrap();
+        let mut says = |directory: &str, revision: u64| {
+            let document = serde_json::json!({"postgresql": {"bin_dir": directory}});
+            let doc = ConfigDoc {
+                revision: Revision::new(revision),
+                modify_revision: Some(Revision::new(revision)),
+                data: Arc::new(document.as_object().unwrap().clone()),
+            };
+            configuration.judge_store(Some(&doc));
+            configuration.begin_use();
+            configuration.settings().postgresql.bin_dir.clone()
+        };
+        assert_eq!(says("/a", 1), Some("/a".into()));
+        assert_eq!(says("/b", 2), Some("/a".into()));
     }
 }

@@ -116,6 +116,7 @@ async fn begin(mut configuration: Configuration, log: Handle) -> Result<u8, Star
         () = signals.asked_to_end() => return Ok(0),
     };
     configuration.judge_store(cluster.config.as_ref());
+    configuration.begin_use();
     let settings = configuration.settings();
     store.set_timings(timings(&settings.dynamic));
     let (watchdog, timing) = adapt::watchdog(&settings);

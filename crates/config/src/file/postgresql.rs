@@ -182,6 +182,18 @@ impl Postgresql {
         })
     }
 
+    /// The part of [`crate::Settings::keep_start_only`] that lies here.
+    pub(crate) fn keep_start_only(&mut self, running: &Self) {
+        self.name.clone_from(&running.name);
+        self.scope.clone_from(&running.scope);
+        self.data_dir.clone_from(&running.data_dir);
+        self.config_dir.clone_from(&running.config_dir);
+        self.bin_dir.clone_from(&running.bin_dir);
+        self.pgpass.clone_from(&running.pgpass);
+        self.database.clone_from(&running.database);
+        self.bootstrap.clone_from(&running.bootstrap);
+    }
+
     /// The address that the member publishes: `connect_address`, else where it listens.
     pub fn conn_url(&self) -> String {
         let here = || HostPort {
