@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use patroni_api::client::{Client, FailsafeAccepted};
+use patroni_api::client::{Client, FailsafeAnswer};
 use patroni_api::wire::{FailsafeBody, PeerStatus as Wire};
 use patroni_core::{Lsn, MemberName};
 use patroni_ha::command::Peer;
@@ -47,8 +47,10 @@ pub(crate) async fn announce(
 ) -> Vec<(MemberName, Result<Option<Lsn>, String>)> {
     let announce_to = async |peer: &Peer| {
         let answer = match client.failsafe(&peer.api_url, announcement, PATIENCE).await {
-            Ok(Some(FailsafeAccepted { position })) => Ok(position),
-            Ok(None) => Err("not accepted".to_owned()),
+            Ok(FailsafeAnswer::Accepted { position }) => Ok(position),
+            Ok(FailsafeAnswer::Refused { url, code, text }) => {
+                Err(format!("not accepted, {url} answered {code}: {text}"))
+            }
             Err(error) => Err(with_causes(&error)),
         };
         (peer.name.clone(), answer)

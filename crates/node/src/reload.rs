@@ -48,6 +48,11 @@ impl Reloader {
         self.log
             .reload(&LogSettings::from(&settings.log))
             .map_err(|failure| text(&failure))?;
+        if sighup {
+            body.rest
+                .reload(&adapt::client(&settings))
+                .map_err(|failure| text(&failure))?;
+        }
         if let (Some(rest), true) = (&mut self.rest, sighup) {
             rest.reload(adapt::server(&settings))
                 .await

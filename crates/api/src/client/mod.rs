@@ -6,10 +6,12 @@
 mod exchange;
 mod settings;
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, StatusCode};
+use patroni_core::Lsn;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -19,10 +21,11 @@ use crate::error::{ClientError, ClientErrorKind, TlsError};
 use crate::wire::{FailsafeBody, PeerStatus};
 use exchange::Exchange;
 
-/// A client with its credentials and trust. Cheap to clone.
+/// A client with its credentials and trust. Cheap to clone; clones share what a
+/// [`Client::reload`] brings.
 #[derive(Clone, Debug)]
 pub struct Client {
-    exchange: Exchange,
+    exchange: Arc<RwLock<Exchange>>,
 }
 
 /// An answer, read to its end.
@@ -43,8 +46,27 @@ impl Client {
     /// The TLS files cannot be used.
     pub fn new(settings: &ClientSettings) -> Result<Self, TlsError> {
         Ok(Self {
-            exchange: Exchange::new(settings)?,
+            exchange: Arc::new(RwLock::new(Exchange::new(settings)?)),
         })
+    }
+
+    /// Takes other settings for the calls from now on. Certificate files are read again in any
+    /// case, so that a renewed certificate is taken up.
+    ///
+    /// # Errors
+    /// The TLS files cannot be used. The client goes on with the old settings.
+    pub fn reload(&self, settings: &ClientSettings) -> Result<(), TlsError> {
+        let exchange = Exchange::new(settings)?;
+        *self
+            .exchange
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = exchange;
+        Ok(())
+    }
+
+    fn exchange(&self) -> Exchange {
+        let exchange = self.exchange.read().unwrap_or_else(PoisonError::into_inner);
+        exchange.clone()
     }
 
     /// Sends a request and reads the answer, all within `deadline`. May be dropped at any time;
@@ -59,8 +81,8 @@ impl Client {
         body: Option<&Value>,
         deadline: Duration,
     ) -> Result<Response, ClientError> {
-        let call = self.exchange.call(method, url, body);
-        match timeout(deadline, call).await {
+        let exchange = self.exchange();
+        match timeout(deadline, exchange.call(method, url, body)).await {
             Ok(done) => done,
             Err(_) => Err(ClientErrorKind::Deadline),
         }
@@ -82,8 +104,7 @@ impl Client {
         }
     }
 
-    /// Announces to a member that this leader goes on without the store. `Some` with the
-    /// member's position (if it says one) when it accepts.
+    /// Announces to a member that this leader goes on without the store.
     ///
     /// # Errors
     /// See [`Client::request`].
@@ -92,28 +113,42 @@ impl Client {
         api_url: &str,
         announcement: &FailsafeBody,
         deadline: Duration,
-    ) -> Result<Option<FailsafeAccepted>, ClientError> {
+    ) -> Result<FailsafeAnswer, ClientError> {
         let url = sibling(api_url, "failsafe");
         let body = announcement.to_value();
         let response = self
             .request(Method::POST, &url, Some(&body), deadline)
             .await?;
-        let accepted = response.status == StatusCode::OK && response.body == "Accepted";
-        Ok(accepted.then(|| FailsafeAccepted {
-            position: response
-                .headers
-                .get("lsn")
+        if response.status != StatusCode::OK || response.body != "Accepted" {
+            let (code, text) = (response.status.as_u16(), response.text());
+            return Ok(FailsafeAnswer::Refused { url, code, text });
+        }
+        let lsn = response.headers.get("lsn");
+        Ok(FailsafeAnswer::Accepted {
+            position: lsn
                 .and_then(|lsn| lsn.to_str().ok()?.parse().ok())
-                .map(patroni_core::Lsn::new),
-        }))
+                .map(Lsn::new),
+        })
     }
 }
 
-/// A member accepted a failsafe announcement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FailsafeAccepted {
-    /// Its last known received or replayed position.
-    pub position: Option<patroni_core::Lsn>,
+/// What a member says to a failsafe announcement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FailsafeAnswer {
+    /// It goes along.
+    Accepted {
+        /// Its last known received or replayed position.
+        position: Option<Lsn>,
+    },
+    /// It does not.
+    Refused {
+        /// What was called.
+        url: String,
+        /// The HTTP code.
+        code: u16,
+        /// The body.
+        text: String,
+    },
 }
 
 impl Response {

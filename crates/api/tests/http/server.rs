@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::fake::FakeMember;
 use patroni_api::BindError;
+use patroni_api::client::{Client, ClientSettings, FailsafeAnswer};
 use patroni_api::server::{Credentials, Listen, Server, ServerSettings};
+use patroni_api::wire::FailsafeBody;
 use patroni_core::Secret;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -303,5 +305,42 @@ async fn without_the_store_there_is_a_503_and_no_silence() {
             .await
             .0,
         200
+    );
+}
+
+#[tokio::test]
+async fn a_client_takes_a_rotated_password_with_a_reload() {
+    let with = |password: &str| {
+        let mut settings = local();
+        settings.credentials = Some(Credentials {
+            username: "u".to_owned(),
+            password: Secret::new(password),
+        });
+        settings
+    };
+    let client_with = |password: &str| ClientSettings {
+        credentials: Some(("u".to_owned(), Secret::new(password))),
+        ..ClientSettings::default()
+    };
+    let (mut server, _member) = serve(with("old")).await;
+    let client = Client::new(&client_with("old")).unwrap();
+    let shared = client.clone();
+    let url = format!("http://{}/patroni", server.local_addr());
+    let body = r#"{"name": "b", "conn_url": "c", "api_url": "a"}"#;
+    let body = FailsafeBody::parse(&serde_json::from_str(body).unwrap()).unwrap();
+    server.reload(with("new")).await.unwrap();
+    assert_eq!(
+        client.failsafe(&url, &body, SOON).await.unwrap(),
+        FailsafeAnswer::Refused {
+            url: url.replace("patroni", "failsafe"),
+            code: 401,
+            text: "not authenticated".to_owned()
+        }
+    );
+    client.reload(&client_with("new")).unwrap();
+    let answer = shared.failsafe(&url, &body, SOON).await.unwrap();
+    assert!(
+        matches!(answer, FailsafeAnswer::Accepted { .. }),
+        "{answer:?}"
     );
 }
