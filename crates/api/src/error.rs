@@ -68,6 +68,13 @@ pub enum BindError {
     Tls(#[source] TlsError),
 }
 
+impl BindError {
+    /// Somebody, perhaps this process, listens there.
+    pub(crate) fn is_taken(&self) -> bool {
+        matches!(self, Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
+    }
+}
+
 /// The store gave no answer in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("read the cluster: {0}")]

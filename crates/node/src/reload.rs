@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use patroni_api::server::Server;
+use patroni_config::Settings;
 use patroni_core::Role;
 use patroni_ha::command::CallbackEvent;
 use patroni_telemetry::LogSettings;
@@ -12,6 +13,7 @@ use tracing::error;
 use crate::act::Body;
 use crate::adapt;
 use crate::configuration::{Configuration, timings};
+use crate::peers::with_causes;
 use crate::publish::Addresses;
 
 /// What settings are applied to, beside the body.
@@ -21,42 +23,28 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    /// Applies the settings in effect. A part that fails keeps its old settings, and so do the
-    /// parts behind it.
+    /// Applies the settings in effect. When the log fails all keep their old settings; calls
+    /// between nodes and the REST server each go on with their own, and nothing else waits for
+    /// them.
     pub(crate) async fn apply(
         &mut self,
         body: &Arc<Body>,
         configuration: &Configuration,
         sighup: bool,
     ) {
-        if let Err(failure) = self.try_apply(body, configuration, sighup).await {
-            error!(
-                "Failed to reload config_file={}: {failure}",
-                configuration.path().display()
-            );
-        }
-    }
-
-    async fn try_apply(
-        &mut self,
-        body: &Arc<Body>,
-        configuration: &Configuration,
-        sighup: bool,
-    ) -> Result<(), String> {
         let settings = configuration.settings();
-        let text = |failure: &dyn std::fmt::Display| failure.to_string();
-        self.log
-            .reload(&LogSettings::from(&settings.log))
-            .map_err(|failure| text(&failure))?;
-        if sighup {
-            body.rest
-                .reload(&adapt::client(&settings))
-                .map_err(|failure| text(&failure))?;
+        let failed = |failure: &dyn std::error::Error| {
+            error!(
+                "Failed to reload config_file={}: {}",
+                configuration.path().display(),
+                with_causes(failure)
+            );
+        };
+        if let Err(failure) = self.log.reload(&LogSettings::from(&settings.log)) {
+            return failed(&failure);
         }
-        if let (Some(rest), true) = (&mut self.rest, sighup) {
-            rest.reload(adapt::server(&settings))
-                .await
-                .map_err(|failure| text(&failure))?;
+        if sighup {
+            self.apply_to_rest(body, &settings, failed).await;
         }
         {
             let mut facts = body.facts();
@@ -82,7 +70,23 @@ impl Reloader {
         }
         body.store.set_timings(timings(&settings.dynamic));
         body.store.reconfigure(&settings.dcs);
-        Ok(())
+    }
+
+    /// Certificates may be new without any change of the settings.
+    async fn apply_to_rest(
+        &mut self,
+        body: &Body,
+        settings: &Settings,
+        failed: impl Fn(&dyn std::error::Error),
+    ) {
+        if let Err(failure) = body.rest.reload(&adapt::client(settings)) {
+            failed(&failure);
+        }
+        if let Some(server) = &mut self.rest
+            && let Err(failure) = server.reload(adapt::server(settings)).await
+        {
+            failed(&failure);
+        }
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Server {
     address: SocketAddr,
     settings: ServerSettings,
     control: watch::Sender<Control>,
+    /// Its sender goes with the socket that is served.
+    socket_open: watch::Receiver<()>,
     rules: Arc<ArcSwap<Rules>>,
     tasks: JoinSet<()>,
 }
@@ -72,8 +74,18 @@ struct Rules {
 /// What the accept loop is told.
 #[derive(Clone, Debug)]
 enum Control {
-    Serve(Arc<TcpListener>),
+    Serve(Arc<Listening>),
+    /// Nothing is accepted until there is a new listener.
+    Pause,
     Stop,
+}
+
+/// A listener, and word of its end for those who wait for its port. The order of the fields is
+/// the order of their ends.
+#[derive(Debug)]
+struct Listening {
+    listener: TcpListener,
+    _open: watch::Sender<()>,
 }
 
 impl Bound {
@@ -105,7 +117,8 @@ impl Bound {
 
     /// Begins to answer on behalf of `member`. Must be called within a tokio runtime.
     pub fn serve(self, member: Arc<dyn Member>) -> Server {
-        let (control, orders) = watch::channel(Control::Serve(Arc::new(self.listener)));
+        let (serve, socket_open) = Control::serve(self.listener);
+        let (control, orders) = watch::channel(serve);
         let rules = Arc::new(ArcSwap::from_pointee(self.rules));
         let events = Arc::new(Events::new(&member.snapshot()));
         let mut stop = orders.clone();
@@ -130,9 +143,21 @@ impl Bound {
             address: self.address,
             settings: self.settings,
             control,
+            socket_open,
             rules,
             tasks,
         }
+    }
+}
+
+impl Control {
+    fn serve(listener: TcpListener) -> (Self, watch::Receiver<()>) {
+        let (open, socket_open) = watch::channel(());
+        let listening = Listening {
+            listener,
+            _open: open,
+        };
+        (Self::Serve(Arc::new(listening)), socket_open)
     }
 }
 
@@ -154,22 +179,58 @@ impl Server {
     }
 
     /// Changes to other settings. TLS files are read again in any case, so that a renewed
-    /// certificate is taken up. A new address is bound before the old one is given up; requests
-    /// in progress go on.
+    /// certificate is taken up. A new address is bound before the old one is given up, unless
+    /// our own socket is in its way; requests in progress go on.
     ///
     /// # Errors
     /// The new settings cannot be used. The server goes on with the old ones.
     pub async fn reload(&mut self, settings: ServerSettings) -> Result<(), BindError> {
         let rules = Rules::new(&settings).await?;
-        if settings.listen != self.settings.listen {
-            let listener = listener::open(&settings).await?;
+        if settings.listen != self.settings.listen || !self.is_listening() {
+            let listener = self.open(&settings).await?;
             self.address = local_address(&listener, &settings)?;
-            self.control
-                .send_replace(Control::Serve(Arc::new(listener)));
+            self.listen_with(listener);
         }
         self.rules.store(Arc::new(rules));
         self.settings = settings;
         Ok(())
+    }
+
+    fn is_listening(&self) -> bool {
+        matches!(*self.control.borrow(), Control::Serve(_))
+    }
+
+    fn listen_with(&mut self, listener: TcpListener) {
+        let (serve, socket_open) = Control::serve(listener);
+        self.control.send_replace(serve);
+        self.socket_open = socket_open;
+    }
+
+    /// Binds another address. Two addresses of one port, of which one means all of them, cannot
+    /// both be bound: then the old one is given up first, and taken back when that was in vain.
+    async fn open(&mut self, settings: &ServerSettings) -> Result<TcpListener, BindError> {
+        let opened = listener::open(settings).await;
+        let in_our_way = settings.listen.port == self.address.port() && self.is_listening();
+        match opened {
+            Err(error) if error.is_taken() && in_our_way => {}
+            decided => return decided,
+        }
+        self.control.send_replace(Control::Pause);
+        while self.socket_open.changed().await.is_ok() {}
+        let opened = listener::open(settings).await;
+        if opened.is_err() {
+            self.take_back().await;
+        }
+        opened
+    }
+
+    async fn take_back(&mut self) {
+        let mut old = self.settings.clone();
+        old.listen.port = self.address.port();
+        match listener::open(&old).await {
+            Ok(listener) => self.listen_with(listener),
+            Err(error) => tracing::error!("No REST API until the next reload: {error}"),
+        }
     }
 
     /// Stops accepting, lets requests in progress finish within `deadline`, and ends the rest.
@@ -218,8 +279,10 @@ impl AcceptLoop {
         let mut number = 0;
         loop {
             let order = self.orders.borrow_and_update().clone();
-            let Control::Serve(listener) = order else {
-                break;
+            let listening = match order {
+                Control::Serve(listening) => Some(listening),
+                Control::Pause => None,
+                Control::Stop => break,
             };
             tokio::select! {
                 changed = self.orders.changed() => {
@@ -227,7 +290,7 @@ impl AcceptLoop {
                         return; // the server was dropped, and with it all connections
                     }
                 }
-                accepted = listener.accept() => {
+                accepted = accept(listening.as_deref()) => {
                     number += 1;
                     self.accepted(accepted, number, &mut tasks).await;
                 }
@@ -269,6 +332,14 @@ impl AcceptLoop {
         };
         let task = tasks.spawn(connection.run(stream));
         self.connections.attach(number, task);
+    }
+}
+
+/// The next connection; without a listener none comes.
+async fn accept(listening: Option<&Listening>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listening {
+        Some(listening) => listening.listener.accept().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -277,6 +277,39 @@ async fn a_new_address_is_bound_before_the_old_one_goes() {
 }
 
 #[tokio::test]
+async fn the_host_changes_and_the_port_stays() {
+    let (mut server, _member) = serve(local()).await;
+    let port = server.local_addr().port();
+    let at = |host: &str| {
+        let mut settings = local();
+        settings.listen.host = Some(host.to_owned());
+        settings.listen.port = port;
+        settings
+    };
+    let here = SocketAddr::from(([127, 0, 0, 1], port));
+    for host in ["0.0.0.0", "127.0.0.1", "0.0.0.0"] {
+        server.reload(at(host)).await.unwrap();
+        assert_eq!(ask(here, "GET / HTTP/1.0", None).await.0, 200, "{host}");
+    }
+    assert_eq!(server.local_addr().port(), port);
+}
+
+#[tokio::test]
+async fn the_old_address_is_taken_back_when_the_new_one_cannot_be_had() {
+    let (mut server, _member) = serve(local()).await;
+    let old = server.local_addr();
+    // Somebody else has the port on another address, so all addresses cannot be had.
+    let other = SocketAddr::from(([127, 0, 0, 2], old.port()));
+    let _other = tokio::net::TcpListener::bind(other).await.unwrap();
+    let mut settings = local();
+    settings.listen = Listen::parse(&format!("0.0.0.0:{}", old.port())).unwrap();
+    let error = server.reload(settings).await.unwrap_err();
+    assert!(matches!(error, BindError::Listen { .. }));
+    assert_eq!(server.local_addr(), old);
+    assert_eq!(ask(old, "GET / HTTP/1.0", None).await.0, 200);
+}
+
+#[tokio::test]
 async fn idle_connections_do_not_hold_up_the_shutdown() {
     let (server, _member) = serve(local()).await;
     let mut idle = TcpStream::connect(server.local_addr()).await.unwrap();
