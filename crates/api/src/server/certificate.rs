@@ -9,7 +9,7 @@ use rustls::sign::SingleCertAndKey;
 
 use super::settings::{TlsSettings, VerifyClient};
 use crate::error::TlsError;
-use crate::tls::{Identity, OwnOrIssuedClient, Trust};
+use crate::tls::{Identity, NoClient, OwnOrIssuedClient, Trust};
 
 /// Reads the files and builds a configuration. It blocks on small local files.
 pub(super) fn load(settings: &TlsSettings) -> Result<Arc<ServerConfig>, TlsError> {
@@ -36,9 +36,12 @@ fn client_verifier(settings: &TlsSettings) -> Result<Arc<dyn ClientCertVerifier>
         VerifyClient::Optional => false,
         VerifyClient::Required => true,
     };
-    let trust = match &settings.cafile {
-        Some(cafile) => Trust::load(cafile)?,
-        None => Trust::nothing(),
+    let Some(cafile) = &settings.cafile else {
+        tracing::warn!(
+            "restapi.verify_client is set and restapi.cafile is not: no client certificate will be accepted"
+        );
+        return Ok(Arc::new(NoClient::new(mandatory)));
     };
+    let trust = Trust::load(cafile)?;
     Ok(Arc::new(OwnOrIssuedClient::new(&trust, mandatory)?))
 }

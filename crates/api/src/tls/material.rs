@@ -41,14 +41,6 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Nothing is believed.
-    pub fn nothing() -> Self {
-        Self {
-            roots: Arc::new(RootCertStore::empty()),
-            own: Arc::new([]),
-        }
-    }
-
     /// Reads a file of certificates.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use patroni_core::Secret;
 use rustls::crypto::CryptoProvider;
 
 pub use material::{Identity, Trust};
-pub use trust::{AnyServer, ChainOnly, OwnOrIssued, OwnOrIssuedClient};
+pub use trust::{AnyServer, ChainOnly, NoClient, OwnOrIssued, OwnOrIssuedClient};
 
 /// Where a certificate and its key lie.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,6 +34,36 @@ fn is_own(own: &[CertificateDer<'static>], presented: &CertificateDer<'_>) -> bo
     own.iter().any(|known| known.as_ref() == presented.as_ref())
 }
 
+macro_rules! check_signatures_with_provider {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            let algorithms = &self.provider.signature_verification_algorithms;
+            verify_tls12_signature(message, cert, dss, algorithms)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            let algorithms = &self.provider.signature_verification_algorithms;
+            verify_tls13_signature(message, cert, dss, algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.provider
+                .signature_verification_algorithms
+                .supported_schemes()
+        }
+    };
+}
+
 /// Clients: a certificate of the trust store, or one issued by it.
 #[derive(Debug)]
 pub struct OwnOrIssuedClient {
@@ -111,34 +141,42 @@ impl ClientCertVerifier for OwnOrIssuedClient {
     }
 }
 
-macro_rules! check_signatures_with_provider {
-    () => {
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            dss: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            let algorithms = &self.provider.signature_verification_algorithms;
-            verify_tls12_signature(message, cert, dss, algorithms)
-        }
+/// Clients, none of them: certificates are asked for, and nothing says which to believe.
+#[derive(Debug)]
+pub struct NoClient {
+    mandatory: bool,
+    provider: Arc<CryptoProvider>,
+}
 
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            dss: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            let algorithms = &self.provider.signature_verification_algorithms;
-            verify_tls13_signature(message, cert, dss, algorithms)
+impl NoClient {
+    /// With `mandatory`, there is no handshake at all; else there is one without a certificate.
+    pub fn new(mandatory: bool) -> Self {
+        Self {
+            mandatory,
+            provider: provider(),
         }
+    }
+}
 
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.provider
-                .signature_verification_algorithms
-                .supported_schemes()
-        }
-    };
+impl ClientCertVerifier for NoClient {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Err(CertificateError::UnknownIssuer.into())
+    }
+
+    check_signatures_with_provider!();
 }
 
 /// Servers, in full: chain (or membership in the trust store) and name.

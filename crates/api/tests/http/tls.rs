@@ -93,6 +93,36 @@ async fn one_ca_certificate_serves_as_everything() {
 }
 
 #[tokio::test]
+async fn without_trust_for_clients_no_certificate_is_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = everything_at_once(dir.path(), |_| ());
+    let silent = ClientSettings {
+        cacert: Some(path.clone()),
+        ..ClientSettings::default()
+    };
+    let showing = ClientSettings {
+        identity: Some(files(&path)),
+        ..silent.clone()
+    };
+    for (verify, client, get, post) in [
+        (VerifyClient::Optional, &silent, Some(200), Some(403)),
+        (VerifyClient::Optional, &showing, None, None),
+        (VerifyClient::Required, &silent, None, None),
+        (VerifyClient::Required, &showing, None, None),
+    ] {
+        let mut settings = server_settings(&path, verify);
+        settings.tls.as_mut().unwrap().cafile = None;
+        let server = Server::start(settings, FakeMember::leader()).await.unwrap();
+        assert_eq!(code(&server, Method::GET, client).await, get, "{verify:?}");
+        assert_eq!(
+            code(&server, Method::POST, client).await,
+            post,
+            "{verify:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn trust_has_limits() {
     let dir = tempfile::tempdir().unwrap();
     let other = tempfile::tempdir().unwrap();
