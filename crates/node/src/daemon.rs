@@ -22,9 +22,10 @@ use crate::act::{Body, LOOK, Parts, explain};
 use crate::configuration::{Configuration, timings};
 use crate::ha_loop::{End, HaLoop};
 use crate::member::NodeMember;
+use crate::peers::with_causes;
 use crate::reload::Reloader;
 use crate::wake::Wake;
-use crate::{adapt, lease_guard, probe, shutdown, standby_watch};
+use crate::{adapt, lease_guard, probe, reload, shutdown, standby_watch};
 
 /// The pause between two attempts to reach the store at the start.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
@@ -59,6 +60,11 @@ impl StartError {
         }
     }
 
+    /// With what caused it: an operator cannot mend "read certificate" alone.
+    fn caused(error: &dyn std::error::Error) -> Self {
+        Self::new(with_causes(error))
+    }
+
     /// Whether the text is on standard error already, because the log goes there.
     pub fn was_shown(&self) -> bool {
         self.was_shown
@@ -84,7 +90,7 @@ pub async fn run(start: Start) -> Result<u8, StartError> {
     })?;
     let settings = configuration.settings();
     log.reload(&LogSettings::from(&settings.log))
-        .map_err(StartError::new)?;
+        .map_err(|failure| StartError::caused(&failure))?;
     // From here on a refusal belongs into the log, wherever that goes.
     begin(configuration, log).await.map_err(|refusal| {
         error!(critical = true, "{refusal}");
@@ -102,11 +108,12 @@ async fn begin(mut configuration: Configuration, log: Handle) -> Result<u8, Star
         "Patroni global thread_pool_size = {}",
         settings.thread_pool_size
     );
-    let signals = Signals::listen().map_err(StartError::new)?;
+    let signals = Signals::listen().map_err(|failure| StartError::caused(&failure))?;
     let starting = async {
         let store = reach_store(&settings).await?;
         let cluster = first_load(store.as_ref()).await;
-        let rest = Client::new(&adapt::client(&settings)).map_err(StartError::new)?;
+        let rest = Client::new(&adapt::client(&settings))
+            .map_err(|failure| StartError::caused(&failure))?;
         refuse_duplicate(&cluster, &settings.name, &rest).await?;
         Ok((store, cluster, rest))
     };
@@ -133,7 +140,7 @@ async fn begin(mut configuration: Configuration, log: Handle) -> Result<u8, Star
     );
     let bound = Bound::bind(adapt::server(&settings))
         .await
-        .map_err(StartError::new)?;
+        .map_err(|failure| StartError::new(reload::why_not_served(&failure)))?;
     let parts = Parts {
         clock,
         store,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use patroni_api::BindError;
 use patroni_api::server::Server;
 use patroni_config::Settings;
 use patroni_core::Role;
@@ -33,15 +34,12 @@ impl Reloader {
         sighup: bool,
     ) {
         let settings = configuration.settings();
-        let failed = |failure: &dyn std::error::Error| {
-            error!(
-                "Failed to reload config_file={}: {}",
-                configuration.path().display(),
-                with_causes(failure)
-            );
+        let failed = |why: String| {
+            let path = configuration.path();
+            error!("Failed to reload config_file={}: {why}", path.display());
         };
         if let Err(failure) = self.log.reload(&LogSettings::from(&settings.log)) {
-            return failed(&failure);
+            return failed(with_causes(&failure));
         }
         if sighup {
             self.apply_to_rest(body, &settings, failed).await;
@@ -73,20 +71,24 @@ impl Reloader {
     }
 
     /// Certificates may be new without any change of the settings.
-    async fn apply_to_rest(
-        &mut self,
-        body: &Body,
-        settings: &Settings,
-        failed: impl Fn(&dyn std::error::Error),
-    ) {
+    async fn apply_to_rest(&mut self, body: &Body, settings: &Settings, failed: impl Fn(String)) {
         if let Err(failure) = body.rest.reload(&adapt::client(settings)) {
-            failed(&failure);
+            failed(with_causes(&failure));
         }
         if let Some(server) = &mut self.rest
             && let Err(failure) = server.reload(adapt::server(settings)).await
         {
-            failed(&failure);
+            failed(why_not_served(&failure));
         }
+    }
+}
+
+/// Why the REST server cannot be opened. The sentence about an address is the whole one that
+/// operators know; all else is told to its cause.
+pub(crate) fn why_not_served(failure: &BindError) -> String {
+    match failure {
+        BindError::Listen { .. } => failure.to_string(),
+        other => with_causes(other),
     }
 }
 
@@ -100,4 +102,48 @@ pub(crate) fn announce() {
 /// Tells it that the reload is over.
 pub(crate) fn done() {
     let _ = sd_notify::notify(&[NotifyState::Ready]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use patroni_api::server::{Bound, Listen, ServerSettings, TlsSettings, VerifyClient};
+    use patroni_api::tls::IdentityFiles;
+
+    #[tokio::test]
+    async fn a_missing_certificate_is_told_to_its_cause() {
+        let identity = IdentityFiles {
+            certfile: "/nowhere/a.pem".into(),
+            keyfile: None,
+            keyfile_password: None,
+        };
+        let mut settings = ServerSettings::new(Listen::parse("127.0.0.1:0").unwrap());
+        settings.tls = Some(TlsSettings {
+            identity,
+            cafile: None,
+            verify_client: VerifyClient::None,
+            ciphers: None,
+        });
+        let failure = Bound::bind(settings).await.unwrap_err();
+        let why = why_not_served(&failure);
+        assert!(why.contains("/nowhere/a.pem"), "{why}");
+        assert!(
+            why.ends_with("No such file or directory (os error 2)"),
+            "{why}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_taken_address_has_its_known_sentence() {
+        let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let settings = ServerSettings::new(Listen::parse(&address).unwrap());
+        let failure = Bound::bind(settings).await.unwrap_err();
+        assert_eq!(
+            why_not_served(&failure),
+            format!(
+                "Couldn't start a service on '{address}', please check your `restapi.listen` configuration"
+            )
+        );
+    }
 }
