@@ -1,6 +1,8 @@
 //! Who may send guarded requests.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,14 +10,22 @@ use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use subtle::ConstantTimeEq as _;
 use tokio::net::lookup_host;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::settings::{ServerSettings, VerifyClient};
 use crate::wire::{Answer, Snapshot};
+
+/// The time for all names together. A reload is part of a cycle, which must not wait for a name
+/// server that is away.
+const RESOLVE_TIME: Duration = Duration::from_secs(2);
 
 /// The rules of one configuration, names resolved.
 #[derive(Debug)]
 pub(super) struct Access {
     networks: Vec<Network>,
+    /// The addresses of the names in the allowlist.
+    names: HashMap<String, Vec<IpAddr>>,
     include_members: bool,
     needs_certificate: bool,
     expected: Option<String>,
@@ -40,20 +50,17 @@ pub(super) enum MemberRule {
 }
 
 impl Access {
-    /// Resolves the allowlist. Bad entries are logged and skipped.
-    pub(super) async fn resolve(settings: &ServerSettings) -> Self {
-        let mut networks = Vec::new();
-        for entry in &settings.allowlist {
-            if entry.contains('/') {
-                let network = Network::parse(entry);
-                if network.is_none() {
-                    tracing::error!(
-                        "Invalid value \"{entry}\" in the allowlist: expected ADDRESS/BITS"
-                    );
-                }
-                networks.extend(network);
-            } else {
-                networks.extend(resolve(entry).await.into_iter().map(Network::single));
+    /// Resolves the allowlist. Bad entries are logged and skipped; a name that cannot be resolved
+    /// now keeps the addresses that it had `before`.
+    pub(super) async fn resolve(settings: &ServerSettings, before: Option<&Self>) -> Self {
+        let entries = settings.allowlist.iter().map(String::as_str);
+        let (networks, hosts): (Vec<&str>, Vec<&str>) =
+            entries.partition(|entry| entry.contains('/'));
+        let mut names = resolve_all(hosts.iter().copied()).await;
+        for host in hosts {
+            let had = before.and_then(|before| before.names.get(host));
+            if let (None, Some(had)) = (names.get(host), had) {
+                names.insert(host.to_owned(), had.clone());
             }
         }
         let expected = settings.credentials.as_ref().map(|credentials| {
@@ -61,7 +68,8 @@ impl Access {
             STANDARD.encode(pair)
         });
         Self {
-            networks,
+            networks: networks.into_iter().filter_map(network).collect(),
+            names,
             include_members: settings.allowlist_include_members,
             needs_certificate: settings
                 .tls
@@ -93,10 +101,11 @@ impl Access {
 
     async fn is_allowed(&self, ip: IpAddr, snapshot: &Snapshot, members: MemberRule) -> bool {
         let with_members = self.include_members && members == MemberRule::Applies;
-        if !with_members && self.networks.is_empty() {
+        if !with_members && self.networks.is_empty() && self.names.is_empty() {
             return true;
         }
         self.networks.iter().any(|network| network.has(ip))
+            || self.names.values().any(|addresses| addresses.contains(&ip))
             || (with_members && is_member(ip, snapshot).await)
     }
 
@@ -123,14 +132,18 @@ async fn is_member(ip: IpAddr, snapshot: &Snapshot) -> bool {
     let Some(view) = snapshot.view_at(std::time::Instant::now()) else {
         return false;
     };
-    for url in view.api_urls() {
-        if let Some(host) = host_of(url)
-            && resolve(host).await.contains(&ip)
-        {
-            return true;
-        }
+    let hosts = view.api_urls().filter_map(host_of);
+    let members = resolve_all(hosts).await;
+    members.values().any(|addresses| addresses.contains(&ip))
+}
+
+/// A network of the allowlist.
+fn network(entry: &str) -> Option<Network> {
+    let network = Network::parse(entry);
+    if network.is_none() {
+        tracing::error!("Invalid value \"{entry}\" in the allowlist: expected ADDRESS/BITS");
     }
-    false
+    network
 }
 
 /// The host part of an address such as `https://[::1]:8008/patroni`.
@@ -143,17 +156,36 @@ fn host_of(url: &str) -> Option<&str> {
     authority.split(':').next().filter(|host| !host.is_empty())
 }
 
-async fn resolve(host: &str) -> Vec<IpAddr> {
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return vec![plain(ip)];
-    }
-    match lookup_host((host, 0)).await {
-        Ok(found) => found.map(|address| plain(address.ip())).collect(),
-        Err(error) => {
-            tracing::error!("Failed to resolve {host}: {error}");
-            Vec::new()
+/// The addresses of hosts, all asked for at once. Those without an answer in time are left out.
+async fn resolve_all<'h>(hosts: impl Iterator<Item = &'h str>) -> HashMap<String, Vec<IpAddr>> {
+    let mut found = HashMap::new();
+    let mut lookups = JoinSet::new();
+    for host in hosts.map(str::to_owned) {
+        match host.parse::<IpAddr>() {
+            Ok(ip) => {
+                found.insert(host, vec![plain(ip)]);
+            }
+            Err(_) => {
+                lookups.spawn(async move {
+                    let answer = timeout(RESOLVE_TIME, lookup_host((host.as_str(), 0))).await;
+                    let answer = answer.map(|found| found.map(Vec::from_iter));
+                    (host, answer)
+                });
+            }
         }
     }
+    while let Some(done) = lookups.join_next().await {
+        match done {
+            Ok((host, Ok(Ok(addresses)))) => {
+                let addresses = addresses.iter().map(|address| plain(address.ip()));
+                found.insert(host, addresses.collect());
+            }
+            Ok((host, Ok(Err(error)))) => tracing::error!("Failed to resolve {host}: {error}"),
+            Ok((host, Err(_))) => tracing::error!("Failed to resolve {host}: no answer in 2 s"),
+            Err(panic) => tracing::error!("Failed to resolve a host: {panic}"),
+        }
+    }
+    found
 }
 
 /// IPv4 addresses seen through an IPv6 socket are IPv4 addresses.
@@ -170,15 +202,6 @@ struct Network {
 }
 
 impl Network {
-    fn single(ip: IpAddr) -> Self {
-        let (v4, bits) = numbers(ip);
-        Self {
-            v4,
-            bits,
-            mask: u128::MAX,
-        }
-    }
-
     fn parse(text: &str) -> Option<Self> {
         let (address, length) = text.trim().split_once('/')?;
         let (v4, bits) = numbers(address.parse().ok()?);
@@ -219,6 +242,7 @@ fn numbers(ip: IpAddr) -> (bool, u128) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::Listen;
 
     #[test]
     fn networks_hold_their_addresses() {
@@ -240,6 +264,29 @@ mod tests {
         ] {
             assert_eq!(Network::parse(bad), None, "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_keeps_its_addresses_while_it_cannot_be_resolved() {
+        let mut settings = ServerSettings::new(Listen::parse("127.0.0.1:0").unwrap());
+        settings.allowlist = vec!["gone.invalid".to_owned(), "localhost".to_owned()];
+        let fresh = Access::resolve(&settings, None).await;
+        assert!(!fresh.names.contains_key("gone.invalid"));
+        assert!(fresh.names.contains_key("localhost"));
+        let had = vec![IpAddr::from([10, 0, 0, 1])];
+        let before = Access {
+            names: HashMap::from([("gone.invalid".to_owned(), had.clone())]),
+            ..fresh
+        };
+        let after = Access::resolve(&settings, Some(&before)).await;
+        assert_eq!(after.names.get("gone.invalid"), Some(&had));
+        settings.allowlist.clear();
+        assert!(
+            Access::resolve(&settings, Some(&before))
+                .await
+                .names
+                .is_empty()
+        );
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Bound {
     /// # Errors
     /// The address cannot be bound, or the TLS files cannot be used.
     pub async fn bind(settings: ServerSettings) -> Result<Self, BindError> {
-        let rules = Rules::new(&settings).await?;
+        let rules = Rules::new(&settings, None).await?;
         let listener = listener::open(&settings).await?;
         let address = local_address(&listener, &settings)?;
         if settings.is_open() {
@@ -185,7 +185,8 @@ impl Server {
     /// # Errors
     /// The new settings cannot be used. The server goes on with the old ones.
     pub async fn reload(&mut self, settings: ServerSettings) -> Result<(), BindError> {
-        let rules = Rules::new(&settings).await?;
+        let before = self.rules.load_full();
+        let rules = Rules::new(&settings, Some(&before.access)).await?;
         if settings.listen != self.settings.listen || !self.is_listening() {
             let listener = self.open(&settings).await?;
             self.address = local_address(&listener, &settings)?;
@@ -254,11 +255,11 @@ fn local_address(
 }
 
 impl Rules {
-    async fn new(settings: &ServerSettings) -> Result<Self, BindError> {
+    async fn new(settings: &ServerSettings, before: Option<&Access>) -> Result<Self, BindError> {
         let load = |tls: &TlsSettings| certificate::load(tls).map_err(BindError::Tls);
         Ok(Self {
             tls: settings.tls.as_ref().map(load).transpose()?,
-            access: Access::resolve(settings).await,
+            access: Access::resolve(settings, before).await,
             dress: Dress::new(settings),
             max_connections: settings.max_connections.max(1),
             action_deadline: settings.action_deadline,
