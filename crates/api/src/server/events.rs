@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{interval_at, sleep_until};
+use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
 
 use super::connections::Ender;
 use crate::wire::events::{HEARTBEAT, Present, Seen};
@@ -69,6 +69,8 @@ impl Events {
     ) {
         let mut ended = std::pin::pin!(ended);
         let mut beats = interval_at(tokio::time::Instant::now() + heartbeat, heartbeat);
+        // After a freeze one heartbeat says as much as all that were missed.
+        beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
             let now = Instant::now();

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Frame, SizeHint};
+use hyper::ext::ReasonPhrase;
 use hyper::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SERVER,
 };
@@ -75,10 +76,7 @@ impl Dress {
             Content::Json(body) => (Some("application/json"), body, true),
             Content::Text(body) => (Some("text/html"), body, true),
             Content::Metrics(body) => (Some("text/plain"), body, true),
-            Content::ErrorPage(message) => {
-                let page = error_page::render(answer.status, message.as_deref());
-                (Some("text/html;charset=utf-8"), page.into(), false)
-            }
+            Content::ErrorPage(message) => return self.put_on_page(answer.status, message),
         };
         let mut response = Response::new(Body::Full(Full::new(body)));
         *response.status_mut() = answer.status;
@@ -94,6 +92,25 @@ impl Dress {
         }
         if extra {
             self.put_on_extra(headers);
+        }
+        response
+    }
+
+    /// A refusal of the HTTP layer: a message of its own is the reason phrase, too, and the
+    /// connection ends.
+    fn put_on_page(&self, status: StatusCode, message: Option<String>) -> Response<Body> {
+        let page = error_page::render(status, message.as_deref());
+        let mut response = Response::new(Body::Full(Full::new(page.into())));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(SERVER, self.server.clone());
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/html;charset=utf-8"),
+        );
+        if let Some(Ok(reason)) = message.map(ReasonPhrase::try_from) {
+            response.extensions_mut().insert(reason);
         }
         response
     }

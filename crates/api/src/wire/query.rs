@@ -1,6 +1,7 @@
 //! The query string of a request.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use patroni_core::value;
 use serde_json::Value;
@@ -15,13 +16,14 @@ pub struct Query<'a> {
 impl<'a> Query<'a> {
     /// Reads what stands after `?`.
     pub fn parse(text: &'a str) -> Self {
-        let mut pairs: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
+        let mut pairs = Vec::new();
+        let mut known = HashSet::new();
         for pair in text.split('&') {
             let Some((key, value)) = pair.split_once('=') else {
                 continue;
             };
             let key = decoded(key);
-            if !value.is_empty() && pairs.iter().all(|(known, _)| *known != key) {
+            if !value.is_empty() && known.insert(key.clone()) {
                 pairs.push((key, decoded(value)));
             }
         }
@@ -88,5 +90,13 @@ mod tests {
         assert_eq!(Query::parse("lag=16mb").lag(), None);
         assert_eq!(Query::parse("lag=-1").lag(), Some(-1));
         assert_eq!(Query::parse("a=%zz%4").get("a"), Some("%zz%4"));
+    }
+
+    /// A header of 64 KiB holds some 10,000 keys; compared each with each they took a second.
+    #[test]
+    fn many_keys_take_no_time() {
+        let text: String = (0..200_000).map(|key| format!("{key:x}=1&")).collect();
+        let query = Query::parse(&text);
+        assert_eq!(query.get("30d3f"), Some("1"));
     }
 }

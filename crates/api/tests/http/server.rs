@@ -95,6 +95,24 @@ async fn routes_follow_the_first_segment() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_the_http_layer_says_so_in_its_head() {
+    let (server, _member) = serve(local()).await;
+    for (line, reason) in [
+        ("POST /patroni", "501 Unsupported method ('POST')"),
+        ("PATCH /config", "411 Length Required"),
+    ] {
+        let request = format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n");
+        let answer = talk(server.local_addr(), &request).await;
+        let (head, _) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {reason}\r\n")),
+            "{head}"
+        );
+        assert!(head.contains("\r\nConnection: close"), "{head}");
+    }
+}
+
+#[tokio::test]
 async fn bodies_are_read_as_the_contract_says() {
     let (server, member) = serve(local()).await;
     let to = server.local_addr();
