@@ -41,7 +41,7 @@ impl ControlSettings {
             scope: root.text("scope")?.map(Scope::new),
             name: root.text("name")?.map(MemberName::new),
             namespace: root.text_or("namespace", "service")?,
-            dcs: Dcs::read(root)?,
+            dcs: Dcs::read(root, &mut Vec::new())?,
             ctl: Ctl::read(root)?,
             citus: Citus::read(root)?,
             dynamic: effective.dynamic,

@@ -148,6 +148,23 @@ impl<'a> Section<'a> {
             .transpose()
     }
 
+    /// A pool's size, at least 5. Less is raised, and what is no integer brings a warning.
+    pub(crate) fn pool_size(&self, key: &str, warnings: &mut Vec<String>) -> usize {
+        const LEAST: usize = 5;
+        let Some(given) = self.get(key) else {
+            return LEAST;
+        };
+        if let Some(size) = value::parse_int(given) {
+            return usize::try_from(size).unwrap_or(0).max(LEAST);
+        }
+        warnings.push(format!(
+            "Failed to parse {} value \"{}\": no integer",
+            self.path_of(key),
+            value::text(given)
+        ));
+        LEAST
+    }
+
     /// A size in bytes, with a unit of memory or without.
     pub(crate) fn bytes(&self, key: &str) -> Result<Option<u64>, ConfigError> {
         let Some(given) = self.filled(key) else {

@@ -70,7 +70,7 @@ impl Settings {
             scope,
             name,
             namespace: root.text_or("namespace", "service")?,
-            dcs: Dcs::read(root)?.ok_or(ConfigError::NoStore)?,
+            dcs: Dcs::read(root, &mut warnings)?.ok_or(ConfigError::NoStore)?,
             restapi: RestApi::read(root, &mut warnings)?,
             ctl: Ctl::read(root)?,
             log: Log::read(root, &mut warnings)?,
@@ -86,7 +86,7 @@ impl Settings {
             guardian: Guardian::read(root, &mut warnings)?,
             tags,
             citus: Citus::read(root)?,
-            thread_pool_size: thread_pool_size(root, &mut warnings),
+            thread_pool_size: root.pool_size("thread_pool_size", &mut warnings),
             dynamic: Arc::new(effective.dynamic.clone()),
         };
         Ok((settings, warnings))
@@ -154,19 +154,4 @@ fn several_stores(root: &Section<'_>) -> Option<String> {
         )),
         _ => None,
     }
-}
-
-fn thread_pool_size(root: &Section<'_>, warnings: &mut Vec<String>) -> usize {
-    const LEAST: usize = 5;
-    let Some(given) = root.get("thread_pool_size") else {
-        return LEAST;
-    };
-    if let Some(size) = patroni_core::value::parse_int(given) {
-        return usize::try_from(size).unwrap_or(0).max(LEAST);
-    }
-    warnings.push(format!(
-        "Failed to parse thread_pool_size value \"{}\": no integer",
-        patroni_core::value::text(given)
-    ));
-    LEAST
 }

@@ -1,6 +1,7 @@
 //! What wins where: dynamic configuration, files, environment.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use patroni_config::file::restapi::VerifyClient;
 use patroni_config::{ConfigError, ControlSettings, Effective, Environment, Local, Settings};
 use patroni_core::Secret;
 use serde_json::{Map, Value, json};
@@ -292,6 +293,28 @@ fn every_section_is_read() {
     assert!(warnings[0].starts_with(
         "Conflicting configuration between nofailover: True and failover_priority: 1."
     ));
+}
+
+#[test]
+fn words_that_mean_nothing_to_the_rest_server_have_known_sentences() {
+    let mut given = complete();
+    given["restapi"]["thread_pool_size"] = json!("many");
+    given["restapi"]["server_tokens"] = json!("none");
+    given["restapi"]["verify_client"] = json!("maybe");
+    let (settings, warnings) = Settings::read(&effective(&json!({}), &given)).unwrap();
+    assert_eq!(settings.restapi.thread_pool_size, 5);
+    assert_eq!(
+        settings.restapi.verify_client,
+        VerifyClient::Unknown("maybe".to_owned())
+    );
+    assert_eq!(
+        warnings,
+        [
+            "Failed to parse restapi.thread_pool_size value \"many\": no integer",
+            "restapi.server_tokens is set to \"none\". Patroni will not modify the Server header. \
+             Valid values are: \"Minimal\", \"ProductOnly\".",
+        ]
+    );
 }
 
 #[test]

@@ -26,6 +26,15 @@ pub(crate) fn server(settings: &Settings) -> ServerSettings {
         username: auth.username.clone(),
         password: auth.password.clone(),
     });
+    let verify_client = match &section.verify_client {
+        restapi::VerifyClient::None => VerifyClient::None,
+        restapi::VerifyClient::Optional => VerifyClient::Optional,
+        restapi::VerifyClient::Required => VerifyClient::Required,
+        restapi::VerifyClient::Unknown(text) => {
+            tracing::error!("Bad value in the \"restapi.verify_client\": {text}");
+            VerifyClient::None
+        }
+    };
     server.tls = section.certfile.as_ref().map(|certfile| TlsSettings {
         identity: IdentityFiles {
             certfile: certfile.clone(),
@@ -33,11 +42,7 @@ pub(crate) fn server(settings: &Settings) -> ServerSettings {
             keyfile_password: section.keyfile_password.clone(),
         },
         cafile: section.cafile.clone(),
-        verify_client: match section.verify_client {
-            restapi::VerifyClient::None => VerifyClient::None,
-            restapi::VerifyClient::Optional => VerifyClient::Optional,
-            restapi::VerifyClient::Required => VerifyClient::Required,
-        },
+        verify_client,
         ciphers: section.ciphers.clone(),
     });
     server.allowlist.clone_from(&section.allowlist);

@@ -48,7 +48,7 @@ pub struct RestApi {
 }
 
 /// What is asked of a client's certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum VerifyClient {
     /// Nothing.
     #[default]
@@ -57,6 +57,8 @@ pub enum VerifyClient {
     Optional,
     /// Every request needs one.
     Required,
+    /// A word that means nothing: nothing is asked, and the log says so as an error.
+    Unknown(String),
 }
 
 /// The `Server` header.
@@ -91,13 +93,13 @@ impl RestApi {
             keyfile_password: section.secret("keyfile_password")?,
             cafile: section.path("cafile")?,
             ciphers: section.text("ciphers")?,
-            verify_client: verify_client(section, warnings)?,
+            verify_client: verify_client(section)?,
             allowlist: section.list("allowlist")?,
             allowlist_include_members: section.flag("allowlist_include_members", false),
             http_extra_headers: section.texts("http_extra_headers")?,
             https_extra_headers: section.texts("https_extra_headers")?,
             request_queue_size: section.number("request_queue_size")?.unwrap_or(5),
-            thread_pool_size: section.number("thread_pool_size")?.unwrap_or(5).max(5),
+            thread_pool_size: section.pool_size("thread_pool_size", warnings),
             server_tokens: server_tokens(section, warnings)?,
         })
     }
@@ -126,20 +128,13 @@ fn required_address(section: &Section<'_>, key: &str) -> Result<HostPort, Config
     })
 }
 
-fn verify_client(
-    section: &Section<'_>,
-    warnings: &mut Vec<String>,
-) -> Result<VerifyClient, ConfigError> {
+fn verify_client(section: &Section<'_>) -> Result<VerifyClient, ConfigError> {
     let text = section.text_or("verify_client", "none")?;
     Ok(match text.to_lowercase().as_str() {
         "none" => VerifyClient::None,
         "optional" => VerifyClient::Optional,
         "required" => VerifyClient::Required,
-        _ => {
-            let text = format!("{text} is not one of none, optional, required, ignored");
-            warnings.push(section.warning("verify_client", &text));
-            VerifyClient::None
-        }
+        _ => VerifyClient::Unknown(text),
     })
 }
 
@@ -153,8 +148,10 @@ fn server_tokens(
         "minimal" => ServerTokens::Minimal,
         "productonly" => ServerTokens::ProductOnly,
         _ => {
-            let text = format!("{text} is not one of original, minimal, productonly, ignored");
-            warnings.push(section.warning("server_tokens", &text));
+            warnings.push(format!(
+                "restapi.server_tokens is set to \"{text}\". Patroni will not modify the Server \
+                 header. Valid values are: \"Minimal\", \"ProductOnly\"."
+            ));
             ServerTokens::Original
         }
     })

@@ -58,7 +58,10 @@ pub struct EndpointPort {
 }
 
 impl Kubernetes {
-    pub(crate) fn read(section: &Section<'_>) -> Result<Self, ConfigError> {
+    pub(crate) fn read(
+        section: &Section<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, ConfigError> {
         let labels = section.texts("labels")?;
         if labels.is_empty() {
             return Err(section.fail("labels", "is not defined"));
@@ -83,7 +86,7 @@ impl Kubernetes {
             cacert: section.path("cacert")?,
             context: Some(context).filter(|context| !context.is_empty()),
             bypass_api_service: section.flag("bypass_api_service", false),
-            retriable_http_codes: codes(section)?,
+            retriable_http_codes: codes(section, warnings),
         })
     }
 }
@@ -122,19 +125,28 @@ fn endpoint_port(item: &Value) -> Option<EndpointPort> {
     })
 }
 
-/// An integer, a list, or a text with commas.
-fn codes(section: &Section<'_>) -> Result<Vec<u16>, ConfigError> {
+/// An integer, a list, or a text with commas. A bad one is no reason to be without a store: then
+/// there are none.
+fn codes(section: &Section<'_>, warnings: &mut Vec<String>) -> Vec<u16> {
     const KEY: &str = "retriable_http_codes";
     let texts = match section.filled(KEY) {
-        Some(number @ Value::Number(_)) => vec![value::text(number)],
-        Some(_) | None => section.list_or_commas(KEY)?,
+        Some(number @ Value::Number(_)) => Ok(vec![value::text(number)]),
+        Some(_) | None => section.list_or_commas(KEY),
     };
-    let codes = texts.iter().map(|text| {
-        text.trim()
-            .parse()
-            .map_err(|_| section.fail(KEY, format!("{text} is not an integer")))
-    });
-    codes.collect()
+    let codes = texts
+        .map_err(|_| "is not a list".to_owned())
+        .and_then(|texts| {
+            let codes = texts.iter().map(|text| {
+                let code = text.trim().parse::<u16>();
+                code.map_err(|_| format!("{text} is not an HTTP code"))
+            });
+            codes.collect()
+        });
+    codes.unwrap_or_else(|problem| {
+        let given = section.get(KEY).map(value::text).unwrap_or_default();
+        warnings.push(format!("Invalid value of {KEY} = {given}: {problem}"));
+        Vec::new()
+    })
 }
 
 #[cfg(test)]
@@ -143,20 +155,44 @@ mod tests {
     use crate::file::dcs::tests::read_with;
     use serde_json::json;
 
+    fn read(given: &Value) -> Result<(Kubernetes, Vec<String>), ConfigError> {
+        read_with(given, |section| {
+            let mut warnings = Vec::new();
+            let kubernetes = Kubernetes::read(section, &mut warnings)?;
+            Ok((kubernetes, warnings))
+        })
+    }
+
+    #[test]
+    fn bad_codes_are_none() {
+        for (given, problem) in [
+            (json!("401,x"), "401,x: x is not an HTTP code"),
+            (json!([401, "y"]), "[401, 'y']: y is not an HTTP code"),
+            (json!(70_000), "70000: 70000 is not an HTTP code"),
+            (json!({"a": 1}), "{'a': 1}: is not a list"),
+        ] {
+            let given = json!({"labels": {"a": "b"}, "retriable_http_codes": given});
+            let (kubernetes, warnings) = read(&given).unwrap();
+            assert!(kubernetes.retriable_http_codes.is_empty());
+            let text = format!("Invalid value of retriable_http_codes = {problem}");
+            assert_eq!(warnings, [text]);
+        }
+    }
+
     #[test]
     fn defaults_and_lists_are_read() {
         let given = json!({"labels": {"app": "p", "x": 1}, "retriable_http_codes": "401, 429"});
-        let kubernetes = read_with(&given, Kubernetes::read).unwrap();
+        let (kubernetes, _) = read(&given).unwrap();
         assert_eq!(kubernetes.labels["x"], "1");
         assert_eq!(kubernetes.retriable_http_codes, [401, 429]);
         assert_eq!(kubernetes.ports, [default_port()]);
         assert_eq!(kubernetes.context.as_deref(), Some("kind-kind"));
         let given = json!({"labels": {"a": "b"}, "retriable_http_codes": 401, "context": "",
             "ports": [{"name": "pg", "port": "5433"}, {}]});
-        let kubernetes = read_with(&given, Kubernetes::read).unwrap();
+        let (kubernetes, _) = read(&given).unwrap();
         assert_eq!(kubernetes.retriable_http_codes, [401]);
         assert_eq!(kubernetes.ports[0].port, 5433);
         assert_eq!(kubernetes.context, None);
-        assert!(read_with(&json!({}), Kubernetes::read).is_err());
+        assert!(read(&json!({})).is_err());
     }
 }

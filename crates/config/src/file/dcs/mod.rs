@@ -49,7 +49,10 @@ pub enum Dcs {
 
 impl Dcs {
     /// Reads the first section there is, by alphabet; `None` without any.
-    pub(crate) fn read(root: &Section<'_>) -> Result<Option<Self>, ConfigError> {
+    pub(crate) fn read(
+        root: &Section<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Self>, ConfigError> {
         let Some(name) = STORES.iter().find(|name| root.has(name)) else {
             return Ok(None);
         };
@@ -59,7 +62,7 @@ impl Dcs {
             "etcd" => Self::Etcd(Etcd::read(section)?),
             "etcd3" => Self::Etcd3(Etcd::read(section)?),
             "exhibitor" => Self::Exhibitor(Exhibitor::read(section)?),
-            "kubernetes" => Self::Kubernetes(Kubernetes::read(section)?),
+            "kubernetes" => Self::Kubernetes(Kubernetes::read(section, warnings)?),
             "raft" => Self::Raft(Raft::read(section)?),
             _ => Self::ZooKeeper(ZooKeeper::read(section)?),
         }))
@@ -104,7 +107,7 @@ pub(crate) mod tests {
             (json!({"raft": {}, "consul": {}}), Some("consul")),
             (json!({"name": 1}), None),
         ] {
-            let dcs = read_with(&given, Dcs::read).unwrap();
+            let dcs = read_with(&given, |root| Dcs::read(root, &mut Vec::new())).unwrap();
             assert_eq!(dcs.as_ref().map(Dcs::name), expected);
         }
     }
