@@ -225,12 +225,19 @@ fn synchronous_mode(given: Option<&Value>) -> SynchronousMode {
 }
 
 fn seconds(number: i64) -> Duration {
-    Duration::from_secs(u64::try_from(number).unwrap_or(0))
+    Duration::from_secs(u64::try_from(number).unwrap_or(0).min(LONGEST))
 }
 
 const RULE: &str = "Violated the rule \"loop_wait + 2*retry_timeout <= ttl\", where";
 
-/// Raises each timeout to its minimum and then holds `loop_wait + 2*retry_timeout <= ttl`, the
+/// The longest timeout, some 25 days: as milliseconds it is the largest that PostgreSQL's timeouts
+/// and ZooKeeper's sessions can hold. (etcd's leases end at 285 years, clocks soon after.)
+const LONGEST_TIMEOUT: i64 = 2_147_483;
+
+/// What any other number of seconds is cut to: a century, which every clock can add to now.
+const LONGEST: u64 = 100 * 366 * 24 * 3600;
+
+/// Raises each timeout to its minimum, lowers it to [`LONGEST_TIMEOUT`], and then holds `loop_wait + 2*retry_timeout <= ttl`, the
 /// relation that lets a primary whose two store operations both burn their budgets still stop in
 /// time. Returns ttl, loop wait and retry timeout in seconds.
 pub fn adjust_timeouts(
@@ -249,6 +256,11 @@ pub fn adjust_timeouts(
                 "{key}={value} can't be smaller than {minimum}, adjusting..."
             ));
             *value = minimum;
+        } else if *value > LONGEST_TIMEOUT {
+            warnings.push(format!(
+                "{key}={value} can't be larger than {LONGEST_TIMEOUT}, adjusting..."
+            ));
+            *value = LONGEST_TIMEOUT;
         }
     }
     if 1 + retry.saturating_mul(2) > ttl {
@@ -291,6 +303,33 @@ mod tests {
             let (ttl, loop_wait, retry) = adjust_timeouts(ttl, loop_wait, retry, &mut Vec::new());
             assert_eq!((loop_wait, retry, ttl), expected);
         }
+    }
+
+    #[test]
+    fn no_timeout_is_too_long_for_a_clock() {
+        let doc = json!({"ttl": i64::MAX, "loop_wait": i64::MAX, "retry_timeout": i64::MAX,
+            "primary_start_timeout": i64::MAX, "member_slots_ttl": "106751991167300d"});
+        let (dynamic, warnings) = Dynamic::read(doc.as_object().unwrap()).unwrap();
+        assert_eq!(dynamic.ttl, Duration::from_secs(2_147_483));
+        assert!(dynamic.loop_wait + 2 * dynamic.retry_timeout <= dynamic.ttl);
+        assert!(
+            warnings.contains(
+                &"ttl=9223372036854775807 can't be larger than 2147483, adjusting...".to_owned()
+            ),
+            "{warnings:?}"
+        );
+        let now = std::time::Instant::now();
+        for timeout in [
+            dynamic.ttl,
+            dynamic.primary_start_timeout,
+            dynamic.member_slots_ttl,
+        ] {
+            assert!(now.checked_add(2 * timeout).is_some());
+        }
+        let longest = json!({"ttl": LONGEST_TIMEOUT, "loop_wait": 10, "retry_timeout": 10});
+        let (dynamic, warnings) = Dynamic::read(longest.as_object().unwrap()).unwrap();
+        assert_eq!(dynamic.ttl, Duration::from_secs(2_147_483));
+        assert!(warnings.is_empty(), "{warnings:?}");
     }
 
     #[test]
