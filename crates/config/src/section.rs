@@ -184,6 +184,33 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A list of lines. What is no text is left out, with a warning.
+    pub(crate) fn lines(
+        &self,
+        key: &str,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<String>, ConfigError> {
+        let items = match self.filled(key) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(items)) => items,
+            Some(_) => return Err(self.fail(key, "is not a list")),
+        };
+        let mut lines = Vec::new();
+        for item in items {
+            match item {
+                Value::String(line) => lines.push(line.clone()),
+                other => warnings.push(self.warning(
+                    key,
+                    &format!(
+                        "has an item that is no text, left out: {}",
+                        value::repr(other)
+                    ),
+                )),
+            }
+        }
+        Ok(lines)
+    }
+
     /// A list, or a text with commas.
     pub(crate) fn list_or_commas(&self, key: &str) -> Result<Vec<String>, ConfigError> {
         match self.filled(key) {

@@ -318,6 +318,21 @@ fn words_that_mean_nothing_to_the_rest_server_have_known_sentences() {
 }
 
 #[test]
+fn only_texts_are_lines_of_pg_hba() {
+    let mut given = complete();
+    given["postgresql"]["pg_hba"] = json!(["local all all trust", {"host": "all"}, 5]);
+    let (settings, warnings) = Settings::read(&effective(&json!({}), &given)).unwrap();
+    assert_eq!(settings.postgresql.pg_hba, ["local all all trust"]);
+    assert_eq!(
+        warnings,
+        [
+            "postgresql.pg_hba has an item that is no text, left out: {'host': 'all'}",
+            "postgresql.pg_hba has an item that is no text, left out: 5",
+        ]
+    );
+}
+
+#[test]
 fn old_settings_work_and_are_named() {
     let mut given = complete();
     given["postgresql"]["create_replica_method"] = json!(["a"]);
