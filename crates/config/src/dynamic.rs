@@ -204,11 +204,11 @@ impl StandbyCluster {
             restore_command: text("restore_command"),
             archive_cleanup_command: text("archive_cleanup_command"),
             recovery_min_apply_delay: text("recovery_min_apply_delay"),
-            create_replica_methods: section
-                .get("create_replica_methods")
-                .and_then(Value::as_array)
-                .map(|methods| methods.iter().map(value::text).collect())
-                .unwrap_or_default(),
+            create_replica_methods: match section.get("create_replica_methods") {
+                Some(Value::Array(methods)) => methods.iter().map(value::text).collect(),
+                Some(Value::String(method)) if !method.is_empty() => vec![method.clone()],
+                Some(_) | None => Vec::new(),
+            },
         };
         let active =
             cluster.host.is_some() || cluster.port.is_some() || cluster.restore_command.is_some();

@@ -75,6 +75,31 @@ impl Effective {
         Ok(effective)
     }
 
+    /// Takes a setting below `postgresql` away again when it came from the store alone. Returns
+    /// whether it did.
+    pub(crate) fn leave_out(
+        &mut self,
+        path: &str,
+        dynamic: &Map<String, Value>,
+        local: &Local,
+    ) -> bool {
+        let is_stores = path.starts_with("postgresql.")
+            && legacy::at(dynamic, path).is_some()
+            && legacy::at(&local.settings, path).is_none();
+        if !is_stores {
+            return false;
+        }
+        let mut keys: Vec<&str> = path.split('.').collect();
+        let last = keys.pop().unwrap_or_default();
+        let mut section = Some(&mut self.settings);
+        for key in keys {
+            section = section.and_then(|map| map.get_mut(key)?.as_object_mut());
+        }
+        section
+            .and_then(|section| section.shift_remove(last))
+            .is_some()
+    }
+
     fn take_dynamic(&mut self, dynamic: &Map<String, Value>) -> Result<(), ConfigError> {
         if let Some(Value::Object(given)) = dynamic.get("standby_cluster") {
             let section = self.section("standby_cluster");

@@ -137,7 +137,8 @@ fn convert_users(postgresql: &mut Map<String, Value>, warn: &mut impl FnMut(&str
     }
 }
 
-fn at<'v>(map: &'v Map<String, Value>, path: &str) -> Option<&'v Value> {
+/// The value at a dotted path.
+pub(crate) fn at<'v>(map: &'v Map<String, Value>, path: &str) -> Option<&'v Value> {
     let mut keys = path.split('.');
     let first = map.get(keys.next()?)?;
     keys.try_fold(first, |value, key| value.as_object()?.get(key))

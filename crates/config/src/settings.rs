@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use patroni_core::{MemberName, Scope, Tags};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::dynamic::Dynamic;
 use crate::effective::Effective;
@@ -12,6 +12,7 @@ use crate::file::dcs::STORES;
 use crate::file::{
     Bootstrap, Citus, Ctl, Dcs, Guardian, Journal, Log, Postgresql, RestApi, Watchdog,
 };
+use crate::load::Local;
 use crate::section::Section;
 use crate::unknown;
 
@@ -53,6 +54,38 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Puts both configurations together and reads the result. The texts are warnings for the log.
+    ///
+    /// A value below `postgresql` that only the store gives, and that has the wrong type, is
+    /// left out with a warning: one mistake of that kind must not keep every node from the rest
+    /// of the document, a pause among it.
+    ///
+    /// # Errors
+    /// See [`Effective::compute`] and [`Self::read`].
+    pub fn of(
+        dynamic: &Map<String, Value>,
+        local: &Local,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
+        let mut effective = Effective::compute(dynamic, local)?;
+        // Each round leaves out one value of a finite document.
+        loop {
+            let left_out = match Self::read(&effective) {
+                Ok((settings, more)) => {
+                    let mut warnings = effective.warnings;
+                    warnings.extend(more);
+                    return Ok((settings, warnings));
+                }
+                Err(ConfigError::Setting { path, problem, .. })
+                    if effective.leave_out(&path, dynamic, local) =>
+                {
+                    format!("{path} of the dynamic configuration {problem}, left out")
+                }
+                Err(refusal) => return Err(refusal),
+            };
+            effective.warnings.push(left_out);
+        }
+    }
+
     /// Reads all sections. The texts are warnings for the log, in addition to those of
     /// [`Effective::warnings`].
     ///

@@ -333,6 +333,41 @@ fn only_texts_are_lines_of_pg_hba() {
 }
 
 #[test]
+fn a_wrong_type_from_the_store_spoils_that_value_alone() {
+    let dynamic = json!({"pause": true, "postgresql": {
+        "pg_hba": "local all all trust",
+        "callbacks": {"on_start": ["a"], "on_stop": "b"},
+        "probe": {"after": "soon"},
+        "bin_dir": {"a": 1},
+        "recovery_conf": 5,
+        "create_replica_methods": "barman",
+    }});
+    let local = local(&complete());
+    let (settings, warnings) = Settings::of(&map(&dynamic), &local).unwrap();
+    assert!(settings.dynamic.pause);
+    let postgresql = &settings.postgresql;
+    assert!(postgresql.pg_hba.is_empty() && postgresql.bin_dir.is_none());
+    assert_eq!(postgresql.callbacks.len(), 1);
+    assert_eq!(postgresql.create_replica_methods, ["barman"]);
+    for text in [
+        "postgresql.pg_hba of the dynamic configuration is not a list, left out",
+        "postgresql.callbacks.on_start of the dynamic configuration is not a string, left out",
+        "postgresql.probe.after of the dynamic configuration 'soon' is not an integer, left out",
+        "postgresql.bin_dir of the dynamic configuration is not a string, left out",
+        "postgresql.recovery_conf of the dynamic configuration is not a dictionary, left out",
+    ] {
+        assert!(
+            warnings.iter().any(|warning| warning == text),
+            "{warnings:?}"
+        );
+    }
+    let mut own = complete();
+    own["postgresql"]["pg_hba"] = json!("local all all trust");
+    let error = Settings::of(&map(&dynamic), &self::local(&own)).unwrap_err();
+    assert_eq!(error.to_string(), "postgresql.pg_hba is not a list");
+}
+
+#[test]
 fn old_settings_work_and_are_named() {
     let mut given = complete();
     given["postgresql"]["create_replica_method"] = json!(["a"]);

@@ -4,9 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use patroni_config::{
-    ConfigError, Dynamic, Effective, Environment, Local, Settings, cache, reload,
-};
+use patroni_config::{ConfigError, Dynamic, Environment, Local, Settings, cache, reload};
 use patroni_core::{ConfigDoc, Revision, value};
 use serde_json::{Map, Value};
 use tracing::{error, info, warn};
@@ -41,7 +39,7 @@ impl Configuration {
         }
         let local = Local::load(path, &environment)?.require()?;
         let from_bootstrap = bootstrap_document(&local);
-        let (settings, _) = compute(&from_bootstrap, &local).map_err(|refusal| {
+        let (settings, _) = Settings::of(&from_bootstrap, &local).map_err(|refusal| {
             // A misspelt key is a usual cause.
             for warning in local.warnings.iter().chain(&local.unknown_keys()) {
                 warn!("{warning}");
@@ -54,7 +52,7 @@ impl Configuration {
             .as_deref()
             .and_then(cache::from_text)
             .unwrap_or(from_bootstrap);
-        let (settings, warnings) = compute(&dynamic, &local)?;
+        let (settings, warnings) = Settings::of(&dynamic, &local)?;
         for warning in local.warnings.iter().chain(&warnings) {
             warn!("{warning}");
         }
@@ -102,7 +100,7 @@ impl Configuration {
         if value::deep_equal(&doc.data, &self.dynamic) {
             return false;
         }
-        match compute(&doc.data, &self.local) {
+        match Settings::of(&doc.data, &self.local) {
             Ok((settings, warnings)) => {
                 for warning in &warnings {
                     warn!("{warning}");
@@ -147,7 +145,7 @@ impl Configuration {
         if reload::changed_sections(&self.local.settings, &local.settings).is_empty() {
             return Ok(false);
         }
-        let (settings, warnings) = compute(&self.dynamic, &local)?;
+        let (settings, warnings) = Settings::of(&self.dynamic, &local)?;
         for warning in &warnings {
             warn!("{warning}");
         }
@@ -178,17 +176,6 @@ impl Configuration {
             Err(failure) => error!("Exception when saving file: {}: {failure}", path.display()),
         }
     }
-}
-
-fn compute(
-    dynamic: &Map<String, Value>,
-    local: &Local,
-) -> Result<(Settings, Vec<String>), ConfigError> {
-    let effective = Effective::compute(dynamic, local)?;
-    let (settings, more) = Settings::read(&effective)?;
-    let mut warnings = effective.warnings;
-    warnings.extend(more);
-    Ok((settings, warnings))
 }
 
 fn bootstrap_document(local: &Local) -> Map<String, Value> {

@@ -225,10 +225,13 @@ fn config_dir(section: &Section<'_>) -> Result<Option<PathBuf>, ConfigError> {
     Ok(path.map(|path| std::path::absolute(&path).unwrap_or(path)))
 }
 
-/// The plural key, else the old singular one, else `basebackup`.
+/// The plural key, else the old singular one, else `basebackup`. A text is one method.
 fn create_replica_methods(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
     for key in ["create_replica_methods", "create_replica_method"] {
-        let methods = section.list(key)?;
+        let methods = match section.filled(key) {
+            Some(Value::String(method)) => vec![method.clone()],
+            Some(_) | None => section.list(key)?,
+        };
         if !methods.is_empty() {
             return Ok(methods);
         }
