@@ -70,6 +70,8 @@ impl Effective {
         effective.join_authentication("ctl")?;
         let mut old = legacy::convert(&mut effective.settings, &local.settings, &local.origins);
         effective.warnings.append(&mut old);
+        let mut old = legacy::old_in_dynamic(dynamic, &local.settings);
+        effective.warnings.append(&mut old);
         effective.keep_known_credentials();
         effective.finish();
         Ok(effective)

@@ -40,7 +40,22 @@ pub(crate) fn convert(
     warnings
 }
 
-/// Old settings that need no rewriting here.
+/// Warnings about old names in the dynamic configuration, where the local one does not have them
+/// below `bootstrap.dcs` and gets its own.
+pub(crate) fn old_in_dynamic(
+    dynamic: &Map<String, Value>,
+    local: &Map<String, Value>,
+) -> Vec<String> {
+    let old = OLD.iter().filter_map(|(path, text)| {
+        let key = path.strip_prefix("bootstrap.dcs.")?;
+        let is_stores = at(dynamic, key).is_some() && at(local, path).is_none();
+        is_stores.then(|| format!("{key} of the dynamic configuration {text}"))
+    });
+    old.collect()
+}
+
+/// Old settings that need no rewriting here. Those below `bootstrap.dcs` are looked for in the
+/// store, too.
 const OLD: &[(&str, &str)] = &[
     (
         "bootstrap.users",
@@ -62,6 +77,10 @@ const OLD: &[(&str, &str)] = &[
     (
         "bootstrap.dcs.postgresql.parameters.wal_keep_segments",
         "is converted to wal_keep_size on PostgreSQL 13 and above",
+    ),
+    (
+        "bootstrap.dcs.postgresql.create_replica_method",
+        "is old, use create_replica_methods",
     ),
     (
         "postgresql.create_replica_method",

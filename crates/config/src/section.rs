@@ -197,15 +197,12 @@ impl<'a> Section<'a> {
         };
         let mut lines = Vec::new();
         for item in items {
-            match item {
-                Value::String(line) => lines.push(line.clone()),
-                other => warnings.push(self.warning(
-                    key,
-                    &format!(
-                        "has an item that is no text, left out: {}",
-                        value::repr(other)
-                    ),
-                )),
+            if let Value::String(line) = item {
+                lines.push(line.clone());
+            } else {
+                let text = "has an item that is no text, left out";
+                let text = format!("{text}: {}", value::repr(item));
+                warnings.push(self.warning(key, &text));
             }
         }
         Ok(lines)

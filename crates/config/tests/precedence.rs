@@ -393,6 +393,28 @@ fn old_settings_work_and_are_named() {
 }
 
 #[test]
+fn old_names_in_the_store_are_named_once() {
+    let dynamic = json!({"master_start_timeout": 1, "permanent_slots": {}, "slots": {}});
+    let warnings = |given: &Value| effective(&dynamic, given).warnings;
+    assert_eq!(
+        warnings(&complete()),
+        [
+            "master_start_timeout of the dynamic configuration is old, use primary_start_timeout",
+            "permanent_slots of the dynamic configuration is old, use slots",
+        ]
+    );
+    let mut given = complete();
+    given["bootstrap"] = json!({"dcs": dynamic});
+    assert_eq!(
+        warnings(&given),
+        [
+            "bootstrap.dcs.master_start_timeout is old, use primary_start_timeout",
+            "bootstrap.dcs.permanent_slots is old, use slots",
+        ]
+    );
+}
+
+#[test]
 fn the_control_tool_needs_nothing() {
     let settings = ControlSettings::read(&local(&json!({}))).unwrap();
     assert_eq!((settings.scope, settings.dcs), (None, None));
