@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use patroni_config::validate::{ListenPorts, PathKind, Probe, validate};
 use patroni_config::yaml::{Options, to_block};
 use patroni_config::{Environment, Local};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Cases where we differ, and why.
 const EXCEPTIONS: &[(&str, &str)] = &[
@@ -64,7 +64,7 @@ impl Probe for Recorded {
         match path.to_str().unwrap() {
             "/w/afile" => PathKind::Other,
             "/w/notpg" | "/w/pg14" | "/w/pg14/pg_wal" | "/w/pg15nowal" | "/w/hidden"
-            | "/w/emptybin" | BIN_DIR => PathKind::Directory,
+            | "/w/mounted" | "/w/emptybin" | BIN_DIR => PathKind::Directory,
             _ => PathKind::Absent,
         }
     }
@@ -72,6 +72,7 @@ impl Probe for Recorded {
     fn names(&self, directory: &Path) -> Vec<String> {
         let names: &[&str] = match directory.to_str().unwrap() {
             "/w/hidden" => &[".keep"],
+            "/w/mounted" => &["lost+found"],
             "/w/notpg" => &["something"],
             _ => &["PG_VERSION"],
         };
@@ -214,4 +215,73 @@ fn recorded_cases_come_out_the_same() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     assert_eq!(cases, 72);
+}
+
+/// Seen at the reference, beside the recordings.
+#[test]
+fn values_between_the_types() {
+    for (path, given, expected) in [
+        ("postgresql.bin_dir", json!(null), &[][..]),
+        ("postgresql.data_dir", json!("/w/mounted"), &[]),
+        (
+            "restapi.listen",
+            json!(""),
+            &["restapi.listen  didn't pass validation: contains a wrong value"],
+        ),
+        ("raft.partner_addrs", json!([]), &[]),
+        (
+            "raft.partner_addrs",
+            json!("x"),
+            &["raft.partner_addrs x is not an array"],
+        ),
+        (
+            "etcd3.hosts",
+            json!(["h:7001", 5]),
+            &[
+                "etcd3.hosts.0 h:7001 didn't pass validation: h:7001 is not reachable",
+                "etcd3.hosts.1 5 is not a string",
+            ],
+        ),
+        (
+            "etcd3.hosts",
+            json!({"a": "b"}),
+            &[
+                "etcd3.hosts {'a': 'b'} is not a string",
+                "etcd3.hosts {'a': 'b'} is not a list",
+            ],
+        ),
+        (
+            "zookeeper.hosts",
+            json!("h:2379/root"),
+            &["zookeeper.hosts h:2379/root didn't pass validation: contains a wrong value"],
+        ),
+        (
+            "kubernetes.ports",
+            json!([{"port": "x"}, 7]),
+            &[
+                "kubernetes.ports.0.name {'port': 'x'} is not defined.",
+                "kubernetes.ports.0.port {'port': 'x'} is not an integer",
+                "kubernetes.ports.1 7 is not a dictionary",
+            ],
+        ),
+    ] {
+        let mut settings = json!({
+            "name": "n", "scope": "s",
+            "restapi": {"listen": "a:8008", "connect_address": "a:8008"},
+            "raft": {"self_addr": "a:1", "partner_addrs": []},
+            "etcd3": {"host": "h:2379"},
+            "zookeeper": {"hosts": "h:2379"},
+            "kubernetes": {"labels": {}},
+            "postgresql": {
+                "listen": "a:5432", "connect_address": "a:5432", "data_dir": "/w/none",
+                "bin_dir": BIN_DIR,
+                "authentication": {"replication": {"username": "r"}, "superuser": {"username": "s"}},
+            },
+        });
+        let (section, key) = path.split_once('.').unwrap();
+        settings[section][key] = given;
+        let settings = settings.as_object().unwrap();
+        let lines = validate(settings, ListenPorts::MustBeFree, &Recorded);
+        assert_eq!(lines, expected, "{path}");
+    }
 }

@@ -62,6 +62,8 @@ pub(super) struct Report<'a> {
     pub(super) settings: &'a Map<String, Value>,
     pub(super) ports: ListenPorts,
     pub(super) probe: &'a dyn Probe,
+    /// The item of a list that is looked into: its lines show all of it.
+    item: Option<String>,
     lines: Vec<String>,
 }
 
@@ -75,6 +77,7 @@ impl<'a> Report<'a> {
             settings,
             ports,
             probe,
+            item: None,
             lines: Vec::new(),
         }
     }
@@ -85,6 +88,7 @@ impl<'a> Report<'a> {
 
     /// `path value message`; the value may be empty.
     pub(super) fn line(&mut self, path: &str, value: &str, message: &str) {
+        let value = self.item.as_deref().unwrap_or(value);
         self.lines.push(format!("{path} {value} {message}"));
     }
 
@@ -94,14 +98,12 @@ impl<'a> Report<'a> {
         self.line(path, &value::text(given), &message);
     }
 
-    /// Checks the keys of a mapping. `whole` stands for a missing key's value: the item itself
-    /// inside lists, nothing elsewhere.
+    /// Checks the keys of a mapping.
     pub(super) fn section(
         &mut self,
         path: &str,
         map: &Map<String, Value>,
         fields: &'static [Field],
-        whole: &str,
     ) {
         let any = |need| {
             let mut group = fields.iter().filter(|field| field.need == need);
@@ -126,8 +128,8 @@ impl<'a> Report<'a> {
             }
             match (map.get(field.key), field.need) {
                 (Some(given), _) => self.value(&inner, given, &field.rule),
-                (None, Need::Must) => self.line(&inner, whole, "is not defined."),
-                (None, Need::AnyOf) if !one_of_any => self.line(&inner, whole, "is not defined."),
+                (None, Need::Must) => self.line(&inner, "", "is not defined."),
+                (None, Need::AnyOf) if !one_of_any => self.line(&inner, "", "is not defined."),
                 (None, Need::Default(text)) => self.value(&inner, &Value::from(text), &field.rule),
                 (None, Need::May | Need::AnyOf | Need::Either) => {}
             }
@@ -168,7 +170,7 @@ impl<'a> Report<'a> {
             Rule::List(item) => self.list(path, given, item),
             Rule::Or(first, second) => self.either(path, given, first, second),
             Rule::Section(fields) => match given {
-                Value::Object(map) => self.section(path, map, fields, ""),
+                Value::Object(map) => self.section(path, map, fields),
                 _ => self.line(path, text, "is not a dictionary"),
             },
             Rule::Check(check) => check(self, path, given),
@@ -201,7 +203,9 @@ impl<'a> Report<'a> {
             let path = join(path, &number.to_string());
             match (rule, item) {
                 (Rule::Section(fields), Value::Object(map)) => {
-                    self.section(&path, map, fields, &value::text(item));
+                    self.item = Some(value::text(item));
+                    self.section(&path, map, fields);
+                    self.item = None;
                 }
                 _ => self.value(&path, item, rule),
             }

@@ -33,6 +33,6 @@ pub fn validate(
     probe: &dyn Probe,
 ) -> Vec<String> {
     let mut report = engine::Report::new(settings, ports, probe);
-    report.section("", settings, schema::TOP, "");
+    report.section("", settings, schema::TOP);
     report.into_lines()
 }

@@ -52,23 +52,31 @@ pub(super) fn reachable(report: &mut Report<'_>, path: &str, given: &Value) {
 
 /// A list of servers, or a text with commas; each answers.
 pub(super) fn servers(report: &mut Report<'_>, path: &str, given: &Value) {
-    let hosts: Vec<String> = match given {
-        Value::String(text) => text.split(',').map(|host| host.trim().to_owned()).collect(),
-        Value::Array(items) => items.iter().map(value::text).collect(),
-        _ => return report.refuse(path, given, "Should be a string or a list"),
-    };
-    if hosts.iter().all(String::is_empty) {
-        return report.line(path, &value::text(given), "is an empty list");
+    match given {
+        Value::String(text) => {
+            let hosts: Vec<String> = text.split(',').map(|host| host.trim().to_owned()).collect();
+            all_reachable(report, path, given, &hosts);
+        }
+        Value::Array(items) if !items.is_empty() => each_reachable(report, path, items),
+        Value::Array(_) => report.line(path, &value::text(given), "is an empty list"),
+        _ => {
+            report.line(path, &value::text(given), "is not a string");
+            report.line(path, &value::text(given), "is not a list");
+        }
     }
-    all_reachable(report, path, given, &hosts);
 }
 
-/// A list of servers, each of which answers.
+/// A list of servers, each of which answers. The first node of a cluster has no partners.
 pub(super) fn partners(report: &mut Report<'_>, path: &str, given: &Value) {
     match given {
-        Value::Array(items) if !items.is_empty() => servers(report, path, given),
-        Value::Array(_) => report.line(path, &value::text(given), "is an empty list"),
-        _ => report.line(path, &value::text(given), "is not a list"),
+        Value::Array(items) => each_reachable(report, path, items),
+        _ => report.line(path, &value::text(given), "is not an array"),
+    }
+}
+
+fn each_reachable(report: &mut Report<'_>, path: &str, items: &[Value]) {
+    for (number, item) in items.iter().enumerate() {
+        reachable(report, &format!("{path}.{number}"), item);
     }
 }
 
@@ -91,8 +99,9 @@ fn listen(report: &mut Report<'_>, path: &str, given: &Value, hosts: Hosts) {
     let Value::String(text) = given else {
         return report.line(path, &value::text(given), "is not a string");
     };
-    let Ok(listen) = Listen::parse(text, Some(NO_PORT)) else {
-        return report.refuse(path, given, WRONG);
+    let listen = match Listen::parse(text, Some(NO_PORT)) {
+        Ok(listen) if !text.is_empty() => listen,
+        Ok(_) | Err(_) => return report.refuse(path, given, WRONG),
     };
     if listen.hosts.len() > 1 && listen.hosts.iter().any(|host| host == "*") {
         return report.refuse(path, given, "expecting '*' alone");
@@ -121,9 +130,7 @@ fn listen(report: &mut Report<'_>, path: &str, given: &Value, hosts: Hosts) {
 
 fn all_reachable(report: &mut Report<'_>, path: &str, given: &Value, servers: &[String]) {
     for server in servers {
-        // The last ZooKeeper host may carry a path.
-        let address = server.split('/').next().unwrap_or_default();
-        let Ok((host, port)) = address::split(address, Some(NO_PORT)) else {
+        let Ok((host, port)) = address::split(server, Some(NO_PORT)) else {
             return report.refuse(path, given, WRONG);
         };
         match report.probe.connects(&host, port) {

@@ -33,7 +33,9 @@ pub(super) fn data_dir(report: &mut Report<'_>, path: &str, given: &Value) {
         PathKind::Directory => {}
     }
     let names = report.probe.names(directory);
-    if names.iter().all(|name| name.starts_with('.')) {
+    // A file system of its own comes with the second one.
+    let is_nothing = |name: &String| name.starts_with('.') || name == "lost+found";
+    if names.iter().all(is_nothing) {
         return;
     }
     let Some(version) = report.probe.text(&directory.join("PG_VERSION")) else {
@@ -62,8 +64,11 @@ pub(super) fn data_dir(report: &mut Report<'_>, path: &str, given: &Value) {
     }
 }
 
-/// Every program under its name of `bin_name`.
+/// Every program under its name of `bin_name`. A key without a value is left alone.
 pub(super) fn bin_dir(report: &mut Report<'_>, path: &str, given: &Value) {
+    if given.is_null() {
+        return;
+    }
     let Value::String(text) = given else {
         return report.line(path, &value::text(given), "is not a string");
     };
