@@ -23,7 +23,7 @@ use patroni_ha::job::JobEnd;
 use patroni_ha::observation::{FailsafeLeader, RestartConditions, ScheduledRestart};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::act::{Body, explain};
 use crate::executor::JobEnds;
@@ -247,13 +247,13 @@ impl Member for NodeMember {
             .ask_loop(|reply| Request::Restart { conditions, reply })
             .await
         {
-            None => RestartOutcome::Broken.into(),
+            None => restart_broke(),
             Some(Err(task)) => RestartOutcome::Busy(task).into(),
             Some(Ok(number)) => match ends.wait_for(number).await {
                 Some(JobEnd::Success) => RestartOutcome::Done.into(),
                 Some(JobEnd::Unfinished) => RestartOutcome::StillStarting.into(),
                 Some(JobEnd::Failure | JobEnd::Cancelled) => RestartOutcome::Failed.into(),
-                None => RestartOutcome::Broken.into(),
+                None => restart_broke(),
             },
         }
     }
@@ -364,6 +364,12 @@ impl Member for NodeMember {
 }
 
 /// The store (or the loop) did not answer; the reference closes the connection here.
+/// The loop that was to restart the server gave no answer.
+fn restart_broke() -> Answer {
+    error!("Exception during restart: the HA loop has ended");
+    RestartOutcome::Broken.into()
+}
+
 fn unavailable(why: &str) -> Answer {
     Answer::text(StatusCode::SERVICE_UNAVAILABLE, why)
 }

@@ -122,7 +122,7 @@ impl FailoverBody {
             .as_str()
             .ok_or(ScheduleFault::Unreadable)
             .and_then(|text| Scheduled::parse(text, now))
-            .map_err(|fault| fault.answer("switchover"))
+            .map_err(|fault| fault.refuse("switchover", given))
     }
 
     /// What is written to the store.

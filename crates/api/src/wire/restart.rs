@@ -65,7 +65,7 @@ impl RestartRequest {
                     .as_str()
                     .ok_or(ScheduleFault::Unreadable)
                     .and_then(|text| Scheduled::parse(text, now))
-                    .map_err(|fault| fault.answer("restart"))?;
+                    .map_err(|fault| fault.refuse("restart", given))?;
                 self.schedule = Some(at);
                 return Ok(at.to_iso().into());
             }

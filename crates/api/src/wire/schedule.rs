@@ -7,6 +7,8 @@ use hyper::StatusCode;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
+use patroni_core::value;
+use serde_json::Value;
 
 use super::answer::Answer;
 
@@ -33,8 +35,12 @@ pub enum ScheduleFault {
 }
 
 impl ScheduleFault {
-    /// The refusal, where `action` is `restart` or `switchover`.
-    pub fn answer(self, action: &str) -> Answer {
+    /// The refusal of a time, where `action` is `restart` or `switchover`. One that cannot be read
+    /// is told to the log, too.
+    pub fn refuse(self, action: &str, given: &Value) -> Answer {
+        if self == Self::Unreadable {
+            tracing::error!("Invalid scheduled {action} time: {}", value::text(given));
+        }
         match self {
             Self::NoZone => Answer::text(
                 StatusCode::BAD_REQUEST,

@@ -444,7 +444,12 @@ impl Body {
         }
         let row = match answer {
             Answer::Known(row) => Row::Known(Box::new(self.server_row(row).await)),
-            Answer::Unknown(_) => Row::Failed,
+            Answer::Unknown(why) => {
+                if state == State::Running {
+                    error!("get_postgresql_status: {why}");
+                }
+                Row::Failed
+            }
             Answer::NotAsked => Row::NotAsked,
         };
         Arc::new(ServerFacts { state, role, row })
