@@ -373,7 +373,8 @@ async fn a_client_takes_a_rotated_password_with_a_reload() {
         credentials: Some(("u".to_owned(), Secret::new(password))),
         ..ClientSettings::default()
     };
-    let (mut server, _member) = serve(with("old")).await;
+    let (mut server, member) = serve(with("old")).await;
+    member.publish(|snapshot| snapshot.failsafe_mode = true);
     let client = Client::new(&client_with("old")).unwrap();
     let shared = client.clone();
     let url = format!("http://{}/patroni", server.local_addr());

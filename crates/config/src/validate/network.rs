@@ -69,7 +69,10 @@ pub(super) fn servers(report: &mut Report<'_>, path: &str, given: &Value) {
 /// A list of servers, each of which answers. The first node of a cluster has no partners.
 pub(super) fn partners(report: &mut Report<'_>, path: &str, given: &Value) {
     match given {
-        Value::Array(items) => each_reachable(report, path, items),
+        Value::Array(items) => {
+            let partners: Vec<String> = items.iter().map(value::text).collect();
+            all_reachable(report, path, given, &partners);
+        }
         _ => report.line(path, &value::text(given), "is not an array"),
     }
 }
