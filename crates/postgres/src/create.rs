@@ -52,6 +52,10 @@ impl Supervisor {
         let settings = self.settings();
         let binaries = Binaries::new(&settings);
         self.forget_data();
+        {
+            let mut conf = self.conf();
+            (conf.custom, conf.recovery) = (None, None);
+        }
         let (working, failed) = match NewCluster::of(&settings) {
             NewCluster::Initdb => (State::InitializingNewCluster, State::InitdbFailed),
             NewCluster::Custom(_) => (State::RunningCustomBootstrap, State::CustomBootstrapFailed),
@@ -64,10 +68,10 @@ impl Supervisor {
                     .map_err(|e| e.to_string()),
                 Err(reason) => Err(chain(&reason)),
             },
-            NewCluster::Custom(method) => run_custom(&settings, &method, cancel)
-                .await
-                .map(|_| ())
-                .map_err(|reason| chain(&reason)),
+            NewCluster::Custom(method) => match run_custom(&settings, &method, cancel).await {
+                Ok(wishes) => self.take_over_custom(wishes).await,
+                Err(reason) => Err(chain(&reason)),
+            },
         };
         match made {
             Ok(()) => {
@@ -82,7 +86,8 @@ impl Supervisor {
         }
     }
 
-    /// Creates the roles and runs `post_bootstrap`. What failed is logged.
+    /// Creates the roles, runs `post_bootstrap`, and ends what a custom method had begun. What
+    /// failed is logged.
     ///
     /// Must not be dropped half way; raise `cancel` instead.
     pub async fn post_init(&self, cancel: &Cancel) -> bool {
@@ -124,7 +129,9 @@ impl Supervisor {
         };
         post_init(session.client(), &settings, &script, cancel)
             .await
-            .map_err(|reason| chain(&reason))
+            .map_err(|reason| chain(&reason))?;
+        drop(session);
+        self.settle_custom(cancel).await
     }
 
     /// Makes a copy by the configured methods (an empty list: by `pg_basebackup` alone). The
@@ -164,6 +171,7 @@ impl Supervisor {
         match copied {
             Ok(_) => {
                 self.restore_configuration_files().await;
+                self.remove_trigger_file();
                 true
             }
             Err(reason) => {

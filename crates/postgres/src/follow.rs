@@ -107,11 +107,7 @@ impl Supervisor {
             .await
             .ok_or_else(|| std::io::Error::other("the server's version is not known"))?;
         let recovery = Recovery::following(&self.settings(), &self.facts(), upstream, version);
-        {
-            let mut conf = self.conf();
-            conf.recovery = Some(recovery);
-            conf.bootstrap_recovery = false;
-        }
+        self.conf().recovery = Some(recovery);
         let parameters = self.server_parameters(false);
         self.write_all(&parameters, version, true).await
     }

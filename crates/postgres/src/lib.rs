@@ -41,6 +41,7 @@ pub mod connection;
 pub mod conninfo;
 pub mod controldata;
 mod create;
+mod custom_bootstrap;
 mod data_dir;
 mod directories;
 mod diverge;

@@ -9,10 +9,11 @@ use std::time::Duration;
 use patroni_config::file::Postgresql;
 use patroni_core::server::PendingParameter;
 use patroni_core::{Role, State, Upstream, value};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
+use crate::bootstrap::hba::trust_lines;
 use crate::cancel::Cancel;
 use crate::conf::files::Files;
 use crate::conf::parameters::Parameters;
@@ -33,9 +34,6 @@ pub struct StartRequest {
     pub upstream: Upstream,
     /// How long to wait for connections; `None` is `pg_ctl_timeout`.
     pub timeout: Option<Duration>,
-    /// The data come from a custom bootstrap method: only recovery settings given by
-    /// [`Supervisor::set_bootstrap_recovery`] count.
-    pub after_bootstrap: bool,
 }
 
 /// What came of it.
@@ -77,12 +75,18 @@ impl Supervisor {
         }
         self.forget_data();
         self.forget_stop();
-        let state = if request.after_bootstrap {
+        let state = if self.is_in_custom_bootstrap() {
             State::StartingAfterCustomBootstrap
         } else {
             State::Starting
         };
-        self.set_role(request.role);
+        // What a method made is a primary only when its recovery has ended.
+        let role = if self.recovers_to_target() {
+            Role::Replica
+        } else {
+            request.role
+        };
+        self.set_role(role);
         self.enter_state(state);
         self.conf().pending.clear();
         let launch = match self.prepare(&request).await {
@@ -109,16 +113,6 @@ impl Supervisor {
         self.wait_for_start(request.timeout, cancel).await
     }
 
-    /// The section `recovery_conf` of a custom bootstrap method, for the first start of what it
-    /// made; an empty one forgets it.
-    pub async fn set_bootstrap_recovery(&self, section: &Map<String, Value>) {
-        let version = self.full_version().await.unwrap_or_default();
-        let given = !section.is_empty() && version > 0;
-        let mut conf = self.conf();
-        conf.bootstrap_recovery = given;
-        conf.recovery = given.then(|| Recovery::custom(section, version));
-    }
-
     fn start_failed(&self, reason: String) -> StartOutcome {
         self.set_state(State::StartFailed);
         StartOutcome::Failed(reason)
@@ -133,43 +127,40 @@ impl Supervisor {
             .ok_or("PG_VERSION cannot be read")?;
         directories::ensure(&settings).map_err(|error| error.to_string())?;
         let primary = request.role == Role::Primary;
-        if !primary && !request.after_bootstrap {
+        if !primary {
             let recovery =
                 Recovery::following(&settings, &self.facts(), &request.upstream, version);
             self.conf().recovery = Some(recovery);
         }
         let mut effective = self.server_parameters(primary);
-        let custom = request.after_bootstrap && self.conf().bootstrap_recovery;
-        if custom {
-            // A server that promotes itself at its target must not let anybody in before.
-            let recovery = self.conf().recovery.clone().unwrap_or_default();
-            if recovery.get("recovery_target_action").as_deref() == Some("promote") {
-                effective.set("hot_standby", "off");
-            }
+        if self.promotes_itself() {
+            effective.set("hot_standby", "off");
         }
-        if !primary {
+        let custom = self.recovers_to_target();
+        if custom || !primary {
             self.raise_to_control_file(&mut effective, version).await;
         }
-        self.write_all(
-            &effective,
-            version,
-            custom || (!primary && !request.after_bootstrap),
-        )
-        .await
-        .map_err(|error| format!("could not write the configuration: {error}"))?;
+        self.write_all(&effective, version, custom || !primary)
+            .await
+            .map_err(|error| format!("could not write the configuration: {error}"))?;
         Ok(launch(&settings, &effective))
     }
 
     /// The parameters of the server as they should be now.
     pub(crate) fn server_parameters(&self, primary: bool) -> Parameters {
         let sync_names = self.conf().sync_names.clone();
-        Parameters::of_server(
+        let mut parameters = Parameters::of_server(
             &self.settings(),
             &self.facts(),
             &sync_names,
             primary,
             self.major_version(),
-        )
+        );
+        if self.is_in_custom_bootstrap() {
+            // The access file of that time is always ours.
+            parameters.remove("hba_file");
+        }
+        parameters
     }
 
     /// A standby must not have less of what its primary had when the WAL was written. Source:
@@ -212,16 +203,30 @@ impl Supervisor {
         standby: bool,
     ) -> std::io::Result<()> {
         let text = self.render_main(effective, version).await;
-        let recovery = self.conf().recovery.clone();
+        let (recovery, custom) = {
+            let conf = self.conf();
+            (conf.recovery.clone(), conf.custom.clone())
+        };
         let settings = self.settings();
         let effective = effective.clone();
         blocking(move || {
             let files = Files {
                 settings: &settings,
+        let trusted = match &custom {
+            Some(_) => Some(trust_lines(&settings).await),
+            None => None,
+        };
+        let keep = custom.is_some_and(|custom| custom.keep_existing_recovery_conf);
                 version,
             };
             files.write_main(&text)?;
-            files.write_hba(&effective)?;
+            if !keep {
+                files.clean_auto_conf();
+            }
+            match trusted {
+                Some(lines) => files.write_trust_hba(&lines)?,
+                None => files.write_hba(&effective).map(|_| ())?,
+            }
             files.write_ident(&effective)?;
             if let Some(recovery) = recovery.filter(|_| standby) {
                 files.write_recovery(&recovery)?;
@@ -312,8 +317,8 @@ impl Supervisor {
     pub(crate) async fn started(&self) {
         let bootstrap = self.state() == State::StartingAfterCustomBootstrap;
         self.set_state(State::Running);
-        if bootstrap {
-            return;
+        if !self.is_in_custom_bootstrap() {
+            self.save_configuration_files().await;
         }
         let parameters = self.server_parameters(self.role() == Role::Primary);
         let settings = self.settings();

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use crate::bootstrap::CustomBootstrap;
 use crate::clock::Clock;
 use crate::conf::ClusterFacts;
 use crate::conf::parameters::SyncChoice;
@@ -74,8 +75,8 @@ pub(crate) struct ConfState {
     pub(crate) sync_names: SyncChoice,
     /// Recovery settings that were written last.
     pub(crate) recovery: Option<Recovery>,
-    /// They came with a custom bootstrap method.
-    pub(crate) bootstrap_recovery: bool,
+    /// What a custom bootstrap method wants, from its end until the cluster is ready.
+    pub(crate) custom: Option<CustomBootstrap>,
     /// Parameters that wait for a restart.
     pub(crate) pending: BTreeMap<String, PendingParameter>,
 }

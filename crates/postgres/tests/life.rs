@@ -1,5 +1,8 @@
 //! The life of a real server under the supervisor.
 
+#[path = "server/custom.rs"]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod custom;
 #[expect(clippy::unwrap_used, reason = "a setup that fails ends its test")]
 mod server;
 #[path = "server/slots.rs"]

@@ -211,7 +211,6 @@ impl Body {
                     role: request.role,
                     upstream: request.upstream,
                     timeout: request.timeout,
-                    after_bootstrap: false,
                 },
                 cancel,
             )

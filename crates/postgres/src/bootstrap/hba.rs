@@ -1,17 +1,20 @@
 //! `pg_hba.conf` of a cluster that is being made.
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use patroni_config::file::Postgresql;
 use patroni_core::value;
 use serde_json::Value;
 use tokio::net::lookup_host;
+use tokio::time::timeout;
 
 use super::section;
+use crate::connection::{Address, local_address};
 
 /// Appends the lines of `bootstrap.pg_hba`, after an empty line, to the `pg_hba.conf` that
 /// `initdb` has made. Does nothing when `postgresql.pg_hba` is set or `hba_file` is elsewhere:
@@ -41,26 +44,18 @@ pub fn write_initial_hba(settings: &Postgresql) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Writes the `pg_hba.conf` for the time between a custom bootstrap and the end of
+/// The lines of `pg_hba.conf` for the time between a custom bootstrap and the end of
 /// `post_init`: nobody but the superuser and the replication user of this machine gets in, and
-/// these without a password, because the restored roles may have others.
-///
-/// `header` is put in front; `replication_host` is the host of the local replication connection,
-/// `None` for a socket directory.
-///
-/// # Errors
-/// The file could not be written. A host that cannot be resolved only lacks its lines.
-pub async fn write_trust_hba(
-    settings: &Postgresql,
-    replication_host: Option<&str>,
-    header: &str,
-) -> io::Result<()> {
-    let addresses = match replication_host {
-        Some(host) => resolve(host).await,
-        None => BTreeSet::new(),
-    };
-    let text = trust_lines(settings, &addresses);
-    fs::write(path(settings), format!("{header}{text}"))
+/// these without a password, because the restored roles may have others. A host that cannot be
+/// resolved only lacks its lines.
+pub(crate) async fn trust_lines(settings: &Postgresql) -> Vec<String> {
+    let mut addresses = BTreeSet::new();
+    if let Address::Tcp(hosts) = local_address(settings, settings.use_unix_socket_repl) {
+        for (host, _) in hosts {
+            addresses.extend(resolve(&host).await);
+        }
+    }
+    lines(settings, &addresses)
 }
 
 fn path(settings: &Postgresql) -> PathBuf {
@@ -68,16 +63,16 @@ fn path(settings: &Postgresql) -> PathBuf {
 }
 
 async fn resolve(host: &str) -> BTreeSet<IpAddr> {
-    match lookup_host((host, 0)).await {
-        Ok(found) => found.map(|address| address.ip()).collect(),
-        Err(error) => {
-            tracing::warn!("could not resolve {host} for pg_hba.conf: {error}");
-            BTreeSet::new()
-        }
-    }
+    let reason = match timeout(RESOLVE, lookup_host((host, 0))).await {
+        Ok(Ok(found)) => return found.map(|address| address.ip()).collect(),
+        Ok(Err(error)) => error.to_string(),
+        Err(elapsed) => elapsed.to_string(),
+    };
+    tracing::warn!("could not resolve {host} for pg_hba.conf: {reason}");
+    BTreeSet::new()
 }
 
-fn trust_lines(settings: &Postgresql, addresses: &BTreeSet<IpAddr>) -> String {
+fn lines(settings: &Postgresql, addresses: &BTreeSet<IpAddr>) -> Vec<String> {
     let replication = user(settings.replication.username.as_deref());
     let superuser = user(settings.superuser.username.as_deref());
     let local = ("local", String::new());
@@ -85,15 +80,17 @@ fn trust_lines(settings: &Postgresql, addresses: &BTreeSet<IpAddr>) -> String {
         let bits = if address.is_ipv4() { 32 } else { 128 };
         ("host", format!("{address}/{bits}"))
     });
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for (kind, address) in std::iter::once(local).chain(hosts) {
         for (database, user) in [("replication", &replication), ("all", &superuser)] {
-            text += &[kind, database, user, &address, "trust"].join("\t");
-            text.push('\n');
+            lines.push([kind, database, user, &address, "trust"].join("\t"));
         }
     }
-    text
+    lines
 }
+
+/// How long a name server may take.
+const RESOLVE: Duration = Duration::from_secs(3);
 
 /// A user for a line of the file; quoted unless it is a plain word without a meaning of its own.
 fn user(name: Option<&str>) -> String {
@@ -111,6 +108,8 @@ fn user(name: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
     use patroni_config::file::postgresql::Credentials;
     use serde_json::json;
 
@@ -130,17 +129,22 @@ mod tests {
         };
         let addresses = BTreeSet::from(["127.0.0.1".parse().unwrap()]);
         assert_eq!(
-            trust_lines(&settings, &addresses),
-            "local\treplication\treplicator\t\ttrust\n\
-             local\tall\tpostgres\t\ttrust\n\
-             host\treplication\treplicator\t127.0.0.1/32\ttrust\n\
-             host\tall\tpostgres\t127.0.0.1/32\ttrust\n"
+            lines(&settings, &addresses),
+            [
+                "local\treplication\treplicator\t\ttrust",
+                "local\tall\tpostgres\t\ttrust",
+                "host\treplication\treplicator\t127.0.0.1/32\ttrust",
+                "host\tall\tpostgres\t127.0.0.1/32\ttrust",
+            ]
         );
         settings.superuser.username = None;
         settings.replication = named("all");
         assert_eq!(
-            trust_lines(&settings, &BTreeSet::new()),
-            "local\treplication\t\"all\"\t\ttrust\nlocal\tall\tall\t\ttrust\n"
+            lines(&settings, &BTreeSet::new()),
+            [
+                "local\treplication\t\"all\"\t\ttrust",
+                "local\tall\tall\t\ttrust",
+            ]
         );
     }
 

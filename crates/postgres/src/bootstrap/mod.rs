@@ -15,7 +15,7 @@ pub use clone::{
 };
 pub use copy_lock::is_interrupted;
 pub use custom::{CustomBootstrap, CustomError, run_custom};
-pub use hba::{write_initial_hba, write_trust_hba};
+pub use hba::write_initial_hba;
 pub use initdb::{InitdbError, run_initdb};
 pub use methods::Method;
 pub use post_init::{PostInitError, ScriptConnection, post_init};

@@ -116,15 +116,15 @@ impl Files<'_> {
                 Ok(()) | Err(_) => {}
             }
         }
-        write::write_file(&main, text, &self.settings.data_dir)?;
-        if self.version >= 120_000 {
-            self.clean_auto_conf();
-        }
-        Ok(())
+        write::write_file(&main, text, &self.settings.data_dir)
     }
 
-    /// A failure here does not stop a start: the value may be harmless.
-    fn clean_auto_conf(&self) {
+    /// Takes recovery parameters out of `postgresql.auto.conf`, where they would win over ours. A
+    /// failure does not stop a start: the value may be harmless.
+    pub(crate) fn clean_auto_conf(&self) {
+        if self.version < 120_000 {
+            return;
+        }
         let path = self.settings.data_dir.join("postgresql.auto.conf");
         let Ok(text) = fs::read_to_string(&path) else {
             return;
@@ -142,6 +142,23 @@ impl Files<'_> {
     /// Writes `pg_hba.conf` when it is managed.
     pub(crate) fn write_hba(&self, parameters: &Parameters) -> io::Result<bool> {
         self.write_list("pg_hba.conf", "hba_file", &self.settings.pg_hba, parameters)
+    }
+
+    /// Writes the access file for the time after a custom bootstrap.
+    pub(crate) fn write_trust_hba(&self, lines: &[String]) -> io::Result<()> {
+        let path = self.in_config_dir("pg_hba.conf");
+        write::write_file(&path, &write::render_lines(lines), &self.settings.data_dir)
+    }
+
+    /// Replaces the access file by its copy; `false` when there is none, and then no file at all.
+    pub(crate) fn bring_back_hba(&self) -> io::Result<bool> {
+        let (path, data_dir) = (self.in_config_dir("pg_hba.conf"), &self.settings.data_dir);
+        remove(&path)?;
+        match fs::read_to_string(data_dir.join("pg_hba.conf.backup")) {
+            Ok(text) => write::write_file(&path, &text, data_dir).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes `pg_ident.conf` when it is managed.
@@ -223,6 +240,39 @@ impl Files<'_> {
         write::write_file(&signal, "", data_dir)
     }
 
+    /// Removes everything that would make the server start in recovery.
+    pub(crate) fn remove_recovery(&self) -> io::Result<()> {
+        for name in ["recovery.conf", "recovery.signal", "standby.signal"] {
+            remove(&self.settings.data_dir.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// Removes the file by which an operator promotes a server before 16: one that came with
+    /// copied data would promote the copy.
+    pub(crate) fn remove_trigger_file(&self) -> io::Result<()> {
+        if self.version >= 160_000 {
+            return Ok(());
+        }
+        let name = if self.version < 120_000 {
+            "trigger_file"
+        } else {
+            "promote_trigger_file"
+        };
+        let configured = self
+            .settings
+            .recovery_conf
+            .get(name)
+            .and_then(Value::as_str);
+        let file = configured.unwrap_or("promote");
+        remove(&self.settings.data_dir.join(file))
+    }
+
+    /// Whether the operator has the access file elsewhere.
+    pub(crate) fn is_hba_relocated(&self, parameters: &Parameters) -> bool {
+        self.is_relocated("pg_hba.conf", "hba_file", parameters)
+    }
+
     /// Keeps copies of the files in the data directory, from which a clone is completed.
     pub(crate) fn save_copies(&self, parameters: &Parameters) {
         let result = self
@@ -279,5 +329,12 @@ impl Files<'_> {
                 (self.in_config_dir(&name), copy)
             })
             .collect()
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -8,8 +8,8 @@ mod session;
 pub mod tls;
 
 pub(crate) use driver::Driver;
-pub(crate) use endpoint::system_user;
 pub use endpoint::{Address, Endpoint};
+pub(crate) use endpoint::{local_address, system_user};
 pub use error::QueryError;
 pub use named::Named;
 pub(crate) use named::NamedConnection;

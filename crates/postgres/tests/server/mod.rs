@@ -75,7 +75,8 @@ impl Server {
         server
     }
 
-    fn empty(name: &'static str) -> Self {
+    /// A place for a server that somebody else makes.
+    pub(crate) fn empty(name: &'static str) -> Self {
         Self {
             root: tempfile::tempdir().unwrap(),
             port: patroni_tests::ports::free(),
@@ -85,6 +86,11 @@ impl Server {
 
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.root.path().join("data")
+    }
+
+    /// The directory of the data directory and of everything beside it.
+    pub(crate) fn root(&self) -> &Path {
+        self.root.path()
     }
 
     pub(crate) fn settings(&self) -> Postgresql {
@@ -150,7 +156,6 @@ impl Server {
             role,
             upstream,
             timeout: None,
-            after_bootstrap: false,
         };
         let outcome = supervisor.start(request, &Cancel::new()).await;
         assert_eq!(outcome, StartOutcome::Running);
@@ -228,6 +233,6 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-fn bin(name: &str) -> PathBuf {
+pub(crate) fn bin(name: &str) -> PathBuf {
     Path::new("/usr/lib/postgresql/15/bin").join(name)
 }

@@ -189,7 +189,6 @@ async fn copy(primary: &Server, a: &Supervisor, b: &Supervisor) {
         role: Role::Replica,
         upstream: with_slot(primary.as_upstream(), "b"),
         timeout: None,
-        after_bootstrap: false,
     };
     assert_eq!(
         b.start(request, &Cancel::new()).await,

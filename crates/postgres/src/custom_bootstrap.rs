@@ -1,0 +1,185 @@
+//! The first life of data that a custom bootstrap method has made.
+//!
+//! From the end of the method until `post_bootstrap` has run the server recovers to its target
+//! and lets nobody in but us; then it gets its real configuration. Source of the rules: the
+//! configuration contract, section 9.2, and the supervision contract, section 10.4.
+
+use std::io;
+use std::time::Duration;
+
+use patroni_core::{Role, State, Upstream};
+use tokio::time::sleep;
+use tracing::{error, info, warn};
+
+use crate::bootstrap::CustomBootstrap;
+use crate::cancel::Cancel;
+use crate::conf::files::Files;
+use crate::conf::recovery::Recovery;
+use crate::data_dir;
+use crate::hooks;
+use crate::start::{StartOutcome, StartRequest};
+use crate::stop::{StopMode, StopRequest, Until};
+use crate::supervisor::{Supervisor, blocking};
+
+impl Supervisor {
+    /// Whether the data are those of a custom method and not ready yet.
+    pub(crate) fn is_in_custom_bootstrap(&self) -> bool {
+        self.conf().custom.is_some()
+    }
+
+    /// Whether what a custom method made recovers first, by its own settings or by ours.
+    pub(crate) fn recovers_to_target(&self) -> bool {
+        let ours = {
+            let conf = self.conf();
+            if conf.custom.is_none() {
+                return false;
+            }
+            conf.recovery.is_some()
+        };
+        ours || data_dir::has_recovery_signal(&self.settings().data_dir, self.major_version())
+    }
+
+    /// Whether the server becomes a primary by itself at its target; nobody must get in before.
+    pub(crate) fn promotes_itself(&self) -> bool {
+        let conf = self.conf();
+        let action = || {
+            let recovery = conf.recovery.as_ref()?;
+            recovery.get("recovery_target_action")
+        };
+        conf.custom.as_ref().is_some_and(|custom| {
+            custom.keep_existing_recovery_conf || action().as_deref() == Some("promote")
+        })
+    }
+
+    /// A custom method has succeeded: its files are completed, and what it wants is kept for the
+    /// first start.
+    pub(crate) async fn take_over_custom(&self, custom: CustomBootstrap) -> Result<(), String> {
+        self.forget_data();
+        let version = self.full_version().await.ok_or_else(|| {
+            let dir = self.data_dir();
+            format!(
+                "the bootstrap method left no PG_VERSION in {}",
+                dir.display()
+            )
+        })?;
+        let keep = custom.keep_existing_recovery_conf;
+        let recovery = custom
+            .recovery_conf
+            .as_ref()
+            .filter(|section| !keep && !section.is_empty())
+            .map(|section| Recovery::custom(section, version));
+        let recovers = recovery.is_some();
+        {
+            let mut conf = self.conf();
+            (conf.custom, conf.recovery) = (Some(custom), recovery);
+        }
+        self.restore_configuration_files().await;
+        // The access file is replaced until the cluster is ready.
+        self.save_configuration_files().await;
+        self.remove_trigger_file();
+        if keep || recovers {
+            return Ok(());
+        }
+        let settings = self.settings();
+        let files = Files {
+            settings: &settings,
+            version,
+        };
+        files
+            .remove_recovery()
+            .map_err(|reason| format!("could not remove the recovery settings: {reason}"))
+    }
+
+    /// Removes a trigger file that came with copied data.
+    pub(crate) fn remove_trigger_file(&self) {
+        let settings = self.settings();
+        let files = Files {
+            settings: &settings,
+            version: self.major_version().unwrap_or_default(),
+        };
+        if let Err(reason) = files.remove_trigger_file() {
+            warn!("could not remove the trigger file: {reason}");
+        }
+    }
+
+    /// The cluster is ready: its real access rules and parameters take effect, by a restart where
+    /// a reload is not enough. Does nothing when no custom method made the data.
+    pub(crate) async fn settle_custom(&self, cancel: &Cancel) -> Result<(), String> {
+        if self.conf().custom.take().is_none() {
+            return Ok(());
+        }
+        let relocated = self
+            .write_real_configuration()
+            .await
+            .map_err(|reason| format!("could not write the configuration: {reason}"))?;
+        if relocated || !self.conf().pending.is_empty() {
+            return self.restart_settled(cancel).await;
+        }
+        info!("Reloading PostgreSQL configuration.");
+        self.reload()
+            .await
+            .map_err(|reason| format!("could not reload the configuration: {reason}"))?;
+        sleep(SETTLE).await;
+        self.close_connections();
+        Ok(())
+    }
+
+    /// Returns whether the access file is another than the one of the time before.
+    async fn write_real_configuration(&self) -> io::Result<bool> {
+        let unknown = || io::Error::other("the server's version is not known");
+        let version = self.full_version().await.ok_or_else(unknown)?;
+        let real = self.server_parameters(true);
+        let (parameters, settings) = (real.clone(), self.settings());
+        let relocated = blocking(move || {
+            let files = Files {
+                settings: &settings,
+                version,
+            };
+            files.remove_recovery()?;
+            let relocated = files.is_hba_relocated(&parameters);
+            if settings.pg_hba.is_empty() && !files.bring_back_hba()? && !relocated {
+                error!(
+                    "there is no pg_hba.conf.backup to bring back: set postgresql.pg_hba, or let \
+                     the bootstrap method restore a pg_hba.conf"
+                );
+            }
+            Ok(relocated)
+        })
+        .await?;
+        self.write_all(&real, version, false).await?;
+        if !relocated {
+            self.save_configuration_files().await;
+        }
+        Ok(relocated)
+    }
+
+    async fn restart_settled(&self, cancel: &Cancel) -> Result<(), String> {
+        self.set_state(State::Restarting);
+        hooks::run_before_stop(&self.settings(), cancel).await;
+        let stopped = self.stop(StopRequest {
+            mode: StopMode::Fast,
+            checkpoint: true,
+            until: Until::Exit,
+            timeout: None,
+            restart: true,
+        });
+        if !stopped.await.stopped {
+            return Err("could not stop the server to give it its configuration".to_owned());
+        }
+        let request = StartRequest {
+            role: Role::Primary,
+            upstream: Upstream::None,
+            timeout: None,
+        };
+        match self.start(request, cancel).await {
+            StartOutcome::Running | StartOutcome::StillStarting => Ok(()),
+            StartOutcome::Failed(reason) => {
+                Err(format!("restart with its configuration: {reason}"))
+            }
+            StartOutcome::Cancelled => Err("restart with its configuration: cancelled".to_owned()),
+        }
+    }
+}
+
+/// How long a reload may take to be seen.
+const SETTLE: Duration = Duration::from_secs(1);
