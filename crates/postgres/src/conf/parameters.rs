@@ -84,7 +84,9 @@ impl Parameters {
         version: Option<u32>,
     ) -> Self {
         let mut parameters = Self::default();
-        for (name, given) in &settings.parameters {
+        // A null takes a parameter away; it is no value.
+        let set = settings.parameters.iter();
+        for (name, given) in set.filter(|(_, given)| !given.is_null()) {
             parameters.set(name, given.clone());
         }
         if let Some(scope) = &settings.scope {
@@ -223,6 +225,14 @@ mod tests {
         );
         assert_eq!(old.get("wal_keep_segments"), Some(&json!(64)));
         assert_eq!(old.get("cluster_name"), None);
+    }
+
+    #[test]
+    fn a_null_is_no_value() {
+        let given = json!({"archive_command": null, "wal_keep_size": null});
+        let found = server(&given, &ClusterFacts::default(), 150_000);
+        assert_eq!(found.get("archive_command"), None);
+        assert_eq!(found.get("wal_keep_size"), Some(&json!("128MB")));
     }
 
     #[test]

@@ -144,7 +144,7 @@ fn configured(settings: &Postgresql) -> Vec<(String, Value)> {
     let among: Vec<(String, Value)> = settings
         .parameters
         .iter()
-        .filter(|(name, _)| guc_table::is_recovery(name))
+        .filter(|(name, given)| guc_table::is_recovery(name) && !given.is_null())
         .map(|(name, given)| (name.clone(), given.clone()))
         .collect();
     if among.is_empty() {
@@ -231,7 +231,7 @@ fn slot(settings: &Postgresql, upstream: &Upstream) -> Option<SlotName> {
 /// Names and values as this version knows them; what it does not know is left out.
 fn translate(wanted: Vec<(String, Value)>, version: u32) -> Vec<(String, Value)> {
     let mut out: Vec<(String, Value)> = Vec::new();
-    for (name, given) in wanted {
+    for (name, given) in wanted.into_iter().filter(|(_, given)| !given.is_null()) {
         let name = name.to_lowercase();
         let (name, given) = match name.as_str() {
             "trigger_file" | "promote_trigger_file" if version >= 120_000 => {
@@ -369,6 +369,21 @@ mod tests {
         let section = json!({"standby_mode": "on"});
         let recovery = Recovery::custom(section.as_object().unwrap(), 150_018);
         assert_eq!(recovery.purpose, Purpose::Standby);
+    }
+
+    #[test]
+    fn a_null_is_left_out() {
+        let mut settings = settings();
+        settings
+            .recovery_conf
+            .insert("restore_command".to_owned(), json!(null));
+        settings
+            .parameters
+            .insert("recovery_end_command".to_owned(), json!(null));
+        let facts = ClusterFacts::default();
+        let recovery = Recovery::following(&settings, &facts, &member("a1"), 150_018);
+        assert_eq!(recovery.get("restore_command"), None);
+        assert_eq!(recovery.get("recovery_end_command"), None);
     }
 
     #[test]
