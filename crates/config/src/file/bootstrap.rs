@@ -1,5 +1,6 @@
 //! The section `bootstrap`: how a cluster begins.
 
+use patroni_core::value;
 use serde_json::{Map, Value};
 
 use crate::error::ConfigError;
@@ -43,7 +44,7 @@ impl Bootstrap {
                 Some(_) => Some(section.map("dcs")?),
                 None => None,
             },
-            method: custom_method(&section)?,
+            method: custom_method(&root.map("bootstrap")?),
             initdb: section.get("initdb").cloned().unwrap_or_default(),
             pg_hba: section.list("pg_hba")?,
             post_bootstrap,
@@ -51,15 +52,12 @@ impl Bootstrap {
     }
 }
 
-/// The method counts only if it has a command.
-fn custom_method(section: &Section<'_>) -> Result<Option<CustomMethod>, ConfigError> {
-    let name = section.text_or("method", "initdb")?;
-    if name == "initdb" || !section.get(&name).is_some_and(Value::is_object) {
-        return Ok(None);
-    }
-    if section.section(&name)?.text("command")?.is_none() {
-        return Ok(None);
-    }
-    let section = section.map(&name)?;
-    Ok(Some(CustomMethod { name, section }))
+/// The custom method that the section `bootstrap` puts into effect: it counts only if it has a
+/// command, and everything else means initdb.
+pub fn custom_method(bootstrap: &Map<String, Value>) -> Option<CustomMethod> {
+    let name = value::text(bootstrap.get("method")?);
+    let section = bootstrap.get(&name).filter(|_| name != "initdb")?;
+    let section = section.as_object()?.clone();
+    let has_command = section.get("command").is_some_and(value::is_truthy);
+    has_command.then_some(CustomMethod { name, section })
 }

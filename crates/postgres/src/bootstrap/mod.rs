@@ -21,6 +21,7 @@ pub use methods::Method;
 pub use post_init::{PostInitError, ScriptConnection, post_init};
 
 use patroni_config::file::Postgresql;
+use patroni_config::file::bootstrap::custom_method;
 use patroni_core::value;
 use serde_json::Value;
 
@@ -34,13 +35,11 @@ pub enum NewCluster {
 }
 
 impl NewCluster {
-    /// What `bootstrap.method` says.
+    /// What `bootstrap.method` says, when that method has a command.
     pub fn of(settings: &Postgresql) -> Self {
-        match section(settings, "method") {
-            Some(Value::String(name)) if !name.is_empty() && name != "initdb" => {
-                Self::Custom(name.clone())
-            }
-            Some(_) | None => Self::Initdb,
+        match settings.bootstrap.as_ref().and_then(custom_method) {
+            Some(method) => Self::Custom(method.name),
+            None => Self::Initdb,
         }
     }
 }
@@ -55,4 +54,34 @@ fn text(settings: &Postgresql, key: &str) -> Option<String> {
     section(settings, key)
         .filter(|given| value::is_truthy(given))
         .map(value::text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_method_without_a_command_is_initdb() {
+        let method = |bootstrap: Value| {
+            NewCluster::of(&Postgresql {
+                bootstrap: bootstrap.as_object().cloned(),
+                ..Postgresql::default()
+            })
+        };
+        let custom = NewCluster::Custom("pitr".to_owned());
+        assert_eq!(
+            method(json!({"method": "pitr", "pitr": {"command": "x"}})),
+            custom
+        );
+        for other in [
+            json!({}),
+            json!({"method": "pitr"}),
+            json!({"method": "pitr", "pitr": {"no_params": true}}),
+            json!({"method": "pitr", "pitr": {"command": null}}),
+            json!({"method": "initdb", "initdb": {"command": "x"}}),
+        ] {
+            assert_eq!(method(other.clone()), NewCluster::Initdb, "{other}");
+        }
+    }
 }
