@@ -72,6 +72,9 @@ impl Callbacks {
                 if let Some(event) = due {
                     self.run(event, role);
                 }
+                if self.supervisor.take_unreported_reload() {
+                    self.run(CallbackEvent::Reload, role);
+                }
             }
             if states.changed().await.is_err() {
                 return;

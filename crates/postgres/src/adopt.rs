@@ -83,7 +83,8 @@ impl Supervisor {
             .is_some_and(|version| version < 120_000);
         let result = if self.role() == Role::Primary || old {
             let settings = (*self.settings()).clone();
-            self.apply_settings(settings, false).await;
+            let report = self.apply_settings(settings, false).await;
+            self.conf().unreported_reload = report.reloaded;
             Ok(())
         } else {
             self.refresh_access_files().await
@@ -109,6 +110,7 @@ impl Supervisor {
         blocking(move || {
             let files = Files {
                 settings: &settings,
+            self.conf().unreported_reload = true;
                 version,
             };
             let hba = (all || files.hba_differs()) && files.write_hba(&parameters)?;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use patroni_config::file::Postgresql;
+use patroni_core::Role;
 use patroni_core::server::PendingParameter;
-use patroni_core::{Role, State};
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
@@ -21,6 +21,7 @@ use crate::conf::parameters::Parameters;
 use crate::conf::pending;
 use crate::conf::units;
 use crate::connection::Named;
+use crate::process::Postmaster;
 use crate::programs;
 use crate::supervisor::Supervisor;
 
@@ -51,7 +52,8 @@ impl Supervisor {
 
     /// Takes new settings into effect: compares them with the running server, writes what
     /// changed, and reloads. `sighup` writes and reloads in any case. While nothing runs, only
-    /// the settings are kept for the next start.
+    /// the settings are kept for the next start; a start that is under way has them as soon as
+    /// the server accepts connections.
     pub async fn apply_settings(&self, new: Postgresql, sighup: bool) -> ReloadReport {
         let access_changed = {
             let old = self.settings();
@@ -59,11 +61,12 @@ impl Supervisor {
         };
         self.replace_settings(Arc::new(new));
         self.known().described = None;
-        let state = self.state();
-        if state == State::StartingAfterCustomBootstrap {
+        if self.is_in_custom_bootstrap() {
             info!("Skipping PostgreSQL configuration update while in custom bootstrap.");
+            return ReloadReport::default();
         }
-        if state != State::Running {
+        if !self.has_read_its_files() {
+            self.conf().outdated = self.state().is_starting();
             return ReloadReport::default();
         }
         match self.compare_and_write(sighup, access_changed).await {
@@ -71,6 +74,26 @@ impl Supervisor {
             Err(reason) => {
                 error!("could not take the new PostgreSQL configuration into effect: {reason}");
                 ReloadReport::default()
+            }
+        }
+    }
+
+    /// Whether a server runs that a reload reaches. A process that has not written its pid file
+    /// yet has perhaps no handler for the signal, and would die of it.
+    fn has_read_its_files(&self) -> bool {
+        let data_dir = self.settings().data_dir.clone();
+        matches!(Postmaster::recognise(&data_dir), Ok(Some(_)))
+    }
+
+    /// Brings settings into effect that came while the server was being started.
+    pub(crate) async fn catch_up(&self) {
+        if !std::mem::take(&mut self.conf().outdated) {
+            return;
+        }
+        match self.compare_and_write(true, true).await {
+            Ok(report) => self.conf().unreported_reload |= report.reloaded,
+            Err(reason) => {
+                error!("could not take the new PostgreSQL configuration into effect: {reason}");
             }
         }
     }
@@ -103,7 +126,10 @@ impl Supervisor {
             Ok(rows) => pending::differences(&accepted, &before_values, &rows),
             Err(reason) => {
                 warn!("Exception {reason} when running query");
-                pending::Differences::default()
+                pending::Differences {
+                    pending: self.pending_restart(),
+                    ..pending::Differences::default()
+                }
             }
         };
         for sentence in &found.sentences {

@@ -88,7 +88,11 @@ impl Supervisor {
         };
         self.set_role(role);
         self.enter_state(state);
-        self.conf().pending.clear();
+        {
+            let mut conf = self.conf();
+            conf.pending.clear();
+            conf.outdated = false;
+        }
         let launch = match self.prepare(&request).await {
             Ok(launch) => launch,
             Err(reason) => return self.start_failed(reason),
@@ -208,15 +212,15 @@ impl Supervisor {
             (conf.recovery.clone(), conf.custom.clone())
         };
         let settings = self.settings();
-        let effective = effective.clone();
-        blocking(move || {
-            let files = Files {
-                settings: &settings,
         let trusted = match &custom {
             Some(_) => Some(trust_lines(&settings).await),
             None => None,
         };
         let keep = custom.is_some_and(|custom| custom.keep_existing_recovery_conf);
+        let effective = effective.clone();
+        blocking(move || {
+            let files = Files {
+                settings: &settings,
                 version,
             };
             files.write_main(&text)?;
@@ -315,11 +319,15 @@ impl Supervisor {
 
     /// The server accepts connections for the first time.
     pub(crate) async fn started(&self) {
-        let bootstrap = self.state() == State::StartingAfterCustomBootstrap;
+        self.catch_up().await;
         self.set_state(State::Running);
         if !self.is_in_custom_bootstrap() {
             self.save_configuration_files().await;
         }
+    }
+
+    /// Keeps copies of the configuration files in the data directory.
+    pub(crate) async fn save_configuration_files(&self) {
         let parameters = self.server_parameters(self.role() == Role::Primary);
         let settings = self.settings();
         let version = self.major_version().unwrap_or_default();

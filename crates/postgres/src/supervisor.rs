@@ -79,6 +79,10 @@ pub(crate) struct ConfState {
     pub(crate) custom: Option<CustomBootstrap>,
     /// Parameters that wait for a restart.
     pub(crate) pending: BTreeMap<String, PendingParameter>,
+    /// New settings came while a server was being started: it may have read the old ones.
+    pub(crate) outdated: bool,
+    /// The server was reloaded without a [`ReloadReport`](crate::ReloadReport) to the caller.
+    pub(crate) unreported_reload: bool,
 }
 
 /// Slowly changing facts that are asked for once per server process.
@@ -457,6 +461,12 @@ impl Supervisor {
     pub fn forget_data(&self) {
         *self.known() = Known::default();
         self.cache_status(None);
+    }
+
+    /// Whether the server was reloaded at its adoption or after its start, so that the callback
+    /// `on_reload` is due; the next question is answered with no.
+    pub fn take_unreported_reload(&self) -> bool {
+        std::mem::take(&mut self.conf().unreported_reload)
     }
 
     /// Parameters that wait for a restart.

@@ -19,6 +19,26 @@ use patroni_postgres::{Ask, RecoveryChange, StopRequest, Until};
 use serde_json::json;
 use server::{Server, as_postgres, ask, fast_stop, until};
 
+#[test]
+fn new_settings_reach_a_server_that_still_starts() {
+    as_postgres("new_settings_reach_a_server_that_still_starts", async {
+        let server = Server::init("a");
+        let it = server.start(Role::Primary, Upstream::None).await;
+        // A server that replays for hours is in this state.
+        it.set_state(State::Starting);
+        let mut settings = server.settings();
+        settings
+            .parameters
+            .insert("log_min_messages".to_owned(), json!("error"));
+        let report = it.apply_settings(settings, false).await;
+        assert!(report.reloaded, "{report:?}");
+        until("the setting is in effect", async || {
+            ask(&it, "SHOW log_min_messages").await.as_deref() == Some("error")
+        })
+        .await;
+    });
+}
+
 const SOON: Duration = Duration::from_secs(5);
 
 #[test]
