@@ -148,7 +148,7 @@ impl Body {
             self.phases.stop_begun(role, Instant::now());
         }
         let running = self.supervisor.is_alive();
-        if running && !matches!(self.supervisor.state(), State::Stopping) && !request.restart {
+        if running && !matches!(self.supervisor.state(), State::Stopping) {
             hooks::run_before_stop(&self.supervisor.settings(), cancel).await;
         }
         let until = match request.until {
