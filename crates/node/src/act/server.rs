@@ -65,14 +65,7 @@ impl Body {
                     pg::RecoveryChange::Restart => RecoveryChange::Restart,
                 })
             }
-            C::ReloadRecovery(upstream) => {
-                let written = server.write_recovery(&upstream).await;
-                let told = match written {
-                    Ok(()) => server.reload().await,
-                    Err(reason) => Err(reason),
-                };
-                Outcome::Success(logged("change the recovery settings", told))
-            }
+            C::ReloadRecovery(upstream) => Outcome::Success(self.reload_recovery(&upstream).await),
             C::SetSyncNames(names) => Outcome::Success(self.set_sync_names(names).await),
             C::ResumeReplay => {
                 logged("resume the replay", server.resume_replay().await);
@@ -127,6 +120,19 @@ impl Body {
         let server = self.supervisor.observe(ask, LOOK).await;
         self.note_server(&server);
         Outcome::Server(Box::new(server))
+    }
+
+    async fn reload_recovery(&self, upstream: &patroni_core::Upstream) -> bool {
+        let server = &self.supervisor;
+        let told = match server.write_recovery(upstream).await {
+            Ok(()) => server.reload().await,
+            Err(reason) => Err(reason),
+        };
+        let reloaded = logged("change the recovery settings", told);
+        if reloaded {
+            self.callbacks.run(CallbackEvent::Reload, server.role());
+        }
+        reloaded
     }
 
     async fn pre_promote(&self, cancel: &Cancel) -> Outcome {
