@@ -6,7 +6,7 @@ use patroni_core::value;
 use serde_json::{Map, Value};
 
 use crate::origin::Origins;
-use crate::yaml;
+use crate::{umask, yaml};
 
 /// What the process environment says about the configuration. It is read once at start and kept
 /// for reloads; the variables in [`Self::consumed`] are not handed to child processes.
@@ -42,6 +42,7 @@ enum Form {
 impl Environment {
     /// Reads the variables of this process. One that is not UTF-8 cannot mean anything here.
     pub fn of_process() -> Self {
+        umask::at_start();
         Self::read(
             std::env::vars_os().filter_map(|(name, text)| {
                 Some((name.into_string().ok()?, text.into_string().ok()?))

@@ -45,6 +45,7 @@ pub mod origin;
 pub mod reload;
 mod section;
 pub mod settings;
+pub mod umask;
 mod unknown;
 pub mod validate;
 pub mod witness;

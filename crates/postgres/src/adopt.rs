@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use patroni_config::file::Postgresql;
+use patroni_config::umask;
 use patroni_core::server::DataDir;
 use patroni_core::{Role, State};
 use tracing::{error, warn};
@@ -47,6 +48,8 @@ impl Supervisor {
         };
         supervisor.set_role(role);
         supervisor.keep_sync_names();
+        refuse_unusable_keys(&settings)?;
+        umask::at_start(); // before it changes
         if !supervisor.is_alive() {
             if role == Role::Primary {
                 supervisor.set_role(Role::Demoted);

@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use patroni_config::umask;
+
 use crate::error::LogError;
 use crate::settings::FileSettings;
 
@@ -76,9 +78,12 @@ impl RotatedFile {
     }
 }
 
+/// Without a configured mode a new file gets that of the daemon's first umask, after a rotation,
+/// too; one that is there keeps its own.
 fn open(path: &Path, mode: Option<u32>) -> io::Result<File> {
+    let default = (!path.exists()).then(umask::file_mode);
     let file = OpenOptions::new().create(true).append(true).open(path)?;
-    if let Some(mode) = mode {
+    if let Some(mode) = mode.or(default) {
         file.set_permissions(Permissions::from_mode(mode))?;
     }
     Ok(file)
@@ -87,6 +92,24 @@ fn open(path: &Path, mode: Option<u32>) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_files_have_the_mode_of_the_first_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = FileSettings {
+            size: 10,
+            ..FileSettings::new(dir.path())
+        };
+        let mut file = RotatedFile::open(&settings).unwrap();
+        // What the daemon's stricter umask does to a new file.
+        file.file
+            .set_permissions(Permissions::from_mode(0o600))
+            .unwrap();
+        file.write(b"one.......\n").unwrap();
+        file.write(b"two\n").unwrap();
+        let newest = std::fs::metadata(dir.path().join("patroni.log")).unwrap();
+        assert_eq!(newest.permissions().mode() & 0o777, umask::file_mode());
+    }
 
     #[test]
     fn the_newest_files_are_kept() {

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use patroni_config::umask;
 use patroni_core::value;
 use serde_json::Value;
 
@@ -127,23 +128,26 @@ impl Modes {
 }
 
 /// Writes a file in place (never by renaming: it may be a link or have other links), then sets
-/// its mode when it lies below the data directory.
+/// its mode: that of the data directory below it. Elsewhere a new file gets that of the daemon's
+/// first umask, and one that is there is the operator's.
 ///
 /// # Errors
 /// Any of the system.
 pub(crate) fn write_file(path: &Path, text: &str, data_dir: &Path) -> io::Result<()> {
-    let below = lies_below(path, data_dir);
-    let modes = Modes::of(data_dir);
-    let mode = if below { modes.file } else { 0o666 };
+    let mode = if lies_below(path, data_dir) {
+        Some(Modes::of(data_dir).file)
+    } else {
+        (!path.exists()).then(umask::file_mode)
+    };
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(mode)
+        .mode(mode.unwrap_or(0o600))
         .open(path)?;
     file.write_all(text.as_bytes())?;
-    if below {
-        file.set_permissions(fs::Permissions::from_mode(modes.file))?;
+    if let Some(mode) = mode {
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
     }
     file.sync_all()
 }
@@ -177,6 +181,19 @@ mod tests {
         write_file(&path, "y", dir.path()).unwrap();
         assert_eq!(mode(&path), 0o640);
         assert_eq!(Modes::of(dir.path()).umask(), 0o027);
+    }
+
+    #[test]
+    fn files_elsewhere_keep_to_the_first_umask() {
+        let (data, conf) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let expected = umask::file_mode();
+        // Tests of this process that look at modes set them without regard to the umask.
+        let before = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
+        let path = conf.path().join("postgresql.conf");
+        write_file(&path, "x", data.path()).unwrap();
+        rustix::process::umask(before);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, expected);
     }
 
     #[test]
