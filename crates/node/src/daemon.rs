@@ -82,6 +82,7 @@ pub async fn run(start: Start) -> Result<u8, StartError> {
         environment,
         log,
     } = start;
+    patroni_postgres::command::hide_variables(environment.consumed.iter().cloned());
     let configuration = Configuration::load(path.as_deref(), environment).map_err(|refusal| {
         if let Some(line) = refusal.log_line() {
             error!("{line}");

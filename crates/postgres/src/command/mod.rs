@@ -12,13 +12,14 @@ pub mod words;
 
 pub use outcome::{CommandOutcome, End};
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use self::words::{WordsError, quote, split};
@@ -168,8 +169,8 @@ impl Command {
         self.to_string()
     }
 
-    /// Translates for the system. Variables of our own configuration (`PATRONI_*`) hold
-    /// passwords and are not handed on.
+    /// Translates for the system. Variables of our own configuration hold passwords and are not
+    /// handed on.
     fn prepare(&self) -> io::Result<tokio::process::Command> {
         let mut command = tokio::process::Command::new(&self.program);
         command.args(&self.args);
@@ -197,18 +198,49 @@ impl fmt::Display for Command {
     }
 }
 
+/// Names the variables that the configuration was read from: children do not inherit them, while
+/// others are the operator's. Without a call no `PATRONI_*` is handed on; only the first call
+/// counts.
+pub fn hide_variables(names: impl IntoIterator<Item = String>) {
+    let _ = HIDDEN.set(names.into_iter().collect());
+}
+
 /// Removes the variables of our own configuration from what a child inherits.
 pub(crate) fn hide_own_settings(command: &mut tokio::process::Command) {
     for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"PATRONI_") {
+        if is_hidden(HIDDEN.get(), &name) {
             command.env_remove(name);
         }
     }
 }
 
+fn is_hidden(ours: Option<&BTreeSet<String>>, name: &OsStr) -> bool {
+    match ours {
+        Some(ours) => name.to_str().is_some_and(|name| ours.contains(name)),
+        None => name.as_encoded_bytes().starts_with(b"PATRONI_"),
+    }
+}
+
+/// The environment of a process does not change, and belongs to no object.
+static HIDDEN: OnceLock<BTreeSet<String>> = OnceLock::new();
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_our_own_variables_are_hidden() {
+        let ours = BTreeSet::from(["PATRONI_SUPERUSER_PASSWORD".to_owned()]);
+        for (known, name, hidden) in [
+            (Some(&ours), "PATRONI_SUPERUSER_PASSWORD", true),
+            (Some(&ours), "PATRONI_BACKUP_BUCKET", false),
+            (Some(&ours), "PATH", false),
+            (None, "PATRONI_BACKUP_BUCKET", true),
+            (None, "PATH", false),
+        ] {
+            assert_eq!(is_hidden(known, OsStr::new(name)), hidden, "{name}");
+        }
+    }
 
     #[test]
     fn configured_text_is_split_but_not_interpreted() {
