@@ -15,6 +15,7 @@ use crate::conf::files::Files;
 use crate::conf::recovery::Recovery;
 use crate::conf::write::Modes;
 use crate::connection::Named;
+use crate::connection::tls::{self, TlsError};
 use crate::directories::{self, DirectoryError};
 use crate::start::Readiness;
 use crate::supervisor::{Supervisor, blocking};
@@ -26,6 +27,14 @@ pub enum AdoptError {
     /// A directory cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// A user's key or certificate can never be used.
+    #[error("postgresql.authentication.{user}: failed to {source}")]
+    Tls {
+        /// Whose.
+        user: &'static str,
+        /// Why not.
+        source: TlsError,
+    },
 }
 
 impl Supervisor {
@@ -39,6 +48,8 @@ impl Supervisor {
     /// A configured directory cannot be used.
     pub async fn adopt(settings: Postgresql, clock: Clock) -> Result<Self, AdoptError> {
         directories::ensure(&settings)?;
+        refuse_unusable_keys(&settings)?;
+        umask::at_start(); // before it changes
         let umask = Modes::of(&settings.data_dir).umask();
         rustix::process::umask(rustix::fs::Mode::from_bits_truncate(umask));
         let supervisor = Self::new(settings, clock);
@@ -48,8 +59,6 @@ impl Supervisor {
         };
         supervisor.set_role(role);
         supervisor.keep_sync_names();
-        refuse_unusable_keys(&settings)?;
-        umask::at_start(); // before it changes
         if !supervisor.is_alive() {
             if role == Role::Primary {
                 supervisor.set_role(Role::Demoted);
@@ -101,6 +110,7 @@ impl Supervisor {
     async fn refresh_access_files(&self) -> std::io::Result<()> {
         if self.write_access_files(false).await? {
             self.reload().await?;
+            self.conf().unreported_reload = true;
         }
         Ok(())
     }
@@ -113,7 +123,6 @@ impl Supervisor {
         blocking(move || {
             let files = Files {
                 settings: &settings,
-            self.conf().unreported_reload = true;
                 version,
             };
             let hba = (all || files.hba_differs()) && files.write_hba(&parameters)?;
@@ -132,6 +141,20 @@ impl Supervisor {
         };
         Recovery::read_back(&std::fs::read_to_string(files.main()).ok()?)
     }
+}
+
+fn refuse_unusable_keys(settings: &Postgresql) -> Result<(), AdoptError> {
+    let users = [
+        ("superuser", Some(&settings.superuser)),
+        ("replication", Some(&settings.replication)),
+        ("rewind", settings.rewind.as_ref()),
+    ];
+    for (user, credentials) in users {
+        if let Some(credentials) = credentials {
+            tls::refuse_unusable(credentials).map_err(|source| AdoptError::Tls { user, source })?;
+        }
+    }
+    Ok(())
 }
 
 /// How long a running server is waited for at the start of the daemon.

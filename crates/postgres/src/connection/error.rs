@@ -29,6 +29,10 @@ pub enum QueryError {
         /// The server's message.
         message: String,
     },
+    /// The server is there, and the two do not agree on TLS: its certificate is not believed, or
+    /// it has none.
+    #[error("agree on TLS with the server: {0}")]
+    TlsRefused(String),
     /// TLS material cannot be used.
     #[error(transparent)]
     Tls(#[from] super::tls::TlsError),
@@ -37,14 +41,14 @@ pub enum QueryError {
 impl QueryError {
     /// Whether trying again on a new connection may help.
     pub fn is_connection_problem(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(self, Self::Unreachable { .. } | Self::TlsRefused(_))
     }
 
     /// The refusal came from the server itself, so it is there.
     pub(crate) fn came_from_server(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable { code: Some(_), .. } | Self::Sql { .. }
+            Self::Unreachable { code: Some(_), .. } | Self::Sql { .. } | Self::TlsRefused(_)
         )
     }
 
@@ -57,6 +61,9 @@ impl QueryError {
 impl From<tokio_postgres::Error> for QueryError {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
+            if is_tls_refusal(&error) {
+                return Self::TlsRefused(chain(&error));
+            }
             return Self::Unreachable {
                 reason: chain(&error),
                 code: None,
@@ -76,6 +83,22 @@ impl From<tokio_postgres::Error> for QueryError {
             },
         }
     }
+}
+
+/// Whether the handshake came to a "no", and not to a broken connection.
+fn is_tls_refusal(error: &tokio_postgres::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let wrapped = inner
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        if inner.is::<rustls::Error>() || wrapped.is_some_and(|error| error.is::<rustls::Error>()) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    // The library has no kind for this one.
+    chain(error).ends_with("server does not support TLS")
 }
 
 /// An error with its causes, joined by colons.

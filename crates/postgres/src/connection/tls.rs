@@ -2,14 +2,18 @@
 //!
 //! Not supported, because rustls does not: encrypted private keys (`sslpassword`), certificates
 //! without a subject alternative name, TLS before 1.2.
+//!
+//! Files that libpq finds in `~/.postgresql` by itself are found here, too: `root.crt` for
+//! whoever checks the server's certificate, `postgresql.key` beside a configured `sslcert`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use patroni_config::file::postgresql::Credentials;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
@@ -42,6 +46,21 @@ pub enum TlsError {
         /// Where.
         path: PathBuf,
     },
+    /// The private key is encrypted.
+    #[error(
+        "use the private key {path} (sslkey): it is encrypted, and sslpassword is not supported \
+         here; decrypt it (openssl pkey -in FILE -out NEW) and protect it by its mode"
+    )]
+    Encrypted {
+        /// The key.
+        path: PathBuf,
+    },
+    /// A certificate without its key.
+    #[error("use the certificate {cert} (sslcert): there is no private key; set sslkey")]
+    NoKey {
+        /// The certificate.
+        cert: PathBuf,
+    },
     /// The pieces do not fit together.
     #[error("set up TLS: {0}")]
     Setup(String),
@@ -69,32 +88,80 @@ pub fn connector(user: &Credentials) -> Result<MakeRustlsConnect, TlsError> {
 fn client_config(user: &Credentials) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match trust(user) {
-        Trust::Blind => Arc::new(Lenient {
+        Trust::Blind => Arc::new(Verifier {
             provider: Arc::clone(&provider),
             chain: None,
         }),
-        Trust::Chain => Arc::new(Lenient {
+        checked @ (Trust::Chain | Trust::Full) => Arc::new(Verifier {
             provider: Arc::clone(&provider),
-            chain: Some(chain_verifier(user, Arc::clone(&provider))?),
+            chain: Some(Chain::of(user, Arc::clone(&provider), checked)?),
         }),
-        Trust::Full => chain_verifier(user, Arc::clone(&provider))?,
     };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError::Setup(error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
-    match (&user.sslcert, &user.sslkey) {
-        (Some(cert), Some(key)) => {
-            let chain = certificates(Path::new(cert))?;
-            let key_path = Path::new(key);
-            let key = PrivateKeyDer::from_pem_file(key_path)
-                .map_err(|source| file("a private key", key_path, source))?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| TlsError::Setup(error.to_string()))
-        }
-        _ => Ok(builder.with_no_client_auth()),
+    match &user.sslcert {
+        Some(cert) => builder
+            .with_client_auth_cert(certificates(Path::new(cert))?, private_key(user)?)
+            .map_err(|error| TlsError::Setup(error.to_string())),
+        None => Ok(builder.with_no_client_auth()),
+    }
+}
+
+/// Refuses what will never work, so that it is told at the start and not at the first connection:
+/// an encrypted key, a certificate without a key.
+///
+/// # Errors
+/// Which it is.
+pub(crate) fn refuse_unusable(user: &Credentials) -> Result<(), TlsError> {
+    let Some(path) = key_path(user)? else {
+        return Ok(());
+    };
+    match std::fs::read_to_string(&path) {
+        Ok(text) if is_encrypted(&text) => Err(TlsError::Encrypted { path }),
+        // A file that comes later is looked at when it is used.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn private_key(user: &Credentials) -> Result<PrivateKeyDer<'static>, TlsError> {
+    refuse_unusable(user)?;
+    let path = key_path(user)?.unwrap_or_default();
+    PrivateKeyDer::from_pem_file(&path).map_err(|source| file("a private key", &path, source))
+}
+
+/// The key of the certificate, `None` without a certificate.
+fn key_path(user: &Credentials) -> Result<Option<PathBuf>, TlsError> {
+    let Some(cert) = &user.sslcert else {
+        return Ok(None);
+    };
+    let key = user.sslkey.as_ref().map(PathBuf::from);
+    key.or_else(|| of_the_user("postgresql.key"))
+        .map(Some)
+        .ok_or_else(|| TlsError::NoKey { cert: cert.into() })
+}
+
+fn is_encrypted(pem: &str) -> bool {
+    pem.contains("BEGIN ENCRYPTED PRIVATE KEY") || pem.contains("Proc-Type: 4,ENCRYPTED")
+}
+
+/// A file that libpq looks for by itself, when it is there.
+fn of_the_user(name: &str) -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).or_else(|| {
+        let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
+        user.ok().flatten().map(|user| user.dir)
+    })?;
+    Some(home.join(".postgresql").join(name)).filter(|path| path.exists())
+}
+
+/// Where the trusted certificates are; `None` are those of the system.
+fn root_file(user: &Credentials) -> Option<PathBuf> {
+    match user.sslrootcert.as_deref() {
+        Some("system") => None,
+        Some(path) => Some(path.into()),
+        None => of_the_user("root.crt"),
     }
 }
 
@@ -103,35 +170,83 @@ fn trust(user: &Credentials) -> Trust {
     match user.sslmode.as_deref() {
         Some("verify-full") => Trust::Full,
         Some("verify-ca") => Trust::Chain,
-        Some("require") if user.sslrootcert.is_some() => Trust::Chain,
+        Some("require") if user.sslrootcert.is_some() || root_file(user).is_some() => Trust::Chain,
         _ => Trust::Blind,
     }
 }
 
-fn chain_verifier(
-    user: &Credentials,
-    provider: Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
-    let mut roots = RootCertStore::empty();
-    match user.sslrootcert.as_deref() {
-        Some("system") | None => {
+/// The check against trusted certificates.
+#[derive(Debug)]
+struct Chain {
+    verifier: Arc<WebPkiServerVerifier>,
+    /// Certificates that the operator named, byte for byte.
+    named: Vec<CertificateDer<'static>>,
+    trust: Trust,
+}
+
+impl Chain {
+    fn of(
+        user: &Credentials,
+        provider: Arc<CryptoProvider>,
+        trust: Trust,
+    ) -> Result<Self, TlsError> {
+        let setup = |error: &dyn std::fmt::Display| TlsError::Setup(error.to_string());
+        let mut roots = RootCertStore::empty();
+        let named = match root_file(user) {
+            Some(path) => certificates(&path)?,
+            None => Vec::new(),
+        };
+        for certificate in &named {
+            roots.add(certificate.clone()).map_err(|e| setup(&e))?;
+        }
+        if named.is_empty() {
             for certificate in rustls_native_certs::load_native_certs().certs {
                 // One root that this library refuses must not hide all the others.
                 let _ = roots.add(certificate);
             }
         }
-        Some(path) => {
-            for certificate in certificates(Path::new(path))? {
-                roots
-                    .add(certificate)
-                    .map_err(|error| TlsError::Setup(error.to_string()))?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .with_crls(revocation_lists(user)?)
+            .build()
+            .map_err(|e| setup(&e))?;
+        Ok(Self {
+            verifier,
+            named,
+            trust,
+        })
+    }
+
+    fn check(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let chain = &self.verifier;
+        let checked =
+            chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match checked {
+            Ok(_) => Ok(()),
+            // The name is looked at last, so everything else was in order.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if self.trust == Trust::Chain => Ok(()),
+            // The library takes no authority for a server, but a self-signed certificate that
+            // the operator named is both. Its dates were looked at first.
+            Err(Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.named.iter().any(|known| known == end_entity) =>
+            {
+                let certificate = ParsedCertificate::try_from(end_entity)?;
+                match self.trust {
+                    Trust::Full => verify_server_name(&certificate, server_name),
+                    Trust::Chain | Trust::Blind => Ok(()),
+                }
             }
+            Err(refusal) => Err(refusal),
         }
     }
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-        .with_crls(revocation_lists(user)?)
-        .build()
-        .map_err(|error| TlsError::Setup(error.to_string()))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -173,14 +288,14 @@ fn file(what: &'static str, path: &Path, source: rustls_pki_types::pem::Error) -
     }
 }
 
-/// Checks less than rustls would: nothing, or all but the host name.
+/// Checks what libpq would: nothing, or the chain with or without the host name.
 #[derive(Debug)]
-struct Lenient {
+struct Verifier {
     provider: Arc<CryptoProvider>,
-    chain: Option<Arc<WebPkiServerVerifier>>,
+    chain: Option<Chain>,
 }
 
-impl ServerCertVerifier for Lenient {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -189,18 +304,10 @@ impl ServerCertVerifier for Lenient {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Some(chain) = &self.chain else {
-            return Ok(ServerCertVerified::assertion());
-        };
-        let checked =
-            chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match checked {
-            // The name is looked at last, so everything else was in order.
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
+        if let Some(chain) = &self.chain {
+            chain.check(end_entity, intermediates, server_name, ocsp_response, now)?;
         }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -249,6 +356,60 @@ mod tests {
         assert_eq!(trust(&user("require", Some("/ca"))), Trust::Chain);
         assert_eq!(trust(&user("verify-ca", Some("/ca"))), Trust::Chain);
         assert_eq!(trust(&user("verify-full", Some("/ca"))), Trust::Full);
+    }
+
+    /// What a check says of a self-signed authority that is both root and server.
+    fn self_signed(sslmode: &str, host: &str, now: UnixTime, named: bool) -> Result<(), Error> {
+        let mut parameters = rcgen::CertificateParams::new(vec!["db.example".to_owned()]).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        let make = || {
+            let key = rcgen::KeyPair::generate().unwrap();
+            parameters.clone().self_signed(&key).unwrap()
+        };
+        let (server, other) = (make(), make());
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("root.crt");
+        std::fs::write(&file, if named { server.pem() } else { other.pem() }).unwrap();
+        let user = user(sslmode, file.to_str());
+        let provider = Arc::new(ring::default_provider());
+        let chain = Chain::of(&user, provider, trust(&user)).unwrap();
+        let name = ServerName::try_from(host).unwrap();
+        chain.check(server.der(), &[], &name, &[], now)
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_believed_when_it_was_named() {
+        let at = |secs| UnixTime::since_unix_epoch(std::time::Duration::from_secs(secs));
+        let (now, later) = (at(1_700_000_000), at(1_900_000_000));
+        assert!(self_signed("verify-full", "db.example", now, true).is_ok());
+        assert!(self_signed("verify-full", "other.example", now, true).is_err());
+        assert!(self_signed("verify-ca", "other.example", now, true).is_ok());
+        for mode in ["verify-full", "verify-ca"] {
+            assert!(self_signed(mode, "db.example", now, false).is_err());
+            assert!(matches!(
+                self_signed(mode, "db.example", later, true),
+                Err(Error::InvalidCertificate(
+                    CertificateError::Expired | CertificateError::ExpiredContext { .. }
+                ))
+            ));
+        }
+    }
+
+    #[test]
+    fn keys_that_cannot_be_used_are_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("client.key");
+        std::fs::write(&key, "-----BEGIN ENCRYPTED PRIVATE KEY-----\n").unwrap();
+        let mut user = user("prefer", None);
+        user.sslcert = Some("/client.crt".to_owned());
+        user.sslkey = key.to_str().map(str::to_owned);
+        let refusal = refuse_unusable(&user).unwrap_err().to_string();
+        assert!(refusal.contains("client.key (sslkey)"), "{refusal}");
+        user.sslkey = None;
+        let refusal = refuse_unusable(&user).unwrap_err().to_string();
+        assert!(refusal.contains("/client.crt (sslcert)"), "{refusal}");
     }
 
     #[test]
