@@ -10,7 +10,7 @@ use clap::Parser as _;
 use cli::Cli;
 use patroni_config::validate::{ListenPorts, SystemProbe, validate};
 use patroni_config::{Environment, Local, yaml};
-use patroni_node::{Start, StartError};
+use patroni_node::{Start, StartError, init};
 use patroni_telemetry::{LogSettings, Telemetry};
 use serde_json::Value;
 
@@ -23,6 +23,9 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         };
+    }
+    if init::is_first_process() {
+        return first_process();
     }
     let cli = Cli::parse();
     if let Some(journal) = &cli.replay {
@@ -44,6 +47,19 @@ fn main() -> ExitCode {
             if !shown {
                 eprintln!("{refusal:#}");
             }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn first_process() -> ExitCode {
+    let ended = Telemetry::init(&LogSettings::before_configuration())
+        .map_err(anyhow::Error::from)
+        .and_then(|_log| Ok(init::run_as_first_process()?));
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(refusal) => {
+            eprintln!("cannot run the daemon as a child of process 1: {refusal:#}");
             ExitCode::FAILURE
         }
     }

@@ -29,6 +29,7 @@ mod executor;
 pub mod generate;
 mod guardian;
 mod ha_loop;
+pub mod init;
 mod journal;
 mod lease_guard;
 mod lock_turn;
