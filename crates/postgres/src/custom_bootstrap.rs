@@ -68,7 +68,7 @@ impl Supervisor {
             .as_ref()
             .filter(|section| !keep && !section.is_empty())
             .map(|section| Recovery::custom(section, version));
-        let recovers = recovery.is_some();
+        let has_target = recovery.is_some();
         {
             let mut conf = self.conf();
             (conf.custom, conf.recovery) = (Some(custom), recovery);
@@ -77,7 +77,7 @@ impl Supervisor {
         // The access file is replaced until the cluster is ready.
         self.save_configuration_files().await;
         self.remove_trigger_file();
-        if keep || recovers {
+        if keep || has_target {
             return Ok(());
         }
         let settings = self.settings();

@@ -92,7 +92,9 @@ fn is_tls_refusal(error: &tokio_postgres::Error) -> bool {
         let wrapped = inner
             .downcast_ref::<std::io::Error>()
             .and_then(std::io::Error::get_ref);
-        if inner.is::<rustls::Error>() || wrapped.is_some_and(|error| error.is::<rustls::Error>()) {
+        let in_io =
+            wrapped.and_then(<dyn std::error::Error + Send + Sync>::downcast_ref::<rustls::Error>);
+        if inner.is::<rustls::Error>() || in_io.is_some() {
             return true;
         }
         cause = inner.source();
