@@ -1,5 +1,6 @@
 //! The real world: stores and members as the settings say.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,10 +42,11 @@ impl World for Outside {
         group: Option<u32>,
     ) -> Result<Arc<dyn Store>, Failure> {
         let dcs = settings.dcs.as_ref().ok_or_else(none_configured)?;
-        let mut identity = Identity::new(&settings.namespace, scope, None);
-        if let Some(group) = group {
-            identity.base_path = format!("{}/{group}", identity.base_path);
-        }
+        let whole = Identity::new(&settings.namespace, scope, None);
+        let identity = match group {
+            Some(group) => whole.in_group(group),
+            None => whole,
+        };
         let store = open(dcs, identity, timings(settings)).await;
         store.map_err(|source| Failure::Store {
             kind: dcs.name().to_owned(),
@@ -55,12 +57,15 @@ impl World for Outside {
 
     async fn groups(
         &self,
-        _settings: &ControlSettings,
-        _scope: &Scope,
-    ) -> Result<Vec<u32>, Failure> {
-        Err(Failure::refused(
-            "The groups of a Citus cluster can not be listed; choose one with --group",
-        ))
+        settings: &ControlSettings,
+        scope: &Scope,
+    ) -> Result<BTreeSet<u32>, Failure> {
+        let store = self.store(settings, scope, None).await?;
+        store.groups().await.map_err(|source| Failure::Store {
+            kind: store.kind().to_owned(),
+            endpoint: self.endpoint(settings),
+            source,
+        })
     }
 
     async fn raft(&self, settings: &ControlSettings) -> Result<Arc<dyn RaftGroup>, Failure> {

@@ -1,5 +1,6 @@
 //! What the commands reach outside: stores and members.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -47,7 +48,11 @@ pub trait World: Send + Sync {
     ///
     /// # Errors
     /// As [`World::store`], and when the store does not answer.
-    async fn groups(&self, settings: &ControlSettings, scope: &Scope) -> Result<Vec<u32>, Failure>;
+    async fn groups(
+        &self,
+        settings: &ControlSettings,
+        scope: &Scope,
+    ) -> Result<BTreeSet<u32>, Failure>;
 
     /// The members of the embedded store that the settings name.
     ///

@@ -29,6 +29,15 @@ pub struct Stored {
 /// All known objects of one cluster.
 pub type Objects = BTreeMap<Leaf, Stored>;
 
+/// Everything below a cluster's base path, by its name relative to that, also what nobody knows.
+pub type Keys = BTreeMap<String, Stored>;
+
+/// What is known among keys.
+pub fn objects(keys: Keys) -> Objects {
+    let known = |(name, stored): (String, Stored)| Some((Leaf::parse(&name)?, stored));
+    keys.into_iter().filter_map(known).collect()
+}
+
 /// Reads a snapshot.
 pub fn cluster(objects: &Objects) -> Cluster {
     let mut cluster = Cluster::default();

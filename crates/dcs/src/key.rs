@@ -108,8 +108,22 @@ impl KeySpace {
 
     /// The object of a key; `None` for keys of others and unknown objects.
     pub fn leaf(&self, key: &str) -> Option<Leaf> {
-        Leaf::parse(key.strip_prefix(&self.prefix)?)
+        Leaf::parse(self.relative(key)?)
     }
+
+    /// The name of a key relative to the base path; `None` for keys of others.
+    pub fn relative<'a>(&self, key: &'a str) -> Option<&'a str> {
+        key.strip_prefix(&self.prefix)
+    }
+}
+
+/// The MPP group that a name relative to the base path of the whole cluster belongs to (store
+/// contract, section 2.10): a number without leading zeros, and something below it.
+pub fn group(relative: &str) -> Option<u32> {
+    let (name, below) = relative.split_once('/')?;
+    let plain = name.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = plain && (name == "0" || !name.starts_with('0'));
+    (plain && !below.is_empty()).then(|| name.parse().ok())?
 }
 
 #[cfg(test)]
@@ -142,6 +156,22 @@ mod tests {
             "optime",
         ] {
             assert_eq!(Leaf::parse(name), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn groups_are_plain_numbers() {
+        for (name, expected) in [
+            ("0/leader", Some(0)),
+            ("12/members/a", Some(12)),
+            ("01/leader", None),
+            ("+1/leader", None),
+            ("1", None),
+            ("1/", None),
+            ("/leader", None),
+            ("members/1", None),
+        ] {
+            assert_eq!(group(name), expected, "{name}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! The trait that every store implements, in our language: lock, members, configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use patroni_core::{
     Status, SyncState, SystemId,
 };
 
-use crate::codec::Objects;
+use crate::codec::Keys;
 use crate::error::StoreError;
+use crate::key;
 
 /// One connection of one member (or of the control tool) to the objects of one cluster.
 ///
@@ -32,9 +33,17 @@ pub trait Store: Send + Sync {
     /// control tool.
     async fn load(&self) -> Result<Cluster, StoreError>;
 
-    /// Reads the objects as they are stored, linearizable: control tool only. Where a store keeps
-    /// an object in several parts (Kubernetes), they are shown as the one value that they make.
-    async fn objects(&self) -> Result<Objects, StoreError>;
+    /// Reads all keys as they are stored, linearizable, also those that nobody knows: control tool
+    /// only. Where a store keeps an object in several parts (Kubernetes), they are shown as the
+    /// one value that they make, and there are no others.
+    async fn keys(&self) -> Result<Keys, StoreError>;
+
+    /// The groups of an MPP cluster that have any key, asked of the store of the whole cluster
+    /// ([`Identity`] without a group): control tool only.
+    async fn groups(&self) -> Result<BTreeSet<u32>, StoreError> {
+        let keys = self.keys().await?;
+        Ok(keys.keys().filter_map(|name| key::group(name)).collect())
+    }
 
     /// Takes the lock if nobody holds it. `LostRace` when somebody does, or when the attempt was
     /// softly refused.
@@ -143,8 +152,11 @@ pub struct Timings {
 /// Who speaks to the store, and about what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The cluster's key prefix without a slash at the end: `/service/demo`.
+    /// The cluster's key prefix without a slash at the end: `/service/demo`, and `/service/demo/0`
+    /// for a group.
     pub base_path: String,
+    /// The group of an MPP cluster, which Kubernetes has in names and labels.
+    pub group: Option<u32>,
     /// The member's name; the control tool has none and never writes lock or member.
     pub member: Option<MemberName>,
 }
@@ -156,8 +168,17 @@ impl Identity {
         let parts: Vec<&str> = joined.split('/').filter(|part| !part.is_empty()).collect();
         Self {
             base_path: format!("/{}", parts.join("/")),
+            group: None,
             member,
         }
+    }
+
+    /// The same for one group of an MPP cluster.
+    #[must_use]
+    pub fn in_group(mut self, group: u32) -> Self {
+        self.base_path = format!("{}/{group}", self.base_path);
+        self.group = Some(group);
+        self
     }
 }
 

@@ -1,6 +1,6 @@
 //! A store whose calls are timed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use patroni_core::{
     Cluster, FailoverRequest, History, Leader, Member, MemberData, MemberName, Revision, Status,
     SyncState, SystemId,
 };
-use patroni_dcs::codec::Objects;
+use patroni_dcs::codec::Keys;
 use patroni_dcs::{Store, StoreError, Timings};
 use serde_json::{Map, Value};
 
@@ -61,8 +61,12 @@ impl Store for MeasuredStore {
         self.timed(Op::Load, self.inner.load()).await
     }
 
-    async fn objects(&self) -> Result<Objects, StoreError> {
-        self.timed(Op::Load, self.inner.objects()).await
+    async fn keys(&self) -> Result<Keys, StoreError> {
+        self.timed(Op::Load, self.inner.keys()).await
+    }
+
+    async fn groups(&self) -> Result<BTreeSet<u32>, StoreError> {
+        self.timed(Op::Load, self.inner.groups()).await
     }
 
     async fn acquire_leader(&self) -> Done {

@@ -1,8 +1,7 @@
 //! `dcs ls` and `dcs get`: what lies in the store, as it is.
 
 use patroni_core::Scope;
-use patroni_dcs::codec::{Objects, Stored};
-use patroni_dcs::key::Leaf;
+use patroni_dcs::codec::{Keys, Stored};
 use serde_json::Value;
 
 use crate::cli::{Dcs, DcsGet, DcsLs, DcsOf, RawFormat};
@@ -19,14 +18,13 @@ pub(super) async fn run(context: &mut Context, args: Dcs) -> Result<(), Failure>
 }
 
 async fn ls(context: &mut Context, args: DcsLs) -> Result<(), Failure> {
-    let (_, objects) = read(context, &args.of).await?;
+    let (_, keys) = read(context, &args.of).await?;
     let prefix = args.prefix.unwrap_or_default();
-    let rows = objects
+    let rows = keys
         .iter()
-        .map(|(leaf, stored)| (leaf.relative(), stored))
         .filter(|(key, _)| key.starts_with(&prefix))
         .map(|(key, stored)| row(key, stored));
-    let mut table = Table {
+    let table = Table {
         columns: vec![
             Column::new("Key", Align::Left),
             Column::new("Bytes", Align::Right),
@@ -37,11 +35,10 @@ async fn ls(context: &mut Context, args: DcsLs) -> Result<(), Failure> {
         omit_empty: true,
         ..Table::default()
     };
-    table.rows.sort_by(|a, b| a[0].as_str().cmp(&b[0].as_str()));
     context.write(&table.render(args.format))
 }
 
-fn row(key: String, stored: &Stored) -> Vec<Value> {
+fn row(key: &str, stored: &Stored) -> Vec<Value> {
     let lease = stored.session.as_deref().unwrap_or_default();
     vec![
         key.into(),
@@ -52,9 +49,8 @@ fn row(key: String, stored: &Stored) -> Vec<Value> {
 }
 
 async fn get(context: &mut Context, args: DcsGet) -> Result<(), Failure> {
-    let (scope, objects) = read(context, &args.of).await?;
-    let leaf = Leaf::parse(&args.key);
-    let Some(stored) = leaf.and_then(|leaf| objects.get(&leaf)) else {
+    let (scope, keys) = read(context, &args.of).await?;
+    let Some(stored) = keys.get(&args.key) else {
         let key = &args.key;
         return Err(Failure::refused(format!(
             "The store has no key {key} of the cluster {scope}"
@@ -73,14 +69,14 @@ async fn get(context: &mut Context, args: DcsGet) -> Result<(), Failure> {
     }
 }
 
-async fn read(context: &mut Context, of: &DcsOf) -> Result<(Scope, Objects), Failure> {
+async fn read(context: &mut Context, of: &DcsOf) -> Result<(Scope, Keys), Failure> {
     let scope = context.scope("dcs", of.cluster.as_ref())?;
     let group = context.own_group(of.group)?;
     let store = context
         .world
         .store(&context.settings, &scope, group)
         .await?;
-    let objects = store.objects().await;
-    let objects = objects.map_err(|error| context.store_failure(store.as_ref(), error))?;
-    Ok((scope, objects))
+    let keys = store.keys().await;
+    let keys = keys.map_err(|error| context.store_failure(store.as_ref(), error))?;
+    Ok((scope, keys))
 }

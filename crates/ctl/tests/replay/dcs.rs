@@ -29,7 +29,8 @@ fn world() -> Fake {
 fn keys_are_listed_by_prefix() {
     let words = ["dcs", "ls", "--cluster", "west", "-f", "tsv"];
     let (code, out, err) = run(&world(), &words);
-    let rows = "Key\tBytes\tRevision\tLease\nleader\t1\t5\t77\nmembers/a\t36\t1\t\n";
+    let rows =
+        "Key\tBytes\tRevision\tLease\nextra/note\t8\t1\t\nleader\t1\t5\t77\nmembers/a\t36\t1\t\n";
     assert_eq!((code, out.as_str(), err.as_str()), (0, rows, ""));
     let words = ["dcs", "ls", "members/", "--cluster", "west", "-f", "json"];
     let (_, out, _) = run(&world(), &words);
@@ -51,6 +52,7 @@ fn values_are_printed_as_they_are() {
     };
     assert_eq!(get(&["members/a"]).1, format!("{DATA}\n"));
     assert_eq!(get(&["leader"]).1, "a\n");
+    assert_eq!(get(&["extra/note"]).1, "not ours\n");
     assert_eq!(get(&["leader", "-f", "json"]).1, "\"a\"\n");
     let yaml = get(&["members/a", "-f", "yaml"]).1;
     assert_eq!(yaml, "role: primary\nstate: running\n");

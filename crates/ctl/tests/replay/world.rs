@@ -1,6 +1,6 @@
 //! Store, members, streams and clock in memory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,8 +15,7 @@ use patroni_core::{
 use patroni_ctl::{
     Answer, Clock, Console, Failure, Find, Method, RaftGroup, Rest, RestError, Surroundings, World,
 };
-use patroni_dcs::codec::{Objects, Stored};
-use patroni_dcs::key::Leaf;
+use patroni_dcs::codec::{Keys, Stored};
 use patroni_dcs::{Store, StoreError, Timings};
 use serde_json::{Map, Value};
 
@@ -164,7 +163,7 @@ impl World for FakeWorld {
         &self,
         _settings: &ControlSettings,
         scope: &Scope,
-    ) -> Result<Vec<u32>, Failure> {
+    ) -> Result<BTreeSet<u32>, Failure> {
         let shared = self.0.lock().unwrap();
         let prefix = format!("{scope}/");
         let groups = shared.clusters.keys();
@@ -231,6 +230,14 @@ struct FakeStore {
     key: String,
 }
 
+fn note(text: &str) -> Stored {
+    Stored {
+        value: text.to_owned(),
+        revision: Revision::new("1"),
+        session: None,
+    }
+}
+
 const MEMBERS_ONLY: &str = "the tool does not do what members do";
 
 #[async_trait]
@@ -244,15 +251,11 @@ impl Store for FakeStore {
         Ok(shared.clusters.get(&self.key).cloned().unwrap_or_default())
     }
 
-    async fn objects(&self) -> Result<Objects, StoreError> {
+    async fn keys(&self) -> Result<Keys, StoreError> {
         let cluster = self.load().await?;
         let member = |member: Member| {
-            let stored = Stored {
-                value: member.data.to_json(),
-                revision: Revision::new("1"),
-                session: None,
-            };
-            (Leaf::Member(member.name), stored)
+            let stored = note(&member.data.to_json());
+            (format!("members/{}", member.name), stored)
         };
         let leader = cluster.leader.map(|leader| {
             let stored = Stored {
@@ -260,10 +263,11 @@ impl Store for FakeStore {
                 revision: leader.revision,
                 session: leader.session,
             };
-            (Leaf::Leader, stored)
+            ("leader".to_owned(), stored)
         });
         let members = cluster.members.into_iter().map(member);
-        Ok(leader.into_iter().chain(members).collect())
+        let foreign = ("extra/note".to_owned(), note("not ours"));
+        Ok(leader.into_iter().chain(members).chain([foreign]).collect())
     }
 
     async fn write_failover(

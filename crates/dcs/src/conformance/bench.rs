@@ -76,8 +76,23 @@ impl<'a> Bench<'a> {
     async fn open(&self, base_path: &str, member: Option<&str>) -> Result<Box<dyn Store>, String> {
         let identity = Identity {
             base_path: base_path.to_owned(),
+            group: None,
             member: member.map(MemberName::new),
         };
+        self.open_as(identity).await
+    }
+
+    /// A control tool of one group.
+    pub(super) async fn control_of(&self, group: u32) -> Result<Box<dyn Store>, String> {
+        let identity = Identity {
+            base_path: self.base_path.clone(),
+            group: None,
+            member: None,
+        };
+        self.open_as(identity.in_group(group)).await
+    }
+
+    async fn open_as(&self, identity: Identity) -> Result<Box<dyn Store>, String> {
         let opened = self.factory.open(identity, self.timings()).await;
         opened.map_err(|error| format!("could not open a store: {error}"))
     }

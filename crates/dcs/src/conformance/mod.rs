@@ -119,6 +119,7 @@ pub async fn run(factory: &dyn Factory) -> Result<(), Vec<Broken>> {
         objects::one_racer_begins_to_initialize,
         objects::conditional_writes_notice_other_writers,
         objects::objects_are_shown_as_they_are_stored,
+        objects::groups_are_found_and_apart,
         objects::sync_is_compared_and_removed,
         objects::status_is_written_when_it_changed,
         objects::history_and_failsafe_are_kept,

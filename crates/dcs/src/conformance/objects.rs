@@ -134,12 +134,13 @@ pub(super) async fn objects_are_shown_as_they_are_stored(bench: &Bench<'_>) -> O
     let config = object(json!({"ttl": 20, "of another version": [null, "ü"]}));
     ok("touch", a.touch_member(&data("running"), None)).await?;
     ok("write config", a.write_config(&config, None)).await?;
-    let objects = ok("read the objects", control.objects()).await?;
+    let keys = ok("read the keys", control.keys()).await?;
     for (leaf, expected) in [
         (Leaf::Member(name), data("running").as_map().clone()),
         (Leaf::Config, config),
     ] {
-        let text = objects.get(&leaf).map_or("", |stored| &stored.value);
+        let stored = keys.get(&leaf.relative());
+        let text = stored.map_or("", |stored| &stored.value);
         let shown = patroni_core::json::object(text);
         expect(
             shown.as_ref() == Some(&expected),
@@ -147,6 +148,30 @@ pub(super) async fn objects_are_shown_as_they_are_stored(bench: &Bench<'_>) -> O
         )?;
     }
     Ok(())
+}
+
+pub(super) async fn groups_are_found_and_apart(bench: &Bench<'_>) -> Outcome {
+    let whole = bench.control().await?;
+    let found = ok("list the groups of nothing", whole.groups()).await?;
+    expect(found.is_empty(), "an absent cluster has no groups")?;
+    for group in [0, 12] {
+        let control = bench.control_of(group).await?;
+        let config = object(json!({"ttl": 20 + group}));
+        ok("write config", control.write_config(&config, None)).await?;
+    }
+    let found = ok("list the groups", whole.groups()).await?;
+    expect(
+        found == [0, 12].into(),
+        &format!("the groups are {found:?}"),
+    )?;
+    let cluster = ok("load", bench.control_of(12).await?.load()).await?;
+    let ttl = cluster
+        .config
+        .and_then(|config| config.data.get("ttl").cloned());
+    expect(
+        ttl == Some(json!(32)),
+        &format!("ttl of group 12 is {ttl:?}"),
+    )
 }
 
 pub(super) async fn sync_is_compared_and_removed(bench: &Bench<'_>) -> Outcome {

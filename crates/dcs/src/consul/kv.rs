@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::agent::{Agent, Answer, Audience, Request};
 use super::failure::Failure;
-use crate::codec::{Objects, Stored};
+use crate::codec::{Keys, Stored};
 use crate::key::{KeySpace, Leaf};
 use crate::retry::Effort;
 
@@ -178,19 +178,15 @@ impl Kv {
         }
     }
 
-    /// All objects of the cluster.
-    pub(super) async fn list(
-        &self,
-        freshness: Freshness,
-        effort: Effort,
-    ) -> Result<Objects, Failure> {
+    /// All keys of the cluster.
+    pub(super) async fn list(&self, freshness: Freshness, effort: Effort) -> Result<Keys, Failure> {
         let request = self.fresh(self.whole(Method::GET), freshness);
         let pairs = pairs(&self.agent.call(effort, &request).await?)?;
-        let objects = pairs.into_iter().filter_map(|pair| {
-            let leaf = self.keys.leaf(&pair.key)?;
-            Some((leaf, pair.stored()))
+        let named = pairs.into_iter().filter_map(|pair| {
+            let name = self.keys.relative(&pair.key)?.to_owned();
+            Some((name, pair.stored()))
         });
-        Ok(objects.collect())
+        Ok(named.collect())
     }
 
     /// One object; `None` when it is absent.

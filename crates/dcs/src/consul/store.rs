@@ -21,7 +21,7 @@ use super::kv::{Condition, Freshness, Kv, Outcome, Step};
 use super::options::Options;
 use super::service::Service;
 use super::session::Session;
-use crate::codec::{self, Objects};
+use crate::codec::{self, Keys};
 use crate::error::StoreError;
 use crate::key::Leaf;
 use crate::known::Remembered;
@@ -196,16 +196,16 @@ impl Store for Consul {
         } else {
             Freshness::Consistent
         };
-        let objects = self.kv.list(freshness, self.budget()).await;
-        let objects = objects.map_err(|failure| failure.into_error("load the cluster"))?;
-        let cluster = codec::cluster(&objects);
+        let keys = self.kv.list(freshness, self.budget()).await;
+        let keys = keys.map_err(|failure| failure.into_error("load the cluster"))?;
+        let cluster = codec::cluster(&codec::objects(keys));
         self.known.note(&cluster);
         Ok(cluster)
     }
 
-    async fn objects(&self) -> Result<Objects, StoreError> {
-        let objects = self.kv.list(Freshness::Consistent, self.budget()).await;
-        objects.map_err(|failure| failure.into_error("read the objects"))
+    async fn keys(&self) -> Result<Keys, StoreError> {
+        let keys = self.kv.list(Freshness::Consistent, self.budget()).await;
+        keys.map_err(|failure| failure.into_error("read the keys"))
     }
 
     async fn acquire_leader(&self) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::failure::Failure;
 use super::keys::{Keys, News};
-use crate::codec::Objects;
+use crate::codec;
 use crate::key::Leaf;
 use crate::retry::Effort;
 use crate::topology::discover;
@@ -56,13 +56,13 @@ impl Follower {
     ) -> Result<Self, Failure> {
         let switches = keys.nodes.topology.switches();
         let discovery = Instant::now() + keys.nodes.topology.timings().ttl * 10;
-        let (objects, index) = keys.list(effort).await?;
+        let (listed, index) = keys.list(effort).await?;
         Ok(Self {
             keys,
             me,
             wake,
             switches,
-            texts: texts(objects),
+            texts: texts(listed),
             next: index + 1,
             discovery,
         })
@@ -123,8 +123,8 @@ impl Follower {
     /// Lists all objects, which finds a node that answers, and wakes for what changed.
     async fn list(&mut self) -> Result<(), Failure> {
         let deadline = Instant::now() + self.keys.nodes.topology.timings().retry_timeout;
-        let (objects, index) = self.keys.list(Effort::Until(deadline)).await?;
-        let new = texts(objects);
+        let (listed, index) = self.keys.list(Effort::Until(deadline)).await?;
+        let new = texts(listed);
         let old = std::mem::replace(&mut self.texts, new.clone());
         self.next = index + 1;
         for leaf in old.keys().chain(new.keys()) {
@@ -166,7 +166,7 @@ impl Follower {
     }
 }
 
-fn texts(objects: Objects) -> BTreeMap<Leaf, String> {
-    let texts = objects.into_iter();
+fn texts(keys: codec::Keys) -> BTreeMap<Leaf, String> {
+    let texts = codec::objects(keys).into_iter();
     texts.map(|(leaf, stored)| (leaf, stored.value)).collect()
 }

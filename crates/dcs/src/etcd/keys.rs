@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::failure::Failure;
 use super::nodes::{Answer, Nodes, Request};
-use crate::codec::{Objects, Stored};
+use crate::codec::{self, Stored};
 use crate::key::{KeySpace, Leaf};
 use crate::retry::Effort;
 use crate::topology::call;
@@ -129,30 +129,30 @@ impl Keys {
         }
     }
 
-    /// All objects of the cluster, confirmed by a majority, with the index of the store.
-    pub(super) async fn list(&self, effort: Effort) -> Result<(Objects, u64), Failure> {
+    /// Everything of the cluster, confirmed by a majority, with the index of the store.
+    pub(super) async fn list(&self, effort: Effort) -> Result<(codec::Keys, u64), Failure> {
         let request = self.whole(Method::GET).with("quorum", "true");
         let answer = match self.call(effort, &request).await {
             Ok(answer) => answer,
-            Err(Failure::Missing(index)) => return Ok((Objects::new(), index)),
+            Err(Failure::Missing(index)) => return Ok((codec::Keys::new(), index)),
             Err(failure) => return Err(failure),
         };
-        let mut objects = Objects::new();
-        self.collect(answer.json::<Event>()?.node, &mut objects);
-        Ok((objects, answer.index))
+        let mut keys = codec::Keys::new();
+        self.collect(answer.json::<Event>()?.node, &mut keys);
+        Ok((keys, answer.index))
     }
 
-    fn collect(&self, node: Node, objects: &mut Objects) {
-        if let (Some(leaf), Some(value)) = (self.space.leaf(&node.key), node.value) {
+    fn collect(&self, node: Node, keys: &mut codec::Keys) {
+        if let (Some(name), Some(value)) = (self.space.relative(&node.key), node.value) {
             let stored = Stored {
                 value,
                 revision: Revision::new(node.modified_index),
                 session: None,
             };
-            objects.insert(leaf, stored);
+            keys.insert(name.to_owned(), stored);
         }
         for node in node.nodes {
-            self.collect(node, objects);
+            self.collect(node, keys);
         }
     }
 

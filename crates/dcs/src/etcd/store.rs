@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::follow::Follower;
 use super::keys::{Condition, Keys};
 use super::nodes::Nodes;
-use crate::codec::{self, Objects};
+use crate::codec;
 use crate::connect::etcd_options;
 use crate::error::StoreError;
 use crate::key::Leaf;
@@ -148,16 +148,16 @@ impl Store for Etcd {
 
     async fn load(&self) -> Result<Cluster, StoreError> {
         let listed = self.keys.list(self.budget()).await;
-        let (objects, _) = listed.map_err(|failure| failure.into_error("load the cluster"))?;
-        let cluster = codec::cluster(&objects);
+        let (keys, _) = listed.map_err(|failure| failure.into_error("load the cluster"))?;
+        let cluster = codec::cluster(&codec::objects(keys));
         self.known.note(&cluster);
         Ok(cluster)
     }
 
-    async fn objects(&self) -> Result<Objects, StoreError> {
+    async fn keys(&self) -> Result<codec::Keys, StoreError> {
         let listed = self.keys.list(self.budget()).await;
-        let (objects, _) = listed.map_err(|failure| failure.into_error("read the objects"))?;
-        Ok(objects)
+        let (keys, _) = listed.map_err(|failure| failure.into_error("read the keys"))?;
+        Ok(keys)
     }
 
     async fn acquire_leader(&self) -> Result<(), StoreError> {

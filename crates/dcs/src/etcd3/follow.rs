@@ -15,6 +15,7 @@ use super::cache::Entry;
 use super::call::Target;
 use super::failure::Failure;
 use super::shared::Shared;
+use crate::codec::Keys;
 use crate::key::Leaf;
 use crate::retry::Effort;
 
@@ -184,6 +185,15 @@ pub(super) fn entries(shared: &Shared, answer: &GetResponse) -> (BTreeMap<Leaf, 
     (entries.collect(), revision(answer))
 }
 
+/// The keys of a list.
+pub(super) fn keys(shared: &Shared, answer: &GetResponse) -> Keys {
+    let named = answer.kvs().iter().filter_map(|kv| {
+        let name = shared.keys.relative(kv.key_str().ok()?)?;
+        Some((name.to_owned(), entry(kv).stored()))
+    });
+    named.collect()
+}
+
 fn revision(answer: &GetResponse) -> i64 {
     answer
         .header()
@@ -192,12 +202,15 @@ fn revision(answer: &GetResponse) -> i64 {
 
 fn known(shared: &Shared, kv: &KeyValue) -> Option<(Leaf, Entry)> {
     let leaf = shared.keys.leaf(kv.key_str().ok()?)?;
-    let entry = Entry {
+    Some((leaf, entry(kv)))
+}
+
+fn entry(kv: &KeyValue) -> Entry {
+    Entry {
         value: String::from_utf8_lossy(kv.value()).into_owned(),
         revision: kv.mod_revision(),
         lease: kv.lease(),
-    };
-    Some((leaf, entry))
+    }
 }
 
 /// Opens the stream on the current node and waits until the server confirms it.

@@ -21,7 +21,7 @@ use super::nodes::Nodes;
 use super::shared::Shared;
 use super::txn;
 use super::write::Outcome;
-use crate::codec::{self, Objects};
+use crate::codec::{self, Keys};
 use crate::connect::etcd_options;
 use crate::error::StoreError;
 use crate::key::{KeySpace, Leaf};
@@ -119,13 +119,9 @@ impl Etcd3 {
         Ok(codec::cluster(&self.shared.cache().objects()))
     }
 
-    async fn objects_now(&self) -> Result<Objects, Failure> {
+    async fn keys_now(&self) -> Result<Keys, Failure> {
         let answer = follow::range(&self.shared, false).await?;
-        let (entries, _) = follow::entries(&self.shared, &answer);
-        let objects = entries
-            .iter()
-            .map(|(leaf, entry)| (leaf.clone(), entry.stored()));
-        Ok(objects.collect())
+        Ok(follow::keys(&self.shared, &answer))
     }
 
     fn warn_of_foreign_lease(&self, cluster: &Cluster) {
@@ -205,7 +201,7 @@ impl Store for Etcd3 {
         let loaded = if self.shared.member.is_some() {
             self.load_followed().await
         } else {
-            let objects = self.objects_now().await;
+            let objects = self.keys_now().await.map(codec::objects);
             objects.map(|objects| codec::cluster(&objects))
         };
         let cluster = loaded.map_err(|failure| failure.into_error("load the cluster"))?;
@@ -214,9 +210,9 @@ impl Store for Etcd3 {
         Ok(cluster)
     }
 
-    async fn objects(&self) -> Result<Objects, StoreError> {
-        let objects = self.objects_now().await;
-        objects.map_err(|failure| failure.into_error("read the objects"))
+    async fn keys(&self) -> Result<Keys, StoreError> {
+        let keys = self.keys_now().await;
+        keys.map_err(|failure| failure.into_error("read the keys"))
     }
 
     async fn acquire_leader(&self) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! The store itself: each operation of the trait in terms of objects and annotations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use super::cache::Side;
 use super::failure::Failure;
 use super::judgement::Judgement;
-use super::names::{Names, Part};
+use super::names::{GROUP, Names, Part};
 use super::object::Object;
 use super::options::{Mode, Options};
 use super::record::Record;
@@ -27,9 +27,10 @@ use super::servers::Servers;
 use super::shared::Shared;
 use super::write::Content;
 use super::{bypass, follow, labels};
-use crate::codec::{self, Objects};
+use crate::codec::{self, Keys, Objects, Stored};
 use crate::crypto;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::key::Leaf;
 use crate::known::Known;
 use crate::retry::Effort;
 use crate::store::{Identity, Store, Timings};
@@ -67,7 +68,7 @@ impl Kubernetes {
                 StoreErrorKind::Denied(error.to_string()),
             )
         })?;
-        let names = Names::new(&options, &identity.base_path);
+        let names = Names::new(&options, &identity);
         let is_member = identity.member.is_some();
         let store = Self {
             shared: Arc::new(Shared::new(servers, names, identity.member)),
@@ -383,9 +384,22 @@ impl Store for Kubernetes {
         Ok(cluster)
     }
 
-    async fn objects(&self) -> Result<Objects, StoreError> {
+    async fn keys(&self) -> Result<Keys, StoreError> {
         let objects = self.objects_now().await;
-        objects.map_err(|failure| failure.into_error("read the objects"))
+        let objects = objects.map_err(|failure| failure.into_error("read the keys"))?;
+        let named = |(leaf, stored): (Leaf, Stored)| (leaf.relative(), stored);
+        Ok(objects.into_iter().map(named).collect())
+    }
+
+    /// The groups of objects and Pods: both have a label that tells it.
+    async fn groups(&self) -> Result<BTreeSet<u32>, StoreError> {
+        let effort = Effort::Until(self.deadline());
+        let lists = follow::lists(&self.shared, effort).await;
+        let (objects, pods) = lists.map_err(|failure| failure.into_error("read the groups"))?;
+        let all = objects.items.iter().chain(&pods.items);
+        Ok(all
+            .filter_map(|object| object.label(GROUP)?.parse().ok())
+            .collect())
     }
 
     async fn acquire_leader(&self) -> Result<(), StoreError> {

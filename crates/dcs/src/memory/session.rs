@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::discipline::Discipline;
 use super::model::{Answer, Condition, Entry, LeaseId, Model, Request};
-use crate::codec::{self, Objects, Stored};
+use crate::codec::{self, Keys, Stored};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{KeySpace, Leaf};
 use crate::known::Known;
@@ -116,14 +116,15 @@ impl Session {
         Ok(cluster)
     }
 
-    /// The objects as they are stored.
+    /// All keys as they are stored.
     ///
     /// # Errors
     /// As the model's faults say.
-    pub fn objects(&self, model: &mut Model, now: Moment) -> Result<Objects, StoreError> {
-        let entries = self.list("read the objects", model, now)?.into_iter();
-        let known = entries.filter_map(|(key, entry)| Some((self.keys.leaf(&key)?, stored(entry))));
-        Ok(known.collect())
+    pub fn keys(&self, model: &mut Model, now: Moment) -> Result<Keys, StoreError> {
+        let entries = self.list("read the keys", model, now)?.into_iter();
+        let named = entries
+            .filter_map(|(key, entry)| Some((self.keys.relative(&key)?.to_owned(), stored(entry))));
+        Ok(named.collect())
     }
 
     fn list(

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::model::Model;
 use super::session::Session;
-use crate::codec::Objects;
+use crate::codec::Keys;
 use crate::error::StoreError;
 use crate::store::{Identity, Store, Timings};
 
@@ -106,8 +106,8 @@ impl Store for MemoryStore {
         self.act(Session::load)
     }
 
-    async fn objects(&self) -> Result<Objects, StoreError> {
-        self.act(|session, model, now| session.objects(model, now))
+    async fn keys(&self) -> Result<Keys, StoreError> {
+        self.act(|session, model, now| session.keys(model, now))
     }
 
     async fn acquire_leader(&self) -> Result<(), StoreError> {

@@ -14,7 +14,7 @@ use super::machine::{Item, Machine};
 use super::marks::Marks;
 use super::remote::Remote;
 use super::transport::Key;
-use crate::codec::{Objects, Stored};
+use crate::codec::{self, Stored};
 use crate::key::KeySpace;
 
 /// A way to the keys.
@@ -42,8 +42,8 @@ impl Keys {
         }
     }
 
-    /// The objects of one cluster; keys that nobody knows are left alone.
-    pub(crate) fn objects(&self, keys: &KeySpace) -> Objects {
+    /// Everything of one cluster.
+    pub(crate) fn below(&self, keys: &KeySpace) -> codec::Keys {
         let below = self.items().range(keys.prefix().to_owned()..);
         below
             .take_while(|(key, _)| key.starts_with(keys.prefix()))
@@ -53,7 +53,7 @@ impl Keys {
                     revision: Revision::new(item.index),
                     session: None,
                 };
-                Some((keys.leaf(key)?, stored))
+                Some((keys.relative(key)?.to_owned(), stored))
             })
             .collect()
     }
@@ -151,7 +151,7 @@ mod tests {
             };
             (key.to_owned(), item)
         });
-        let objects = Keys::Owned(items.collect()).objects(&KeySpace::new("/s/c"));
+        let objects = codec::objects(Keys::Owned(items.collect()).below(&KeySpace::new("/s/c")));
         assert_eq!(objects.len(), 2);
         let leader = codec::cluster(&objects).leader.unwrap();
         assert_eq!(

@@ -23,7 +23,7 @@ use super::node::{self, Node};
 use super::options::{Options, Tuning};
 use super::remote::Remote;
 use super::roster::{self, RaftMember};
-use crate::codec::{self, Objects};
+use crate::codec::{self, Keys};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{KeySpace, Leaf};
 use crate::known::{Known, StatusWrite};
@@ -251,18 +251,18 @@ impl Store for RaftStore {
         let base = &self.identity.base_path;
         let keys = self.access.read(base, self.retry_timeout()).await;
         let keys = keys.map_err(|error| silent("load cluster", error))?;
-        let cluster = codec::cluster(&keys.objects(&self.keys));
+        let cluster = codec::cluster(&codec::objects(keys.below(&self.keys)));
         let mut memory = self.memory();
         memory.marks = Marks::of(keys.items(), base);
         memory.known.note(&cluster);
         Ok(cluster)
     }
 
-    async fn objects(&self) -> Result<Objects, StoreError> {
+    async fn keys(&self) -> Result<Keys, StoreError> {
         let base = &self.identity.base_path;
         let keys = self.access.read(base, self.retry_timeout()).await;
-        let keys = keys.map_err(|error| silent("read the objects", error))?;
-        Ok(keys.objects(&self.keys))
+        let keys = keys.map_err(|error| silent("read the keys", error))?;
+        Ok(keys.below(&self.keys))
     }
 
     async fn acquire_leader(&self) -> Result<(), StoreError> {

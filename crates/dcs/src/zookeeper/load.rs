@@ -7,7 +7,7 @@ use patroni_core::{Cluster, MemberName, Revision};
 
 use super::failure::Failure;
 use super::znodes::{Found, Znodes};
-use crate::codec::{self, Objects, Stored};
+use crate::codec::{self, Keys, Objects, Stored};
 use crate::key::{KeySpace, Leaf};
 
 /// What a load found.
@@ -31,6 +31,25 @@ pub(super) async fn load(znodes: &Znodes, keys: &KeySpace) -> Result<Loaded, Fai
         found.push((Leaf::OptimeLeader, optime));
     }
     Ok(assemble(found))
+}
+
+/// Reads everything below the base path, newer than what was written before. Nodes without a text
+/// are shown where nothing is below them.
+pub(super) async fn keys(znodes: &Znodes, keys: &KeySpace) -> Result<Keys, Failure> {
+    let base = keys.prefix().trim_end_matches('/');
+    let synced = znodes.client.sync(base); // sent by the call, so before the lists
+    let (synced, nodes) = tokio::join!(synced, znodes.tree(base));
+    synced?;
+    let nodes = nodes?;
+    let read = nodes.iter().map(async |node| {
+        let Some(name) = keys.relative(node) else {
+            return Ok(None);
+        };
+        let found = znodes.read(node).await?;
+        let found = found.filter(|found| !found.text.is_empty() || found.stat.num_children == 0);
+        Ok::<_, Failure>(found.map(|found| (name.to_owned(), stored(found))))
+    });
+    Ok(try_join_all(read).await?.into_iter().flatten().collect())
 }
 
 /// The objects that exist.

@@ -22,7 +22,7 @@ use super::seen::Seen;
 use super::session::{Attempt, Holds, Session};
 use super::znodes::{Found, Znodes};
 use super::{follow, load};
-use crate::codec::Objects;
+use crate::codec::Keys;
 use crate::error::StoreError;
 use crate::key::{KeySpace, Leaf};
 use crate::known::Remembered;
@@ -281,8 +281,12 @@ impl Store for ZooKeeper {
         Ok(loaded.cluster)
     }
 
-    async fn objects(&self) -> Result<Objects, StoreError> {
-        Ok(self.read("read the objects").await?.objects)
+    async fn keys(&self) -> Result<Keys, StoreError> {
+        let keys = &self.shared.keys;
+        let request = |znodes: Znodes, _| async move { load::keys(&znodes, keys).await };
+        let read = self.shared.session.call(self.within_budget(), request);
+        read.await
+            .map_err(|failure| failure.into_error("read the keys"))
     }
 
     async fn acquire_leader(&self) -> Result<(), StoreError> {

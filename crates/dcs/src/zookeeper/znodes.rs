@@ -162,7 +162,7 @@ impl Znodes {
     }
 
     /// The nodes of a tree, parents first.
-    async fn tree(&self, path: &str) -> Result<Vec<String>, Failure> {
+    pub(super) async fn tree(&self, path: &str) -> Result<Vec<String>, Failure> {
         let mut nodes = vec![path.to_owned()];
         let mut next = 0;
         while let Some(node) = nodes.get(next).cloned() {

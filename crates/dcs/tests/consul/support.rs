@@ -103,6 +103,7 @@ pub(crate) async fn open(options: Options, member: Option<&str>) -> Result<Consu
 pub(crate) fn identity(member: Option<&str>) -> Identity {
     Identity {
         base_path: "/service/demo".to_owned(),
+        group: None,
         member: member.map(MemberName::new),
     }
 }

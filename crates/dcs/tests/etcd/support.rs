@@ -35,6 +35,7 @@ pub(crate) async fn open_on<'a>(
 fn identity(member: Option<&str>) -> Identity {
     Identity {
         base_path: "/service/demo".to_owned(),
+        group: None,
         member: member.map(MemberName::new),
     }
 }

@@ -93,6 +93,7 @@ async fn store_on(nodes: &[Etcd], member: Option<&str>) -> Etcd3 {
     options.use_proxies = true;
     let identity = Identity {
         base_path: "/service/demo".to_owned(),
+        group: None,
         member: member.map(MemberName::new),
     };
     Etcd3::connect(options, identity, TIMINGS).await.unwrap()
@@ -281,6 +282,7 @@ async fn speaks_as_a_user_where_users_are_required() {
     let mut admin = Client::connect([&etcd.url], None).await.unwrap();
     let identity = Identity {
         base_path: "/service/demo".to_owned(),
+        group: None,
         member: Some(MemberName::new("a")),
     };
     let mut options = Options::new([etcd.url.as_str()]);

@@ -15,6 +15,7 @@ impl Etcd {
     pub(crate) async fn store(&self, member: Option<&str>) -> Result<Etcd3, StoreError> {
         let identity = Identity {
             base_path: "/service/demo".to_owned(),
+            group: None,
             member: member.map(MemberName::new),
         };
         Etcd3::connect(Options::new([self.url.as_str()]), identity, TIMINGS).await

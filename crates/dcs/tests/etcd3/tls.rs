@@ -30,6 +30,7 @@ async fn certificates_are_shown_and_verified() {
     };
     let identity = Identity {
         base_path: "/service/demo".to_owned(),
+        group: None,
         member: Some(MemberName::new("a")),
     };
     let connect =

@@ -34,8 +34,9 @@ impl Factory for OnKubernetes {
         identity: Identity,
         timings: Timings,
     ) -> Result<Box<dyn Store>, StoreError> {
-        let scope = identity.base_path.rsplit('/').next().unwrap();
-        let scope = scope.replace('_', "-");
+        let mut parts = identity.base_path.rsplit('/');
+        let group = identity.group.and_then(|_| parts.next());
+        let scope = parts.next().unwrap().replace('_', "-");
         let mode = match self.mode {
             Mode::ConfigMaps => "c",
             Mode::Endpoints => "e",
@@ -51,7 +52,10 @@ impl Factory for OnKubernetes {
             options = with_endpoints(options);
         }
         let identity = Identity {
-            base_path: format!("/service/{scope}"),
+            base_path: match group {
+                Some(group) => format!("/service/{scope}/{group}"),
+                None => format!("/service/{scope}"),
+            },
             ..identity
         };
         let store = Kubernetes::connect(options, identity, timings).await?;

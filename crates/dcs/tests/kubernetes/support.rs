@@ -127,6 +127,7 @@ pub(crate) fn install_tls() {
 pub(crate) fn identity(member: Option<&str>) -> Identity {
     Identity {
         base_path: "/service/demo".to_owned(),
+        group: None,
         member: member.map(MemberName::new),
     }
 }

@@ -140,6 +140,7 @@ pub(crate) fn port() -> u16 {
 pub(crate) fn identity(member: Option<&str>) -> Identity {
     Identity {
         base_path: "/service/demo".to_owned(),
+        group: None,
         member: member.map(MemberName::new),
     }
 }
