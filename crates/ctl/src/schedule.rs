@@ -2,13 +2,14 @@
 //!
 //! The rule (control tool contract, section 3): a lenient parser in which a missing zone means
 //! the caller's own. A text is cut into words and numbers; each is a date, a clock time, a month
-//! name, a zone or a weekday, and a text with anything else is refused.
+//! name, a zone or a weekday, and a text with anything else is refused: so are lone numbers and
+//! the short names of other zones, of which the reference makes some time or other.
 
 use std::fmt;
 
-use jiff::Zoned;
-use jiff::civil::{Date, DateTime, Time};
+use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::Offset;
+use jiff::{ToSpan as _, Zoned};
 
 /// A time with the offset in which it was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +23,8 @@ impl Schedule {
     /// clock). `None` when it makes no sense.
     pub(crate) fn parse(text: &str, now: &Zoned) -> Option<Self> {
         let mut parts = Parts::default();
-        for word in split(text)? {
-            parts.take(&word)?;
+        for word in split(text, now)? {
+            parts.take(&word, now)?;
         }
         parts.finish(now)
     }
@@ -68,12 +69,13 @@ struct Parts {
     offset: Option<Offset>,
     month: Option<i8>,
     numbers: Vec<i16>,
-    weekday: bool,
+    weekday: Option<Weekday>,
     afternoon: Option<bool>,
+    local: bool,
 }
 
 impl Parts {
-    fn take(&mut self, word: &str) -> Option<()> {
+    fn take(&mut self, word: &str, now: &Zoned) -> Option<()> {
         let lower = word.to_ascii_lowercase();
         if let Some(month) = month(&lower) {
             return self.month.replace(month).is_none().then_some(());
@@ -83,6 +85,10 @@ impl Parts {
                 return self.offset.replace(Offset::UTC).is_none().then_some(());
             }
             "am" | "pm" => {
+                if self.time.is_none() {
+                    let hour = i8::try_from(self.numbers.pop()?).ok()?;
+                    self.time = Some(Time::new(hour, 0, 0, 0).ok()?);
+                }
                 return self
                     .afternoon
                     .replace(lower == "pm")
@@ -90,11 +96,14 @@ impl Parts {
                     .then_some(());
             }
             "at" | "of" | "on" | "t" => return Some(()),
-            _ if is_weekday(&lower) => {
-                self.weekday = true;
-                return Some(());
-            }
             _ => {}
+        }
+        if let Some(weekday) = weekday(&lower) {
+            return self.weekday.replace(weekday).is_none().then_some(());
+        }
+        if self.time.is_some() && is_local_zone(word, now) {
+            self.local = true;
+            return Some(());
         }
         if self.time.is_some() && word.starts_with(['+', '-']) {
             let offset = offset(word)?;
@@ -104,14 +113,21 @@ impl Parts {
             let time = clock(word)?;
             return self.time.replace(time).is_none().then_some(());
         }
-        if let Some(date) = date(word) {
+        if self.date.is_some()
+            && self.time.is_none()
+            && let Some(text) = colons(word)
+        {
+            self.time = Some(clock(&text)?);
+            return Some(());
+        }
+        if let Some(date) = date(word, now) {
             return self.date.replace(date).is_none().then_some(());
         }
         let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let suffix = &lower[digits.len()..];
         if matches!(suffix, "am" | "pm") && self.time.is_none() {
             self.time = Some(Time::new(digits.parse().ok()?, 0, 0, 0).ok()?);
-            return self.take(suffix);
+            return self.take(suffix, now);
         }
         if matches!(suffix, "" | "st" | "nd" | "rd" | "th") {
             self.numbers.push(digits.parse().ok()?);
@@ -122,7 +138,8 @@ impl Parts {
 
     fn finish(self, now: &Zoned) -> Option<Schedule> {
         let named = self.named_date(now)?;
-        if self.date.is_none() && named.is_none() && self.time.is_none() {
+        let nothing = self.date.is_none() && self.time.is_none() && self.weekday.is_none();
+        if (nothing && named.is_none()) || (self.local && self.offset.is_some()) {
             return None;
         }
         let time = match (self.time, self.afternoon) {
@@ -130,16 +147,23 @@ impl Parts {
             (None, Some(_)) => return None,
             (time, None) => time.unwrap_or_default(),
         };
-        let local = self
-            .date
-            .or(named)
-            .unwrap_or_else(|| now.date())
-            .to_datetime(time);
+        let mut date = self.date.or(named).unwrap_or_else(|| now.date());
+        if let Some(weekday) = self.weekday.filter(|_| !self.has_day()) {
+            let days = date.weekday().until(weekday);
+            date = date.checked_add(i64::from(days).days()).ok()?;
+        }
+        let local = date.to_datetime(time);
         let offset = match self.offset {
             Some(offset) => offset,
             None => local.to_zoned(now.time_zone().clone()).ok()?.offset(),
         };
         Some(Schedule { local, offset })
+    }
+
+    /// Whether the day of the month is said; a weekday then adds nothing.
+    fn has_day(&self) -> bool {
+        let year_alone = matches!(self.numbers[..], [number] if number > 31);
+        self.date.is_some() || (self.month.is_some() && !self.numbers.is_empty() && !year_alone)
     }
 
     /// A date said with the month's name. `None` is nonsense, `Some(None)` is none given.
@@ -152,9 +176,10 @@ impl Parts {
             return None;
         }
         let (day, year) = match self.numbers.as_slice() {
+            [] => return on_day_of(now, now.year(), month).map(Some),
             [day] if *day <= 31 => (*day, now.year()),
-            [year] => (1, *year),
-            [first, second] if *first > 31 => (*second, *first),
+            [year] => return on_day_of(now, century(*year, now), month).map(Some),
+            [first, second] if *first > 31 => (*second, century(*first, now)),
             [first, second] => (*first, century(*second, now)),
             _ => return None,
         };
@@ -162,56 +187,114 @@ impl Parts {
     }
 }
 
+/// This month on today's day, or on its last one.
+fn on_day_of(now: &Zoned, year: i16, month: i8) -> Option<Date> {
+    let first = Date::new(year, month, 1).ok()?;
+    Date::new(year, month, now.day().min(first.days_in_month())).ok()
+}
+
 /// Cuts at blanks and commas, and between a date, its time and the zone (`2099-01-01T10:00+02`).
-fn split(text: &str) -> Option<Vec<String>> {
+fn split(text: &str, now: &Zoned) -> Option<Vec<String>> {
+    let text = with_points(text);
     let mut words = Vec::new();
     for piece in text.split(|c: char| c.is_whitespace() || c == ',') {
         let mut rest = piece;
-        if let Some((day, clock)) = rest.split_once(['T', 't'])
-            && date(day).is_some()
-            && clock.starts_with(|c: char| c.is_ascii_digit())
-        {
+        if let Some((day, clock)) = day_and_clock(piece, now) {
             words.push(day.to_owned());
-            rest = clock;
-            if rest.bytes().all(|b| b.is_ascii_digit()) && matches!(rest.len(), 2 | 4 | 6) {
-                words.push(colons(rest));
-                continue;
+            let end = clock_end(clock);
+            if let Some(time) = compact_clock(&clock[..end]) {
+                words.push(time);
+                rest = &clock[end..];
+            } else {
+                rest = clock;
             }
         }
-        if !rest.contains(':') {
-            if !rest.is_empty() {
-                words.push(rest.to_owned());
-            }
+        if rest
+            .split('-')
+            .any(|part| month(&part.to_ascii_lowercase()).is_some())
+        {
+            words.extend(rest.split('-').map(str::to_owned)); // 5-Dec-2026
             continue;
         }
-        let end = rest
-            .find(|c: char| !(c.is_ascii_digit() || matches!(c, ':' | '.')))
-            .unwrap_or(rest.len());
-        if end == 0 {
-            // a zone with a colon, standing alone
-            words.push(rest.to_owned());
-            continue;
-        }
-        words.push(rest[..end].to_owned());
-        if end < rest.len() {
-            words.push(rest[end..].to_owned());
-        }
+        let end = if rest.contains(':') {
+            clock_end(rest)
+        } else {
+            0
+        };
+        let parts = [&rest[..end], &rest[end..]]; // a zone may stand alone
+        words.extend(
+            parts
+                .iter()
+                .filter(|part| !part.is_empty())
+                .map(|part| (*part).to_owned()),
+        );
     }
     (!words.is_empty()).then_some(words)
 }
 
-fn colons(digits: &str) -> String {
-    let pairs: Vec<&str> = (0..digits.len() / 2)
-        .map(|pair| &digits[2 * pair..2 * pair + 2])
-        .collect();
-    if pairs.len() == 1 {
-        format!("{}:00", pairs[0])
-    } else {
-        pairs.join(":")
+/// A date with its time: a `T` between them, or digits alone.
+fn day_and_clock<'a>(piece: &'a str, now: &Zoned) -> Option<(&'a str, &'a str)> {
+    let is_digits = piece.bytes().all(|byte| byte.is_ascii_digit());
+    if is_digits && matches!(piece.len(), 12 | 14) {
+        return Some(piece.split_at(8));
+    }
+    let (day, clock) = piece.split_once(['T', 't'])?;
+    let fits = date(day, now).is_some() && clock.starts_with(|c: char| c.is_ascii_digit());
+    fits.then_some((day, clock))
+}
+
+/// ISO 8601 has commas in front of fractions of a second, too: `10:15:30,5`, `101530,5`.
+fn with_points(text: &str) -> String {
+    let mut pieces = text.split(',');
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let fraction = ends_in_seconds(&out) && piece.starts_with(|c: char| c.is_ascii_digit());
+        out.push(if fraction { '.' } else { ',' });
+        out.push_str(piece);
+    }
+    out
+}
+
+fn ends_in_seconds(text: &str) -> bool {
+    let word = text.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let clock = word.rsplit(['T', 't']).next().unwrap_or_default();
+    let digits = clock
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b':');
+    digits && (clock.matches(':').count() == 2 || (clock.len() == 6 && clock != word))
+}
+
+/// Where the time in front of a zone ends.
+fn clock_end(text: &str) -> usize {
+    let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, ':' | '.')));
+    end.unwrap_or(text.len())
+}
+
+/// A time without colons, with them.
+fn compact_clock(text: &str) -> Option<String> {
+    match text.split_once('.') {
+        Some((digits, fraction)) if digits.len() == 6 => {
+            Some(format!("{}.{fraction}", colons(digits)?))
+        }
+        Some(_) => None,
+        None => colons(text),
     }
 }
 
-fn date(word: &str) -> Option<Date> {
+/// `10`, `1015` and `101530` as times.
+fn colons(digits: &str) -> Option<String> {
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(match digits.len() {
+        2 => format!("{digits}:00"),
+        4 => format!("{}:{}", &digits[..2], &digits[2..]),
+        6 => format!("{}:{}:{}", &digits[..2], &digits[2..4], &digits[4..]),
+        _ => return None,
+    })
+}
+
+fn date(word: &str, now: &Zoned) -> Option<Date> {
     let numbers = |separator: char| -> Option<Vec<i16>> {
         let parts: Vec<&str> = word.split(separator).collect();
         let plain = parts.len() == 3
@@ -229,8 +312,8 @@ fn date(word: &str) -> Option<Date> {
     {
         let (year, month, day) = match parts[..] {
             [year, month, day] if year > 31 => (year, month, day),
-            [day, month, year] if day > 12 || word.contains('.') => (year, month, day),
-            [month, day, year] => (year, month, day),
+            [day, month, year] if day > 12 => (century(year, now), month, day),
+            [month, day, year] => (century(year, now), month, day),
             _ => return None,
         };
         return Date::new(year, small(month)?, small(day)?).ok();
@@ -326,18 +409,34 @@ fn month(word: &str) -> Option<i8> {
     i8::try_from(index + 1).ok()
 }
 
-fn is_weekday(word: &str) -> bool {
-    const DAYS: [&str; 7] = [
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
+fn weekday(word: &str) -> Option<Weekday> {
+    const DAYS: [(&str, Weekday); 7] = [
+        ("monday", Weekday::Monday),
+        ("tuesday", Weekday::Tuesday),
+        ("wednesday", Weekday::Wednesday),
+        ("thursday", Weekday::Thursday),
+        ("friday", Weekday::Friday),
+        ("saturday", Weekday::Saturday),
+        ("sunday", Weekday::Sunday),
     ];
     let word = word.trim_end_matches('.');
-    DAYS.iter().any(|name| *name == word || name[..3] == *word)
+    let mut days = DAYS.iter();
+    let found = days.find(|(name, _)| *name == word || name[..3] == *word);
+    found.map(|(_, day)| *day)
+}
+
+/// Whether this is how the caller's own zone is called, in winter or in summer.
+fn is_local_zone(word: &str, now: &Zoned) -> bool {
+    [1, 7].into_iter().any(|month| {
+        let day = Date::new(now.year(), month, 1);
+        let day = day.and_then(|day| day.to_zoned(now.time_zone().clone()));
+        day.is_ok_and(|day| {
+            day.time_zone()
+                .to_offset_info(day.timestamp())
+                .abbreviation()
+                == word
+        })
+    })
 }
 
 #[cfg(test)]
@@ -362,12 +461,67 @@ mod tests {
                 "2099-01-01T10:00:00.500000-03:30",
             ),
             ("25 Dec 2099 10:00 UTC", "2099-12-25T10:00:00+00:00"),
-            ("December 25, 2099 10 pm", "none"),
+            ("December 25, 2099 10 pm", "2099-12-25T22:00:00+01:00"),
             ("Dec 25 2099 10:30pm", "2099-12-25T22:30:00+01:00"),
             ("20990101T1000", "2099-01-01T10:00:00+01:00"),
             ("12/31/2099 01:02", "2099-12-31T01:02:00+01:00"),
             ("14:15", "2026-11-21T14:15:00+01:00"),
             ("2099-01-01", "2099-01-01T00:00:00+01:00"),
+        ] {
+            assert_eq!(read(text).as_deref().unwrap_or("none"), expected, "{text}");
+        }
+    }
+
+    /// A weekday was dropped, so that the work came on the wrong day. Today is a Saturday.
+    #[test]
+    fn a_weekday_moves_forward_to_it() {
+        for (text, expected) in [
+            ("Monday 10:00", "2026-11-23T10:00:00+01:00"),
+            ("sat 10:00", "2026-11-21T10:00:00+01:00"),
+            ("Fri", "2026-11-27T00:00:00+01:00"),
+            ("10:15 Fri CET", "2026-11-27T10:15:00+01:00"),
+            ("Thursday Dec 2099", "2099-12-24T00:00:00+01:00"),
+            ("Mon 5 Dec 2026 10:00", "2026-12-05T10:00:00+01:00"),
+            ("Mon 2026-12-05", "2026-12-05T00:00:00+01:00"),
+        ] {
+            assert_eq!(read(text).as_deref().unwrap_or("none"), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_month_stands_first_unless_it_cannot() {
+        for (text, expected) in [
+            ("05.12.2026 10:00", "2026-05-12T10:00:00+02:00"),
+            ("25.12.2026 10:00", "2026-12-25T10:00:00+01:00"),
+            ("12/05/26 10:00", "2026-12-05T10:00:00+01:00"),
+            ("26-12-05 10:00", "2005-12-26T10:00:00+01:00"),
+            ("5/12/99 10:00", "1999-05-12T10:00:00+02:00"),
+            ("5.12.75", "2075-05-12T00:00:00+02:00"),
+            ("5-Dec-2026 10:00", "2026-12-05T10:00:00+01:00"),
+            ("Dec 2026", "2026-12-21T00:00:00+01:00"),
+        ] {
+            assert_eq!(read(text).as_deref().unwrap_or("none"), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn iso_8601_is_read_in_its_forms() {
+        for (text, expected) in [
+            ("20261205T101530", "2026-12-05T10:15:30+01:00"),
+            ("20261205T101530Z", "2026-12-05T10:15:30+00:00"),
+            ("20261205T101530+0200", "2026-12-05T10:15:30+02:00"),
+            ("20261205T101530.5Z", "2026-12-05T10:15:30.500000+00:00"),
+            ("20261205T101530,5Z", "2026-12-05T10:15:30.500000+00:00"),
+            ("20261205T1015+02", "2026-12-05T10:15:00+02:00"),
+            ("20261205T10", "2026-12-05T10:00:00+01:00"),
+            ("20261205101530", "2026-12-05T10:15:30+01:00"),
+            ("202612051015", "2026-12-05T10:15:00+01:00"),
+            ("20261205 1015", "2026-12-05T10:15:00+01:00"),
+            ("2026-12-05 10", "2026-12-05T10:00:00+01:00"),
+            ("2026-12-05T10:15:30,5", "2026-12-05T10:15:30.500000+01:00"),
+            ("2026-12-05 10:15 CET", "2026-12-05T10:15:00+01:00"),
+            ("2026-12-05 10:15 CEST", "2026-12-05T10:15:00+01:00"),
+            ("2026-07-05 10:15 CEST", "2026-07-05T10:15:00+02:00"),
         ] {
             assert_eq!(read(text).as_deref().unwrap_or("none"), expected, "{text}");
         }
@@ -384,6 +538,14 @@ mod tests {
             "12",
             "10:00 10:00",
             "bogus 10:00",
+            "2099",
+            "101530",
+            "2026-12",
+            "2026-12-05 10:15 EST",
+            "2026-12-05 10:15 UTC+3",
+            "2026-12-05 10h30m",
+            "Mon Tue 10:00",
+            "2026-12-05 10:15 PM CET Z",
         ] {
             assert_eq!(read(text), None, "{text:?}");
         }
