@@ -29,6 +29,7 @@ mod context;
 mod diff;
 mod doctor;
 mod editor;
+mod exact;
 pub mod exit;
 mod log;
 pub mod output;

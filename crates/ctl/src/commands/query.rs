@@ -88,7 +88,7 @@ async fn ask(
     choice: &Choice,
     role: Option<RoleFilter>,
     view: &View,
-    login: &Login,
+    login: &Result<Login, String>,
     sql: &str,
 ) -> Outcome {
     let absent = match (choice, role) {
@@ -106,7 +106,11 @@ async fn ask(
         Choice::Role(RoleFilter::Leader | RoleFilter::Any) | Choice::Member(_) => None,
     };
     for address in choice.addresses(view) {
-        let session = match Session::open(&address, login).await {
+        let opened = match login {
+            Ok(login) => Session::open(&address, login).await,
+            Err(why) => Err(why.clone()),
+        };
+        let session = match opened {
             Ok(session) => session,
             Err(why) => return Outcome::Failed(format!("ERROR, SQLSTATE: {why}")),
         };
