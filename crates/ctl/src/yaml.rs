@@ -1,16 +1,21 @@
 //! YAML as the tool shows and reads it; the format itself belongs to the configuration crate.
 
-use patroni_config::yaml::{Options, parse_value, to_block, to_flow};
+use patroni_config::yaml::{self, Options, YamlError, to_block, to_flow};
 use serde_json::Value;
 
 use crate::exit::Failure;
 
-/// Reads a document.
+/// Reads a document. A number that the store could not keep as it is is refused.
 pub(crate) fn parse(text: &str, place: &str) -> Result<Value, Failure> {
-    parse_value(text).map_err(|error| Failure::Yaml {
+    let failure = |error: YamlError| Failure::Yaml {
         place: place.to_owned(),
         why: error.to_string(),
-    })
+    };
+    let document = yaml::parse(text).map_err(failure)?;
+    match document.unheld {
+        Some(error) => Err(failure(error)),
+        None => Ok(document.value),
+    }
 }
 
 /// Block style, sorted, with long lines; ends in a line break.

@@ -26,6 +26,8 @@ pub struct Document {
     pub value: Value,
     /// Dotted path (`postgresql.listen`, `tags.zone`, `pg_hba.0`) to place of the value's key.
     pub places: HashMap<String, Place>,
+    /// The first number that JSON cannot hold (beyond 64 bits, infinite, none): its value is text.
+    pub unheld: Option<YamlError>,
 }
 
 /// A position in a text; both numbers begin at 1.
@@ -58,11 +60,13 @@ pub fn parse(text: &str) -> Result<Document, YamlError> {
         anchors: HashMap::new(),
         places: HashMap::new(),
         values: 0,
+        unheld: None,
     };
     let value = reader.document()?;
     Ok(Document {
         value,
         places: reader.places,
+        unheld: reader.unheld,
     })
 }
 
@@ -79,6 +83,7 @@ struct Reader<'a> {
     anchors: HashMap<usize, Anchored>,
     places: HashMap<String, Place>,
     values: usize,
+    unheld: Option<YamlError>,
 }
 
 #[derive(Clone)]
@@ -154,6 +159,7 @@ impl<'a> Reader<'a> {
                 return Ok(node);
             }
             Event::Scalar(text, style, anchor, tag) => {
+                self.note_unheld(&text, style, span);
                 (scalar_node(&text, style, tag.as_deref(), span)?, anchor)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -237,6 +243,15 @@ impl<'a> Reader<'a> {
 
     fn note(&mut self, path: &str, span: Span) {
         self.places.insert(path.to_owned(), place(span.start));
+    }
+
+    fn note_unheld(&mut self, text: &str, style: ScalarStyle, span: Span) {
+        let is_number = style == ScalarStyle::Plain
+            && matches!(scalar::resolve(text), Meaning::Value(Value::String(_)));
+        if is_number && self.unheld.is_none() {
+            let message = format!("the number {text} does not fit into 64 bits, quote it");
+            self.unheld = Some(error(span.start, message));
+        }
     }
 
     fn count(&mut self, more: usize, span: Span) -> Result<(), YamlError> {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::EditConfig;
 use crate::context::Context;
+use crate::exact::inexact_key;
 use crate::exit::Failure;
 use crate::rehearsal::Rehearsal;
 use crate::{diff, editor, yaml};
@@ -25,6 +26,7 @@ pub(super) async fn run(context: &mut Context, args: EditConfig) -> Result<(), F
         Some(after) => after,
         None => by_hand(context, scope.as_str(), &before)?,
     };
+    require_short_numbers(&after)?;
     if same(
         &Value::Object(config.data.as_ref().clone()),
         &Value::Object(after.clone()),
@@ -63,6 +65,17 @@ pub(super) async fn run(context: &mut Context, args: EditConfig) -> Result<(), F
             "Config modification aborted due to concurrent changes",
         )),
         Err(error) => Err(context.store_failure(target.store.as_ref(), error)),
+    }
+}
+
+/// A number that was stored by others and is longer than 64 bits is not what it was any more
+/// when it is written back.
+fn require_short_numbers(config: &Map<String, Value>) -> Result<(), Failure> {
+    match inexact_key(config) {
+        Some(key) => Err(Failure::refused(format!(
+            "The configuration has a number below {key} that does not fit into 64 bits and would be changed; set it as a text, in quotes"
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -156,6 +169,7 @@ fn set(config: &mut Map<String, Value>, setting: &str, prefix: &[&str]) -> Resul
             "Invalid parameter setting {setting}"
         )));
     };
+    let path = path.trim();
     let value = yaml::parse(text, setting)?;
     let mut names: Vec<&str> = prefix.to_vec();
     if prefix.is_empty() {
@@ -248,6 +262,31 @@ mod tests {
             set(&mut Map::new(), "bogus", &[]).unwrap_err().to_string(),
             "Error: Invalid parameter setting bogus"
         );
+    }
+
+    #[test]
+    fn blanks_around_a_path_are_no_part_of_it() {
+        let mut config = Map::new();
+        set(&mut config, " loop_wait =11", &[]).unwrap();
+        set(&mut config, " work_mem = 5", &["postgresql", "parameters"]).unwrap();
+        let expected = json!({"loop_wait": 11, "postgresql": {"parameters": {"work_mem": 5}}});
+        assert_eq!(Value::Object(config), expected);
+    }
+
+    #[test]
+    fn numbers_that_the_store_cannot_keep_are_refused() {
+        for text in [
+            "x=123456789012345678901234567890",
+            "x=.inf",
+            "a.b=[-.inf]",
+            "x=.nan",
+        ] {
+            let error = set(&mut Map::new(), text, &[]).unwrap_err();
+            assert!(error.to_string().contains("quote"), "{error}");
+        }
+        let stored = serde_json::from_str(r#"{"a": {"b": 123456789012345678901}}"#).unwrap();
+        let error = require_short_numbers(&stored).unwrap_err();
+        assert!(error.to_string().contains("below a"), "{error}");
     }
 
     #[test]
