@@ -46,11 +46,12 @@ pub async fn run(
         mut console,
         clock,
     } = surroundings;
+    let arguments = usage::without_separator(arguments);
     let words = std::iter::once("patronictl").chain(arguments.iter().map(String::as_str));
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) => {
-            return match usage::explain(&error, arguments) {
+            return match usage::explain(&error, &arguments) {
                 Unparsed::Help(text) => match console.out(&text) {
                     Ok(()) => 0,
                     Err(_) => 1,

@@ -62,7 +62,7 @@ fn default_file(environment: &Environment) -> Option<PathBuf> {
 /// Puts the store of `[SCHEME://][HOST][:PORT][/NAMESPACE]` in place of those of the file.
 fn take_url(settings: &mut Map<String, Value>, url: &str) -> Result<(), Failure> {
     let (scheme, rest) = match url.split_once("://") {
-        Some((scheme, rest)) => (Some(scheme), rest),
+        Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
         None => (None, url),
     };
     let (address, namespace) = rest.split_once('/').unwrap_or((rest, ""));
@@ -71,7 +71,7 @@ fn take_url(settings: &mut Map<String, Value>, url: &str) -> Result<(), Failure>
         _ => (address, None),
     };
     let host = if host.is_empty() { "localhost" } else { host };
-    let kind = match (scheme, port) {
+    let kind = match (scheme.as_deref(), port) {
         (Some(scheme), _) => scheme,
         (None, Some(2181)) => "zookeeper",
         (None, Some(8181)) => "exhibitor",
@@ -118,6 +118,7 @@ mod tests {
                 "etcd3://h:1/ns",
                 json!({"etcd3": {"host": "h:1"}, "namespace": "ns"}),
             ),
+            ("ETCD3://h:1", json!({"etcd3": {"host": "h:1"}})),
             ("h", json!({"etcd": {"host": "h:2379"}})),
             (":8500", json!({"consul": {"host": "localhost:8500"}})),
             (

@@ -23,27 +23,75 @@ pub(crate) fn explain(error: &clap::Error, words: &[String]) -> Unparsed {
         return Unparsed::Help(error.render().to_string());
     }
     let root = Cli::command();
-    let command = root
-        .get_subcommands()
-        .find(|command| words.iter().any(|word| word == command.get_name()))
-        .filter(|_| error.kind() != ErrorKind::InvalidSubcommand);
-    let text = sentence(error, command.unwrap_or(&root));
-    Unparsed::Wrong(compose(command, &text))
+    let (path, command) = meant(&root, &words[command_at(&root, words)..]);
+    let text = sentence(error, command);
+    Unparsed::Wrong(compose(&path, command, &text))
 }
 
 /// A usage error that we find after parsing.
 pub(crate) fn wrong(command: &str, text: &str) -> Failure {
     let root = Cli::command();
-    compose(root.find_subcommand(command), text)
+    let (path, command) = meant(&root, &[command.to_owned()]);
+    compose(&path, command, text)
 }
 
-fn compose(command: Option<&Command>, text: &str) -> Failure {
-    let root = Cli::command();
-    let (path, source) = match command {
-        Some(command) => (format!("patronictl {}", command.get_name()), command),
-        None => ("patronictl".to_owned(), &root),
-    };
-    let usage = source.clone().render_usage().to_string();
+/// The words without a `--` in front of the command: it ends the global options, which the
+/// command does anyway.
+pub(crate) fn without_separator(words: &[String]) -> Vec<String> {
+    let mut words = words.to_vec();
+    let at = command_at(&Cli::command(), &words);
+    if words.get(at).is_some_and(|word| word == "--") {
+        words.remove(at);
+    }
+    words
+}
+
+/// Where the command stands: behind the global options and their values.
+fn command_at(root: &Command, words: &[String]) -> usize {
+    let mut at = 0;
+    while let Some(word) = words
+        .get(at)
+        .filter(|word| word.starts_with('-') && *word != "--")
+    {
+        at += if takes_next(root, word) { 2 } else { 1 };
+    }
+    at.min(words.len())
+}
+
+/// Whether the word after this option is its value.
+fn takes_next(root: &Command, word: &str) -> bool {
+    let takes = |found: Option<&Arg>| found.is_some_and(|arg| arg.get_action().takes_values());
+    let mut arguments = root.get_arguments();
+    if let Some(long) = word.strip_prefix("--") {
+        return takes(arguments.find(|arg| {
+            let names = arg.get_long_and_visible_aliases().unwrap_or_default();
+            names.contains(&long)
+        }));
+    }
+    // of several letters the first one with a value takes the rest of the word
+    let mut letters = word.chars().skip(1);
+    let found = letters.find_map(|letter| {
+        let mut arguments = root.get_arguments();
+        arguments.find(|arg| arg.get_short() == Some(letter) && takes(Some(arg)))
+    });
+    found.is_some() && letters.next().is_none()
+}
+
+/// The command that the words begin with, as far down as it is known, with its name.
+fn meant<'a>(root: &'a Command, words: &[String]) -> (String, &'a Command) {
+    let mut found = ("patronictl".to_owned(), root);
+    for word in words {
+        let (path, command) = &found;
+        let Some(below) = command.find_subcommand(word) else {
+            break;
+        };
+        found = (format!("{path} {word}"), below);
+    }
+    found
+}
+
+fn compose(path: &str, command: &Command, text: &str) -> Failure {
+    let usage = command.clone().render_usage().to_string();
     Failure::Usage(format!(
         "{}\nTry '{path} --help' for help.\n\nError: {text}",
         usage.trim_end()
@@ -128,4 +176,46 @@ fn find<'a>(command: &'a Command, subject: &str) -> Option<&'a Arg> {
         let short = arg.get_short().map(|short| format!("-{short}"));
         long.as_deref() == Some(name) || short.as_deref() == Some(name)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_command_is_the_first_word_that_belongs_to_no_global_option() {
+        let root = Cli::command();
+        for (line, expected) in [
+            ("list demo restart", "patronictl list"),
+            ("-c dcs dsn", "patronictl dsn"),
+            (
+                "-kc list --dcs-url version --dcs=x -cy reload",
+                "patronictl reload",
+            ),
+            ("dcs ls get", "patronictl dcs ls"),
+            ("dcs --bogus", "patronictl dcs"),
+            ("nonsense list", "patronictl"),
+            ("-c", "patronictl"),
+        ] {
+            let words = words(line);
+            let (path, _) = meant(&root, &words[command_at(&root, &words)..]);
+            assert_eq!(path, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_separator_may_stand_before_the_command() {
+        for (line, expected) in [
+            ("-c f -- dsn demo", "-c f dsn demo"),
+            ("-- list", "list"),
+            ("dsn -- demo", "dsn -- demo"),
+            ("-c -- list", "-c -- list"),
+        ] {
+            assert_eq!(without_separator(&words(line)), words(expected), "{line}");
+        }
+    }
 }
