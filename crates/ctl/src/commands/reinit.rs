@@ -72,14 +72,15 @@ pub(super) async fn run(context: &mut Context, args: Reinit) -> Result<(), Failu
     Ok(())
 }
 
-/// Asks one member, and once more with force when that is wished. True: it has begun.
+/// Asks one member, and again with force as long as that is wished. True: it has begun.
 async fn ask(
     context: &mut Context,
     member: &Member,
-    mut force: bool,
+    forced: bool,
     from_leader: bool,
 ) -> Result<bool, Failure> {
     let name = &member.name;
+    let mut force = forced;
     loop {
         let body = body(ReinitializeBody { force, from_leader });
         let answer = context
@@ -95,7 +96,7 @@ async fn ask(
         ))?;
         let busy = answer.body.ends_with(" already in progress");
         let question = "Do you want to cancel it and reinitialize anyway?";
-        if force || !busy || !context.confirm(question).await? {
+        if forced || !busy || !context.confirm(question).await? {
             return Ok(false);
         }
         force = true;

@@ -9,7 +9,7 @@ use crate::world::{Fake, run};
 
 type Says = (String, String, String, u16, String);
 
-fn cluster() -> Cluster {
+pub(crate) fn cluster() -> Cluster {
     let member = |name: &str| {
         let data = json!({
             "api_url": format!("http://{name}.api:8008/patroni"), "state": "running",

@@ -16,6 +16,7 @@ mod doctor;
 mod dry_run;
 mod fixture;
 mod query;
+mod reinit;
 mod world;
 
 use std::collections::BTreeSet;
