@@ -228,6 +228,10 @@ async fn reach_store(settings: &Settings) -> Result<Arc<dyn Store>, StartError> 
         &settings.scope,
         Some(settings.name.clone()),
     );
+    let identity = match &settings.citus {
+        Some(citus) => identity.in_group(citus.group),
+        None => identity,
+    };
     loop {
         match connect::connect(&settings.dcs, identity.clone(), timings(&settings.dynamic)).await {
             Ok(store) => return Ok(store),

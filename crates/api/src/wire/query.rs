@@ -95,8 +95,8 @@ mod tests {
     /// A header of 64 KiB holds some 10,000 keys; compared each with each they took a second.
     #[test]
     fn many_keys_take_no_time() {
-        let text: String = (0..200_000).map(|key| format!("{key:x}=1&")).collect();
-        let query = Query::parse(&text);
+        let keys: Vec<String> = (0..200_000).map(|key| format!("{key:x}=1")).collect();
+        let query = Query::parse(&keys.join("&"));
         assert_eq!(query.get("30d3f"), Some("1"));
     }
 }

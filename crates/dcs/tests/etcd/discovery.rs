@@ -22,6 +22,7 @@ async fn the_nodes_are_asked_for_again_while_all_is_well() {
     options.use_proxies = true;
     let identity = Identity {
         base_path: "/service/demo".to_owned(),
+        group: None,
         member: Some(MemberName::new("a")),
     };
     let timings = Timings {

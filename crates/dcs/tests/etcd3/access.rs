@@ -29,6 +29,7 @@ async fn demand_users(etcd: &Etcd) {
 async fn store(etcd: &Etcd, user: Option<&str>, member: &str) -> Etcd3 {
     let identity = Identity {
         base_path: "/service/demo".to_owned(),
+        group: None,
         member: Some(MemberName::new(member)),
     };
     let mut options = Options::new([etcd.url.as_str()]);

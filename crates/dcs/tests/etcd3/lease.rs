@@ -20,6 +20,7 @@ const LONG: Timings = Timings {
 async fn store(etcd: &Etcd) -> Etcd3 {
     let identity = Identity {
         base_path: "/service/demo".to_owned(),
+        group: None,
         member: Some(MemberName::new("a")),
     };
     let options = Options::new([etcd.url.as_str()]);

@@ -68,6 +68,7 @@ fn answer(question: &[u8], known: &[u8], port: u16) -> Vec<u8> {
 async fn connect(options: Options) -> Result<Etcd3, patroni_dcs::StoreError> {
     let identity = Identity {
         base_path: "/service/demo".to_owned(),
+        group: None,
         member: Some(MemberName::new("a")),
     };
     Etcd3::connect(options, identity, TIMINGS).await

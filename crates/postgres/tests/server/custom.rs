@@ -124,7 +124,7 @@ fn a_backup_is_recovered_to_its_target_and_lets_nobody_in_before() {
     as_postgres(
         "custom::a_backup_is_recovered_to_its_target_and_lets_nobody_in_before",
         async {
-            let source = Source::new().await;
+            let source = Box::pin(Source::new()).await;
             let server = Server::empty("b");
             let it = restore(settings(
                 &server,
@@ -172,7 +172,7 @@ fn what_the_tool_set_up_is_kept_until_the_cluster_is_ready() {
     as_postgres(
         "custom::what_the_tool_set_up_is_kept_until_the_cluster_is_ready",
         async {
-            let source = Source::new().await;
+            let source = Box::pin(Source::new()).await;
             let server = Server::empty("b");
             fs::write(source.backup().join("recovery.signal"), "").unwrap();
             let auto = format!(
