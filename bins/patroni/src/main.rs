@@ -27,6 +27,10 @@ fn main() -> ExitCode {
     if init::is_first_process() {
         return first_process();
     }
+    if let Err(refusal) = init::hear_signals() {
+        eprintln!("cannot hear signals: {refusal}");
+        return ExitCode::FAILURE;
+    }
     let cli = Cli::parse();
     if let Some(journal) = &cli.replay {
         return replay(journal);

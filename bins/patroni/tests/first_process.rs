@@ -42,7 +42,8 @@ fn orphans_are_collected_and_signals_reach_the_daemon() {
     wait_for(&log, "Reaped pid=");
     wait_for(&log, "waiting on etcd3");
     kill(first_process(&container), Signal::SIGTERM).unwrap();
-    assert_eq!(container.wait().unwrap().code(), Some(0));
+    let code = until("the end", || Some(container.try_wait().unwrap()?.code()));
+    assert_eq!(code, Some(0));
 }
 
 #[test]
@@ -66,10 +67,22 @@ fn first_process(container: &Child) -> Pid {
 }
 
 fn wait_for(log: &Path, text: &str) {
+    until(text, || {
+        fs::read_to_string(log)
+            .unwrap()
+            .contains(text)
+            .then_some(())
+    });
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
-    while !fs::read_to_string(log).unwrap().contains(text) {
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
         let waited = begun.elapsed();
-        assert!(waited < Duration::from_secs(30), "no {text:?} in the log");
+        assert!(waited < Duration::from_secs(30), "not seen: {what}");
         #[expect(clippy::disallowed_methods, reason = "the test has no runtime")]
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -17,6 +17,15 @@ pub fn is_first_process() -> bool {
     std::process::id() == 1
 }
 
+/// Lets this process hear every signal: a child of process 1 begins with those blocked that its
+/// parent waits for.
+///
+/// # Errors
+/// The system refuses.
+pub fn hear_signals() -> io::Result<()> {
+    Ok(SigSet::empty().thread_set_mask()?)
+}
+
 /// Runs this program with the same arguments as a child, hands the operator's signals on and
 /// collects whatever ends. Returns the child's exit status.
 ///

@@ -112,6 +112,9 @@ fn quorum_commit_survives_its_leader(store: StoreKind) -> Result<()> {
     writer.wait_write(SOON)?;
     let kept = writer.check_nothing_lost(cluster.nodes[new].ports.postgres)?;
     ensure!(kept > 0);
+    // It comes back as somebody who was missed.
+    let third = &cluster.nodes[3 - old - new].name;
+    wait_names(&cluster.nodes[new], &format!("ANY 1 ({third})"))?;
     cluster.nodes[old].start()?;
     ensure!(cluster.wait_healthy(SOON)? == new);
     let voters = wait_role(&cluster, "Quorum Standby", 2)?;

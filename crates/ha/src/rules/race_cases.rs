@@ -233,7 +233,12 @@ fn differs_on_purpose(case: &Value, race: &Result<(), Ineligible>) -> bool {
         && case["config"]["synchronous_mode"] == true
         && case.get("sync").is_none_or(|sync| sync["leader"].is_null())
         && case["failover"]["member"].is_string();
+    let leader_leads_on = match race {
+        Err(Ineligible::PrimaryAlive(name)) => case["failover"]["leader"] == name.as_str(),
+        _ => false,
+    };
     outsider
+        || leader_leads_on
         || old_history_in_pause
         || nothing_promised
         || waits_for_outsiders
