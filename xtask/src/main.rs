@@ -36,6 +36,8 @@ enum Command {
     Test(verify::TestOptions),
     /// Check format, lints, arrows between crates and licences. Never writes to the tree.
     Verify,
+    /// Check each store of the crate dcs without the others
+    Alone,
     /// Apply the formatter and the lints' own suggestions.
     Fix,
     /// Write the transcripts and snapshots of the core anew; read the difference before you commit.
@@ -65,6 +67,7 @@ fn run() -> Result<()> {
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => verify::test(&options),
         Command::Verify => verify::verify(),
+        Command::Alone => verify::each_store_alone(),
         Command::Fix => verify::fix(),
         Command::Bless => verify::bless(),
         Command::Tidy => tidy::run(),
