@@ -31,6 +31,8 @@ struct State {
     registered: bool,
     /// What was last done, under which session; `None` when nothing was, or when it failed.
     done: Option<(Wanted, String)>,
+    /// The tags before the last registration, until a later look shows that it has lasted.
+    unconfirmed: Option<Value>,
 }
 
 /// What the agent should know of the member.
@@ -42,6 +44,28 @@ enum Wanted {
     Absent,
     /// What it knows already, for a reason worth a word.
     Unchanged(String),
+}
+
+impl State {
+    /// The agent did what was wanted.
+    fn note(&mut self, wanted: &Wanted) {
+        match wanted {
+            Wanted::Registered(parameters) => {
+                self.registered = true;
+                self.unconfirmed = match &self.done {
+                    Some((Wanted::Registered(earlier), _)) => Some(&earlier["tags"]),
+                    _ => None,
+                }
+                .filter(|earlier| **earlier != parameters["tags"])
+                .cloned();
+            }
+            Wanted::Absent => {
+                self.registered = false;
+                self.unconfirmed = None;
+            }
+            Wanted::Unchanged(_) => {}
+        }
+    }
 }
 
 impl Service {
@@ -89,23 +113,44 @@ impl Service {
             return;
         };
         let now = (wanted, session.to_owned());
-        if self.state().done.as_ref() == Some(&now) {
+        if self.state().done.as_ref() == Some(&now) && !self.was_taken_back(agent).await {
             return;
         }
         let carried_out = self.carry_out(agent, &now.0).await;
         let mut state = self.state();
         match carried_out {
             Ok(()) => {
-                match now.0 {
-                    Wanted::Registered(_) => state.registered = true,
-                    Wanted::Absent => state.registered = false,
-                    Wanted::Unchanged(_) => {}
-                }
+                state.note(&now.0);
                 state.done = Some(now);
             }
             Err(error) => {
                 state.done = None;
                 tracing::error!(%error, "update_service");
+            }
+        }
+    }
+
+    /// Whether the agent has the tags from before the last registration again. It takes over
+    /// what the catalog says of a service whose tags others may override, and that can be what it
+    /// had read a moment before the registration. Tags that somebody else has set are left alone.
+    async fn was_taken_back(&self, agent: &Agent) -> bool {
+        let Some(earlier) = self.state().unconfirmed.clone() else {
+            return false;
+        };
+        let path = format!("agent/service/{}", self.id);
+        let request = Request::new(Audience::Agent, Method::GET, &path);
+        let answer = match agent.call(Effort::Once, &request).await {
+            Ok(answer) => answer.json::<Value>(),
+            Err(failure) => Err(failure),
+        };
+        match answer {
+            Ok(known) => {
+                self.state().unconfirmed = None;
+                known["Tags"] == earlier
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the registered service cannot be looked at");
+                false
             }
         }
     }

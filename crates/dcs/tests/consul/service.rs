@@ -51,6 +51,7 @@ async fn the_service_follows_role_tags_and_state() {
     touch("replica", "running").await;
     assert_eq!(service()["Tags"], json!(["tag1", "replica"]));
     touch("primary", "running").await;
+    touch("primary", "running").await;
     let as_primary = service();
     assert_eq!(as_primary["Tags"], json!(["tag1", "primary", "master"]));
     assert_eq!(as_primary["Service"], "demo");
@@ -62,6 +63,7 @@ async fn the_service_follows_role_tags_and_state() {
 
     store.reconfigure(&section(true, &["tag2"]));
     touch("primary", "running").await;
+    touch("primary", "running").await;
     assert_eq!(service()["Tags"], json!(["tag2", "primary", "master"]));
     store.reconfigure(&section(false, &[]));
     touch("primary", "running").await;
@@ -71,4 +73,35 @@ async fn the_service_follows_role_tags_and_state() {
     assert_eq!(service()["Tags"], json!(["standby-leader"]));
     touch("replica", "stopped").await;
     assert_eq!(service(), Value::Null);
+}
+
+/// The agent itself does so when it compares its services with the catalog at that very moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registration_that_is_taken_back_is_made_again_and_that_of_others_left_alone() {
+    show_logs();
+    let Some(agent) = Agent::start() else {
+        return;
+    };
+    let tags = || agent.ask("GET", "agent/services", "").unwrap()["demo/a"]["Tags"].take();
+    let register = |tags: Value| {
+        let body = json!({"name": "demo", "id": "demo/a", "address": "127.0.0.1", "port": 5432,
+            "enabletagoverride": true, "tags": tags});
+        agent.ask("PUT", "agent/service/register", &body.to_string())
+    };
+    let mut options = Options::new(agent.url.as_str());
+    options.changeable.register_service = true;
+    let store = open(options, Some("a")).await.unwrap();
+    let touch = async |role: &str| {
+        let data = member(role, "running");
+        store.touch_member(&data, None).await.unwrap();
+    };
+    touch("replica").await;
+    touch("primary").await;
+    register(json!(["replica"]));
+    touch("primary").await;
+    assert_eq!(tags(), json!(["primary", "master"]));
+    touch("replica").await;
+    register(json!(["by-hand"]));
+    touch("replica").await;
+    assert_eq!(tags(), json!(["by-hand"]));
 }
