@@ -16,7 +16,6 @@ use crate::cancel::Cancel;
 use crate::conf::files::Files;
 use crate::conf::recovery::Recovery;
 use crate::data_dir;
-use crate::hooks;
 use crate::start::{StartOutcome, StartRequest};
 use crate::stop::{StopMode, StopRequest, Until};
 use crate::supervisor::{Supervisor, blocking};
@@ -155,13 +154,13 @@ impl Supervisor {
 
     async fn restart_settled(&self, cancel: &Cancel) -> Result<(), String> {
         self.set_state(State::Restarting);
-        hooks::run_before_stop(&self.settings(), cancel).await;
         let stopped = self.stop(StopRequest {
             mode: StopMode::Fast,
             checkpoint: true,
             until: Until::Exit,
             timeout: None,
             restart: true,
+            hook: Some(cancel.clone()),
         });
         if !stopped.await.stopped {
             return Err("could not stop the server to give it its configuration".to_owned());

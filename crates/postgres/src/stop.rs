@@ -11,7 +11,9 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
+use crate::cancel::Cancel;
 use crate::controldata::ControlHead;
+use crate::hooks;
 use crate::process::{self, Postmaster};
 use crate::supervisor::{Supervisor, lock};
 
@@ -48,6 +50,8 @@ pub struct StopRequest {
     pub timeout: Option<Duration>,
     /// The stop is the first half of a restart: the state stays what the caller has set.
     pub restart: bool,
+    /// Run `before_stop` before the signal; this ends it early. `None` runs no script.
+    pub hook: Option<Cancel>,
 }
 
 /// Where a clean shutdown has left the WAL.
@@ -92,7 +96,7 @@ impl Supervisor {
     pub async fn stop(&self, request: StopRequest) -> StopOutcome {
         let postmaster = match self.postmaster() {
             Ok(Some(postmaster)) => postmaster,
-            Ok(None) => return self.finish_stop(&request, None),
+            Ok(None) => return self.finish_stop(&request, self.shutdown_point()),
             Err(reason) => {
                 warn!("Could not send stop signal to PostgreSQL: {reason}");
                 return self.stop_failed();
@@ -106,6 +110,9 @@ impl Supervisor {
         }
         if !request.restart {
             self.set_state(State::Stopping);
+        }
+        if let Some(cancel) = request.hook.as_ref().filter(|_| !continued) {
+            hooks::run_before_stop(&self.settings(), cancel).await;
         }
         if !continued && let Err(outcome) = self.signal_stop(&postmaster, &request) {
             return outcome;
@@ -367,6 +374,7 @@ impl Supervisor {
             until: Until::Exit,
             timeout: Some(patience),
             restart: false,
+            hook: None,
         };
         self.stop(request).await;
     }

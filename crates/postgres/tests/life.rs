@@ -12,6 +12,7 @@ mod slots;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use patroni_config::file::Postgresql;
 use patroni_core::server::{Answer, ControlState, Process, RewindAbility};
 use patroni_core::{Role, State, Upstream};
 use patroni_postgres::connection::{Endpoint, Session};
@@ -104,11 +105,50 @@ fn a_fast_stop_tells_where_the_wal_ends() {
         let late = supervisor.stop(fast_stop()).await;
         assert!(late.stopped);
         assert_eq!(supervisor.state(), State::Stopped);
+        let once_more = supervisor.stop(fast_stop()).await;
+        assert_eq!(
+            (late.shutdown, once_more.shutdown),
+            (Some(point), Some(point))
+        );
         let control = supervisor.pg_controldata().await.unwrap();
         assert_eq!(control.state, ControlState::ShutDown);
         assert_eq!(control.checkpoint, Some(point.checkpoint));
         assert!(!supervisor.is_alive());
     });
+}
+
+#[test]
+fn before_stop_runs_between_the_checkpoint_and_the_signal() {
+    as_postgres(
+        "before_stop_runs_between_the_checkpoint_and_the_signal",
+        async {
+            let server = Server::init("a");
+            let seen_by_hook = server.root().join("seen");
+            let script = format!(
+                "sh -c '/usr/lib/postgresql/15/bin/pg_controldata {} > {}'",
+                server.data_dir().display(),
+                seen_by_hook.display()
+            );
+            let settings = Postgresql {
+                before_stop: Some(script),
+                ..server.settings()
+            };
+            let supervisor = server
+                .start_with(settings, Role::Primary, Upstream::None)
+                .await;
+            ask(&supervisor, "create table public.t (n int)").await;
+            let last_record = ask(&supervisor, "select pg_current_wal_insert_lsn()").await;
+            assert!(supervisor.stop(fast_stop()).await.stopped);
+            let seen = std::fs::read_to_string(seen_by_hook).expect("the script ran");
+            let line = |key: &str| {
+                let found = seen.lines().find_map(|line| line.strip_prefix(key));
+                found.map(|value| value.trim().to_owned()).unwrap()
+            };
+            assert_eq!(line("Database cluster state:"), "in production");
+            let lsn = |text: &str| text.parse::<patroni_core::Lsn>().unwrap();
+            assert!(lsn(&line("Latest checkpoint location:")) >= lsn(&last_record.unwrap()));
+        },
+    );
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::eligibility;
 use crate::job::{DemotePlan, DemoteReason, Effect, JobEnd};
 use crate::memory::RewindState;
 use crate::mutant::Mutant;
-use crate::outcome::ShutdownPoint;
+use crate::outcome::{ShutdownPoint, StopOutcome};
 use crate::replay::{Asked, Halt};
 use crate::rules::race::TIME_FOR_OTHERS;
 use crate::rules::{demote, follow, rewind};
@@ -68,9 +68,12 @@ pub(super) fn run(
             released = release(cx, judged.clone(), reason, point)?;
         }
     }
-    if !wait_for_exit(cx, timeout)? {
+    let exit = wait_for_exit(cx, timeout)?;
+    if !exit.stopped {
         return Ok(ended(false));
     }
+    // Now the record before the checkpoint is known, too.
+    let point = exit.shutdown.or(point);
     cx.watchdog_disable()?;
     cx.set_role(Role::Demoted)?;
     if reason == DemoteReason::DemoteCluster {
@@ -133,15 +136,14 @@ fn shut_down(
     Ok(outcome.shutdown.filter(|_| outcome.stopped))
 }
 
-fn wait_for_exit(cx: &mut Cx<'_>, timeout: Option<Duration>) -> Asked<bool> {
-    let outcome = cx.stop(StopRequest {
+pub(super) fn wait_for_exit(cx: &mut Cx<'_>, timeout: Option<Duration>) -> Asked<StopOutcome> {
+    cx.stop(StopRequest {
         mode: StopMode::Fast,
         checkpoint: false,
         until: Until::Exit,
         timeout,
         restart: false,
-    })?;
-    Ok(outcome.stopped)
+    })
 }
 
 /// Asks until a candidate has the shutdown checkpoint, for a bounded time. Only the first

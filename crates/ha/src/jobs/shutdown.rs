@@ -5,7 +5,7 @@ use crate::command::{StopMode, StopRequest, Until};
 use crate::context::Cx;
 use crate::eligibility::{self, Search};
 use crate::job::{Effect, JobEnd};
-use crate::outcome::ShutdownPoint;
+use crate::outcome::{ShutdownPoint, StopOutcome};
 use crate::replay::Asked;
 use crate::sentence::Text;
 use crate::sync;
@@ -29,7 +29,8 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
             }
         }
     }
-    if !exit(cx)? {
+    let exit = exit(cx)?;
+    if !exit.stopped {
         let watchdog = if cx.watchdog_active && leads {
             " Leaving watchdog running."
         } else {
@@ -42,7 +43,7 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
     }
     cx.watchdog_disable()?;
     if leads && !released {
-        release(cx, point)?;
+        release(cx, exit.shutdown.or(point))?;
     } else {
         cx.touch_member()?;
     }
@@ -60,18 +61,14 @@ fn shut_down(cx: &mut Cx<'_>) -> Asked<Option<ShutdownPoint>> {
     Ok(outcome.shutdown.filter(|_| outcome.stopped))
 }
 
-fn exit(cx: &mut Cx<'_>) -> Asked<bool> {
+fn exit(cx: &mut Cx<'_>) -> Asked<StopOutcome> {
     if !cx.is_running() {
-        return Ok(true);
+        return Ok(StopOutcome {
+            stopped: true,
+            shutdown: None,
+        });
     }
-    let outcome = cx.stop(StopRequest {
-        mode: StopMode::Fast,
-        checkpoint: false,
-        until: Until::Exit,
-        timeout: cx.stop_timeout(),
-        restart: false,
-    })?;
-    Ok(outcome.stopped)
+    demote::wait_for_exit(cx, cx.stop_timeout())
 }
 
 fn release(cx: &mut Cx<'_>, point: Option<ShutdownPoint>) -> Asked<bool> {

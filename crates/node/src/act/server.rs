@@ -154,9 +154,6 @@ impl Body {
             self.phases.stop_begun(role, Instant::now());
         }
         let running = self.supervisor.is_alive();
-        if running && !matches!(self.supervisor.state(), State::Stopping) {
-            hooks::run_before_stop(&self.supervisor.settings(), cancel).await;
-        }
         let until = match request.until {
             command::Until::ShutDownState => pg::Until::ShutDownState,
             command::Until::Exit => pg::Until::Exit,
@@ -173,6 +170,7 @@ impl Body {
                 until,
                 timeout: request.timeout,
                 restart: request.restart,
+                hook: Some(cancel.clone()),
             })
             .await;
         let exited = outcome.stopped && request.until == command::Until::Exit;

@@ -212,6 +212,7 @@ pub(crate) fn fast_stop() -> StopRequest {
         until: Until::Exit,
         timeout: None,
         restart: false,
+        hook: Some(Cancel::new()),
     }
 }
 
