@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use patroni_core::value;
+use patroni_core::{Cluster, value};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -102,6 +102,13 @@ pub struct DynamicError {
 }
 
 impl Dynamic {
+    /// The settings of a cluster as its view has them; `None` when the document is missing or
+    /// unusable.
+    pub fn of(cluster: &Cluster) -> Option<Self> {
+        let doc = cluster.config.as_ref().filter(|doc| doc.is_valid())?;
+        Self::read(&doc.data).ok().map(|(settings, _)| settings)
+    }
+
     /// Reads a document. The texts are warnings for the log: clamped timeouts.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use patroni_config::{ControlSettings, Dynamic};
-use patroni_core::{Cluster, ConfigDoc, Member, Scope};
+use patroni_core::{Cluster, Member, Scope};
 use patroni_dcs::error::StoreError;
 use patroni_dcs::store::Store;
 use serde_json::Value;
@@ -260,11 +260,5 @@ fn no_address() -> RestError {
 
 /// The dynamic settings of a cluster; an unusable document gives the defaults.
 pub(crate) fn dynamic(cluster: &Cluster) -> Dynamic {
-    cluster
-        .config
-        .as_ref()
-        .filter(|doc| ConfigDoc::is_valid(doc))
-        .and_then(|doc| Dynamic::read(&doc.data).ok())
-        .map(|(settings, _)| settings)
-        .unwrap_or_default()
+    Dynamic::of(cluster).unwrap_or_default()
 }

@@ -228,8 +228,8 @@ pub struct MemberNotes {
 pub struct Peer {
     /// Its name.
     pub name: MemberName,
-    /// Its `api_url`.
-    pub api_url: String,
+    /// What is called: its `api_url`, or another endpoint beside it.
+    pub url: String,
 }
 
 /// Which callback.

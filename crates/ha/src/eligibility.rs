@@ -252,7 +252,7 @@ pub(crate) fn askable(cx: &Cx<'_>) -> Vec<Peer> {
         .filter_map(|member| {
             Some(Peer {
                 name: member.name.clone(),
-                api_url: member.data.api_url()?.to_owned(),
+                url: member.data.api_url()?.to_owned(),
             })
         })
         .collect()

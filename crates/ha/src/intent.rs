@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use failover::{Accepted, CandidateAnswer, FailoverBody, FailoverKind, judge, nobody_is_fit};
 pub use failsafe::consents_to_failsafe;
 pub use reinitialize::{ReinitializeBody, judge_reinitialize};
-pub use restart::{RestartRequest, cancel_restart, judge_restart, restart_result};
+pub use restart::conditions_met;
 
 /// An answer that is not "yes".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]

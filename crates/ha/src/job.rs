@@ -44,8 +44,6 @@ pub enum Job {
     Reinitialize {
         /// Where from.
         source: CloneSource,
-        /// Whom to follow afterwards.
-        upstream: Upstream,
         /// The timelines diverged, nobody asked.
         diverged: bool,
     },

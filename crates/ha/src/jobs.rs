@@ -27,11 +27,7 @@ pub(crate) fn run(cx: &mut Cx<'_>, job: &Job) -> Asked<JobEnd> {
         Job::PostBootstrap => bootstrap::post(cx),
         Job::CrashRecovery => rewind::crash_recovery(cx),
         Job::Rewind { source, parting } => rewind::rewind(cx, source, *parting),
-        Job::Reinitialize {
-            source,
-            upstream,
-            diverged,
-        } => reinitialize::run(cx, source, upstream, *diverged),
+        Job::Reinitialize { source, diverged } => reinitialize::run(cx, source, *diverged),
         Job::StartPrimary { timeout } => start::primary(cx, *timeout),
         Job::StartReplica {
             upstream,

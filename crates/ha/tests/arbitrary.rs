@@ -198,7 +198,7 @@ fn jobs() -> Vec<Job> {
         plan: DemotePlan {
             candidates: vec![Peer {
                 name: name("b"),
-                api_url: "http://b".to_owned(),
+                url: "http://b".to_owned(),
             }],
         },
     };
@@ -218,7 +218,6 @@ fn jobs() -> Vec<Job> {
         },
         Job::Reinitialize {
             source,
-            upstream: upstream.clone(),
             diverged: false,
         },
         Job::StartPrimary {

@@ -375,7 +375,6 @@ fn reason_of_wipe(observed: Observation) -> Option<WipeReason> {
     );
     let job = Job::Reinitialize {
         source: patroni_ha::command::CloneSource::Nobody,
-        upstream: patroni_core::Upstream::None,
         diverged: true,
     };
     let context = JobContext {

@@ -196,7 +196,7 @@ fn the_orderly_demotion_hands_over_without_a_pause() {
         plan: DemotePlan {
             candidates: vec![patroni_ha::command::Peer {
                 name: name("b"),
-                api_url: "http://b:8008/patroni".to_owned(),
+                url: "http://b:8008/patroni".to_owned(),
             }],
         },
     };

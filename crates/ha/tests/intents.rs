@@ -2,13 +2,12 @@
 
 mod support;
 
+use patroni_core::Role;
 use patroni_core::sync::SyncState;
 use patroni_ha::intent::{
-    FailoverBody, FailoverKind, GivenTime, RestartRequest, cancel_restart, judge,
-    judge_reinitialize, judge_restart, nobody_is_fit, restart_result,
+    FailoverBody, FailoverKind, GivenTime, conditions_met, judge, judge_reinitialize, nobody_is_fit,
 };
 use patroni_ha::intent::{Refuse, ReinitializeBody};
-use patroni_ha::job::JobEnd;
 use patroni_ha::observation::RestartConditions;
 use serde_json::json;
 use support::*;
@@ -198,48 +197,26 @@ fn reinitialize_is_refused_where_it_would_hurt() {
 
 #[test]
 fn restarts_have_conditions() {
-    let ask = |request: &RestartRequest, paused, busy, scheduled| {
-        judge_restart(
-            request,
-            &primary(),
-            paused,
-            busy,
-            scheduled,
-            NOW.parse().unwrap(),
-        )
-        .map_err(|refused| (refused.code, refused.text))
+    let met = |conditions: RestartConditions, version, pending| {
+        conditions_met(&conditions, Role::Promoted, version, pending)
     };
-    let now = RestartRequest::default();
-    assert_eq!(ask(&now, false, None, false), Ok(None));
-    let busy = ask(&now, false, Some("reinitialize"), false).unwrap_err();
-    assert_eq!(busy, (503, "reinitialize already in progress".to_owned()));
-    let pending = RestartRequest {
-        conditions: RestartConditions {
-            only_if_pending: true,
-            ..RestartConditions::default()
-        },
-        ..RestartRequest::default()
+    let none = RestartConditions::default();
+    assert!(met(none.clone(), None, false));
+    let pending = RestartConditions {
+        only_if_pending: true,
+        ..none.clone()
     };
-    let unmet = ask(&pending, false, None, false).unwrap_err();
-    assert_eq!(
-        unmet,
-        (503, "restart conditions are not satisfied".to_owned())
-    );
-    let at: jiff::Timestamp = "2099-01-01T00:00:00Z".parse().unwrap();
-    let later = RestartRequest {
-        schedule: Some(GivenTime::At(at)),
-        ..RestartRequest::default()
+    assert!(met(pending.clone(), None, true) && !met(pending, None, false));
+    let older = RestartConditions {
+        older_than: Some(150_002),
+        ..none.clone()
     };
-    assert_eq!(ask(&later, false, None, false), Ok(Some(at)));
-    assert_eq!(ask(&later, true, None, false).unwrap_err().0, 500);
-    assert_eq!(ask(&later, false, None, true).unwrap_err().0, 409);
-    assert_eq!(
-        restart_result(JobEnd::Success),
-        Ok("restarted successfully")
-    );
-    assert_eq!(
-        restart_result(JobEnd::Unfinished).unwrap_err().text,
-        "postgres is still starting"
-    );
-    assert!(cancel_restart(true).is_ok() && cancel_restart(false).unwrap_err().code == 404);
+    assert!(met(older.clone(), Some(150_001), false));
+    assert!(!met(older.clone(), Some(150_002), false) && !met(older, None, false));
+    let of_role = |role| RestartConditions {
+        role: Some(role),
+        ..none.clone()
+    };
+    assert!(met(of_role(Role::Primary), None, false));
+    assert!(!met(of_role(Role::Replica), None, false));
 }

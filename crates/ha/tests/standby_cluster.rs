@@ -84,7 +84,7 @@ fn demote() -> Job {
         plan: DemotePlan {
             candidates: vec![patroni_ha::command::Peer {
                 name: name("b"),
-                api_url: "http://b".to_owned(),
+                url: "http://b".to_owned(),
             }],
         },
     }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use patroni_api::client::{Client, sibling};
+use patroni_api::client::Client;
 use patroni_api::server::Bound;
 use patroni_config::{Environment, Settings};
+use patroni_core::rest_url::sibling;
 use patroni_core::{Cluster, MemberName};
 use patroni_dcs::{Identity, Store, StoreError, StoreErrorKind, connect};
 use patroni_postgres::{Ask, Cancel, Clock, Supervisor};

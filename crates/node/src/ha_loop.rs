@@ -378,6 +378,9 @@ impl HaLoop {
 
     async fn serve_requests(&mut self) {
         while let Ok(request) = self.requests.try_recv() {
+            if request.is_abandoned() {
+                continue;
+            }
             match request {
                 Request::Restart { conditions, reply } => {
                     let _ = reply.send(self.schedule(Job::Restart(conditions)));

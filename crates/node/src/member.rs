@@ -16,6 +16,7 @@ use patroni_api::wire::{
     Action, Answer, Durations, FailoverBody, FailoverPoll, FailsafeBody, LogQueue, MppEvent,
     ReinitRequest, RestartRequest, ServerFacts, Snapshot,
 };
+use patroni_config::Dynamic;
 use patroni_core::{Cluster, FailoverRequest, config_doc};
 use patroni_dcs::StoreError;
 use patroni_ha::intent::{self, FailoverKind, GivenTime, Refuse};
@@ -102,7 +103,9 @@ impl NodeMember {
                 .scheduled_at
                 .map(|scheduled| GivenTime::At(scheduled.at)),
         };
-        let dynamic = self.body.settings().dynamic.clone();
+        // What holds for the cluster now; this node may not have taken it over yet.
+        let dynamic = Dynamic::of(cluster)
+            .map_or_else(|| Arc::clone(&self.body.settings().dynamic), Arc::new);
         let accepted = intent::judge(kind, &asked, cluster, &dynamic, jiff::Timestamp::now())?;
         if body.scheduled_at.is_some() {
             return Ok(());
@@ -169,15 +172,7 @@ impl Member for NodeMember {
     }
 
     async fn load_cluster(&self) -> Result<Arc<Cluster>, Unavailable> {
-        let asked_at = Instant::now();
-        match self.body.store.load().await {
-            Ok(cluster) => {
-                let cluster = Arc::new(cluster);
-                self.body.publish_view(Arc::clone(&cluster), asked_at);
-                Ok(cluster)
-            }
-            Err(error) => Err(Unavailable(explain(&error))),
-        }
+        self.body.load_view().await.map_err(Unavailable)
     }
 
     async fn patch_config(&self, patch: Map<String, Value>) -> Answer {
@@ -239,7 +234,8 @@ impl Member for NodeMember {
             };
         }
         let pending = !server.pending_restart.is_empty();
-        if !filters.match_now(server.role, self.body.server_version().await, pending) {
+        let version = self.body.server_version().await;
+        if !intent::conditions_met(&conditions, server.role, version, pending) {
             return RestartOutcome::ConditionsNotMet.into();
         }
         let mut ends = self.ends.clone();
@@ -264,7 +260,8 @@ impl Member for NodeMember {
             .await
         {
             Some(true) => RestartOutcome::Deleted.into(),
-            Some(false) | None => RestartOutcome::NoneScheduled.into(),
+            Some(false) => RestartOutcome::NoneScheduled.into(),
+            None => unavailable("the loop did not answer"),
         }
     }
 
@@ -363,13 +360,13 @@ impl Member for NodeMember {
     }
 }
 
-/// The store (or the loop) did not answer; the reference closes the connection here.
 /// The loop that was to restart the server gave no answer.
 fn restart_broke() -> Answer {
     error!("Exception during restart: the HA loop has ended");
     RestartOutcome::Broken.into()
 }
 
+/// The store (or the loop) did not answer; the reference closes the connection here.
 fn unavailable(why: &str) -> Answer {
     Answer::text(StatusCode::SERVICE_UNAVAILABLE, why)
 }

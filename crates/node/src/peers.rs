@@ -18,7 +18,7 @@ pub(crate) async fn ask(client: &Client, peers: &[Peer]) -> Vec<PeerAnswer> {
 }
 
 async fn ask_one(client: &Client, peer: &Peer) -> PeerAnswer {
-    let request = client.request(http::Method::GET, &peer.api_url, None, PATIENCE);
+    let request = client.request(http::Method::GET, &peer.url, None, PATIENCE);
     let reply = match request.await {
         Ok(response) => match Wire::parse(&response.body) {
             Wire::Reachable(status) => Ok(PeerStatus {
@@ -46,10 +46,10 @@ pub(crate) async fn announce(
     announcement: &FailsafeBody,
 ) -> Vec<(MemberName, Result<Option<Lsn>, String>)> {
     let announce_to = async |peer: &Peer| {
-        let answer = match client.failsafe(&peer.api_url, announcement, PATIENCE).await {
+        let answer = match client.failsafe(&peer.url, announcement, PATIENCE).await {
             Ok(FailsafeAnswer::Accepted { position }) => Ok(position),
-            Ok(FailsafeAnswer::Refused { url, code, text }) => {
-                Err(format!("not accepted, {url} answered {code}: {text}"))
+            Ok(FailsafeAnswer::Refused { code, text }) => {
+                Err(format!("not accepted, it answered {code}: {text}"))
             }
             Err(error) => Err(with_causes(&error)),
         };

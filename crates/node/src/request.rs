@@ -36,3 +36,17 @@ pub(crate) enum Request {
         reply: oneshot::Sender<bool>,
     },
 }
+
+impl Request {
+    /// Nobody waits for the answer any more: whoever asked was told that it took too long, and
+    /// must not find it done later.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Restart { reply, .. } => reply.is_closed(),
+            Self::Reinitialize { reply, .. } => reply.is_closed(),
+            Self::ScheduleRestart { reply, .. } | Self::CancelRestart { reply } => {
+                reply.is_closed()
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use patroni_config::dynamic::SynchronousMode;
 use patroni_core::failover::ScheduledAt;
-use patroni_core::{FailoverRequest, MemberName, Scope, SlotName, Upstream};
+use patroni_core::{FailoverRequest, MemberName, Scope};
 use patroni_dcs::Identity;
 use patroni_dcs::memory::Session;
 use patroni_ha::Job;
@@ -217,19 +217,13 @@ impl World {
         else {
             return;
         };
-        let address = conn_url(leader.as_str());
         let job = Job::Reinitialize {
             source: CloneSource::Member {
                 from: LeaderAddress {
                     name: leader.clone(),
-                    conn_url: address.clone(),
+                    conn_url: conn_url(leader.as_str()),
                 },
                 basebackup_only: true,
-            },
-            upstream: Upstream::Member {
-                name: leader.clone(),
-                conn_url: address,
-                slot: Some(SlotName::of_member(&self.nodes[node].name)),
             },
             diverged: false,
         };

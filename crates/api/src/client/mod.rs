@@ -104,24 +104,26 @@ impl Client {
         }
     }
 
-    /// Announces to a member that this leader goes on without the store.
+    /// Announces to the member with this `/failsafe` address that this leader goes on without the
+    /// store. What fails is tried once more, each time within `deadline`: it is safe to repeat.
     ///
     /// # Errors
     /// See [`Client::request`].
     pub async fn failsafe(
         &self,
-        api_url: &str,
+        url: &str,
         announcement: &FailsafeBody,
         deadline: Duration,
     ) -> Result<FailsafeAnswer, ClientError> {
-        let url = sibling(api_url, "failsafe");
         let body = announcement.to_value();
-        let response = self
-            .request(Method::POST, &url, Some(&body), deadline)
-            .await?;
+        let post = || self.request(Method::POST, url, Some(&body), deadline);
+        let response = match post().await {
+            Err(_) => post().await?,
+            Ok(response) => response,
+        };
         if response.status != StatusCode::OK || response.body != "Accepted" {
             let (code, text) = (response.status.as_u16(), response.text());
-            return Ok(FailsafeAnswer::Refused { url, code, text });
+            return Ok(FailsafeAnswer::Refused { code, text });
         }
         let lsn = response.headers.get("lsn");
         Ok(FailsafeAnswer::Accepted {
@@ -142,8 +144,6 @@ pub enum FailsafeAnswer {
     },
     /// It does not.
     Refused {
-        /// What was called.
-        url: String,
         /// The HTTP code.
         code: u16,
         /// The body.
@@ -163,16 +163,6 @@ impl Response {
     }
 }
 
-/// Another endpoint of the member that publishes `api_url`: its last segment is replaced.
-pub fn sibling(api_url: &str, endpoint: &str) -> String {
-    let base = api_url.split('?').next().unwrap_or_default();
-    let begin = base.find("://").map_or(0, |at| at + 3);
-    match base[begin..].rfind('/') {
-        Some(slash) => format!("{}/{endpoint}", &base[..begin + slash]),
-        None => format!("{base}/{endpoint}"),
-    }
-}
-
 /// An error with its causes, on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -183,23 +173,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn siblings_share_host_and_prefix() {
-        for (url, expected) in [
-            ("http://h:8008/patroni", "http://h:8008/failsafe"),
-            (
-                "https://[::1]:8008/a/patroni?x",
-                "https://[::1]:8008/a/failsafe",
-            ),
-            ("http://h:8008", "http://h:8008/failsafe"),
-        ] {
-            assert_eq!(sibling(url, "failsafe"), expected);
-        }
-    }
 }

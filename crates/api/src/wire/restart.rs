@@ -98,20 +98,6 @@ impl RestartFilters {
             pending: get("restart_pending").is_some(),
         }
     }
-
-    /// Whether the node meets them now.
-    pub fn match_now(
-        &self,
-        role: Role,
-        server_version: Option<u32>,
-        pending_restart: bool,
-    ) -> bool {
-        self.role.is_none_or(|wanted| wanted == role)
-            && self
-                .older_than
-                .is_none_or(|limit| server_version.is_some_and(|version| version < limit))
-            && (!self.pending || pending_restart)
-    }
 }
 
 fn role(given: &Value) -> Result<Role, Answer> {

@@ -291,7 +291,7 @@ impl Cx<'_> {
         }
         let urls: BTreeMap<MemberName, String> = peers
             .iter()
-            .map(|peer| (peer.name.clone(), peer.api_url.clone()))
+            .map(|peer| (peer.name.clone(), peer.url.clone()))
             .collect();
         let answers = self.ask_peers_quietly(peers)?;
         for answer in &answers {

@@ -179,7 +179,7 @@ fn possible(
     let peers = members.into_iter().filter_map(|member| {
         Some(Peer {
             name: member.name.clone(),
-            api_url: member.data.api_url()?.to_owned(),
+            url: member.data.api_url()?.to_owned(),
         })
     });
     Ok(peers.collect())

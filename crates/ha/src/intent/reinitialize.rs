@@ -1,10 +1,11 @@
 //! Reinitialize (REST contract 10.6).
 
-use patroni_core::{Cluster, MemberName, Upstream};
+use patroni_core::{Cluster, MemberName};
 
 use super::Refuse;
 use crate::command::{CloneSource, LeaderAddress};
 use crate::job::Job;
+use crate::rules::reinit;
 
 /// The options of the request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,8 +17,8 @@ pub struct ReinitializeBody {
 }
 
 /// The task to schedule. `busy` is the name of the running task; with `force` it is to be
-/// cancelled by the caller. `source` and `upstream` are what an ordinary copy would use, and
-/// `from_leader` replaces the source.
+/// cancelled by the caller. The source is a member tagged for it, or the leader, as in an ordinary
+/// copy.
 ///
 /// # Errors
 /// The exact refusal.
@@ -42,15 +43,11 @@ pub fn judge_reinitialize(
         return Err(Refuse::new(503, format!("{action} already in progress")));
     }
     let no_address = || Refuse::new(503, "Cluster has no leader, can not reinitialize");
-    let member = view.leader_member().ok_or_else(no_address)?;
-    let conn_url = member.data.conn_url().ok_or_else(no_address)?;
-    let tagged = view.members.iter().find(|member| {
-        member.data.is_running()
-            && member.data.clonefrom()
-            && member.name != *me
-            && member.name != *leader
-    });
-    let chosen = tagged.filter(|_| !body.from_leader).unwrap_or(member);
+    let tagged = reinit::tagged(view, me);
+    let chosen = match tagged.first() {
+        Some(member) if !body.from_leader => *member,
+        Some(_) | None => view.leader_member().ok_or_else(no_address)?,
+    };
     let from = LeaderAddress {
         name: chosen.name.clone(),
         conn_url: chosen.data.conn_url().ok_or_else(no_address)?,
@@ -59,11 +56,6 @@ pub fn judge_reinitialize(
         source: CloneSource::Member {
             from,
             basebackup_only: body.from_leader,
-        },
-        upstream: Upstream::Member {
-            name: leader.clone(),
-            conn_url,
-            slot: Some(patroni_core::SlotName::of_member(me)),
         },
         diverged: false,
     })

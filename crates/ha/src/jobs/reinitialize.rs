@@ -9,13 +9,9 @@ use crate::job::{Effect, JobEnd};
 use crate::memory::RewindState;
 use crate::mutant::Mutant;
 use crate::replay::Asked;
+use crate::rules::follow;
 
-pub(super) fn run(
-    cx: &mut Cx<'_>,
-    source: &CloneSource,
-    upstream: &Upstream,
-    diverged: bool,
-) -> Asked<JobEnd> {
+pub(super) fn run(cx: &mut Cx<'_>, source: &CloneSource, diverged: bool) -> Asked<JobEnd> {
     if !cx.mutated(Mutant::RemoveUnderServer)
         && !cx
             .stop_immediately(Some(cx.settings.retry_timeout))?
@@ -46,5 +42,6 @@ pub(super) fn run(
     if !bootstrap::copy(cx, source, &message)? {
         return Ok(ended(false));
     }
-    bootstrap::follow_first(cx, upstream)
+    let upstream = follow::upstream(cx).unwrap_or(Upstream::None);
+    bootstrap::follow_first(cx, &upstream)
 }

@@ -166,9 +166,9 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
     if cx.settings.failsafe_mode
         && let Some(topology) = cx.view.failsafe.clone()
     {
-        for (name, api_url) in topology {
+        for (name, url) in topology {
             if !peers.iter().any(|peer| peer.name == name) && name != me {
-                peers.push(Peer { name, api_url });
+                peers.push(Peer { name, url });
             }
         }
     }
@@ -195,9 +195,7 @@ fn may_have_consented(cx: &Cx<'_>) -> bool {
 fn all_stand_by(cx: &mut Cx<'_>) -> Asked<bool> {
     let topology = failsafe_topology(cx).cloned().unwrap_or_default();
     let others = topology.into_iter().filter(|(name, _)| !cx.is_me(name));
-    let peers: Vec<Peer> = others
-        .map(|(name, api_url)| Peer { name, api_url })
-        .collect();
+    let peers: Vec<Peer> = others.map(|(name, url)| Peer { name, url }).collect();
     let answers = cx.ask_peers_quietly(peers)?;
     let stands_by = |answer: &PeerAnswer| answer.reply.as_ref().is_ok_and(|s| s.in_recovery);
     Ok(answers.iter().all(stands_by))
@@ -313,7 +311,7 @@ fn known_peers(cx: &Cx<'_>) -> Vec<Peer> {
         .filter_map(|member| {
             Some(Peer {
                 name: member.name.clone(),
-                api_url: member.data.api_url()?.to_owned(),
+                url: member.data.api_url()?.to_owned(),
             })
         })
         .collect()
@@ -455,16 +453,16 @@ fn without_candidate(
 /// What speaks against a member that was asked for. One that is behind this node would not get
 /// the votes for a switchover in quorum mode, and nobody shall wait for it.
 fn look_at(cx: &mut Cx<'_>, name: &MemberName, behind_is_unfit: bool) -> Asked<Option<Ineligible>> {
-    let api_url = cx
+    let url = cx
         .view
         .member(name)
         .and_then(|member| member.data.api_url());
-    let Some(api_url) = api_url.map(str::to_owned) else {
+    let Some(url) = url.map(str::to_owned) else {
         return Ok(Some(Ineligible::Unreachable("not a member".to_owned())));
     };
     let peer = Peer {
         name: name.clone(),
-        api_url,
+        url,
     };
     let answers = cx.ask_peers(vec![peer])?;
     Ok(match answers.first() {

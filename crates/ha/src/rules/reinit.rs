@@ -1,6 +1,6 @@
 //! Where a new copy comes from (HA contract 6 B2, 23).
 
-use patroni_core::{Member, Upstream};
+use patroni_core::{Cluster, Member, MemberName, Upstream};
 
 use crate::command::{CloneSource, LeaderAddress};
 use crate::context::Cx;
@@ -15,21 +15,24 @@ pub(crate) struct Source {
     pub(crate) upstream: Upstream,
 }
 
-/// The member to copy from: one that is tagged for it, else the leader. `None` without a leader
-/// or when nobody published an address.
-pub(crate) fn source(cx: &Cx<'_>) -> Option<Source> {
-    let leader = cx.view.leader_name()?;
-    let tagged: Vec<&Member> = cx
-        .view
-        .members
+/// The running members other than the leader that are tagged as sources of a copy for `me`.
+pub(crate) fn tagged<'v>(view: &'v Cluster, me: &MemberName) -> Vec<&'v Member> {
+    view.members
         .iter()
         .filter(|member| {
             member.data.is_running()
                 && member.data.clonefrom()
-                && !cx.is_me(&member.name)
-                && member.name != *leader
+                && member.name != *me
+                && Some(&member.name) != view.leader_name()
         })
-        .collect();
+        .collect()
+}
+
+/// The member to copy from: one that is tagged for it, else the leader. `None` without a leader
+/// or when nobody published an address.
+pub(crate) fn source(cx: &Cx<'_>) -> Option<Source> {
+    cx.view.leader_name()?;
+    let tagged = tagged(&cx.view, cx.me());
     // Chance without randomness: the name and the moment choose, so that several new nodes do
     // not all read from the same member, and a replay chooses again the same.
     let seed = cx.me().as_str().bytes().map(usize::from).sum::<usize>()

@@ -1,7 +1,7 @@
 //! Have my data diverged, and what follows from it (HA contract 22).
 
+use patroni_core::Role;
 use patroni_core::server::ControlState;
-use patroni_core::{Role, Upstream};
 
 use crate::command::{LeaderAddress, Parting, RewindSource};
 use crate::context::Cx;
@@ -11,7 +11,7 @@ use crate::memory::RewindState;
 use crate::mutant::Mutant;
 use crate::outcome::InspectFailure;
 use crate::replay::Asked;
-use crate::rules::{follow, reinit};
+use crate::rules::reinit;
 use crate::sentence::Text;
 use crate::verdict::CycleResult;
 
@@ -170,10 +170,8 @@ fn repair(cx: &mut Cx<'_>, source: RewindSource) -> Option<(Job, CycleResult)> {
         && !cx.in_standby_cluster()
         && let Some(copy) = reinit::source(cx)
     {
-        let upstream = follow::upstream(cx).unwrap_or(Upstream::None);
         let job = Job::Reinitialize {
             source: copy.from,
-            upstream,
             diverged: true,
         };
         return Some((job, CycleResult::Reinitializing));

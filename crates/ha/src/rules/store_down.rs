@@ -1,6 +1,6 @@
 //! The store does not answer (HA contract 15).
 
-use patroni_core::MemberName;
+use patroni_core::rest_url::sibling;
 
 use crate::command::Peer;
 use crate::context::Cx;
@@ -103,34 +103,38 @@ fn everybody_accepts(cx: &mut Cx<'_>) -> Asked<bool> {
     let others: Vec<Peer> = topology
         .into_iter()
         .filter(|(name, _)| !cx.is_me(name))
-        .map(|(name, api_url)| Peer { name, api_url })
+        .map(|(name, api_url)| Peer {
+            name,
+            url: sibling(&api_url, "failsafe"),
+        })
         .collect();
-    let expected: Vec<MemberName> = others.iter().map(|peer| peer.name.clone()).collect();
-    let urls: Vec<String> = others.iter().map(|peer| peer.api_url.clone()).collect();
-    let answers = cx.announce_failsafe(others)?;
+    let answers = cx.announce_failsafe(others.clone())?;
     let mut accepted = Vec::new();
-    for (name, answer) in answers {
-        let url = expected
-            .iter()
-            .zip(&urls)
-            .find_map(|(peer, url)| (*peer == name).then(|| url.clone()));
-        match answer {
-            Ok(position) => {
-                if let Some(lsn) = position {
-                    let slot = patroni_core::SlotName::of_member(&name);
+    for Peer { name, url } in &others {
+        let answer = answers.iter().find(|(peer, _)| peer == name);
+        match answer.map(|(_, answer)| answer) {
+            Some(Ok(position)) => {
+                if let Some(lsn) = *position {
+                    let slot = patroni_core::SlotName::of_member(name);
                     cx.memory.failsafe_positions.insert(slot, lsn);
                 }
                 accepted.push(name);
+                cx.say(Text::GotResponse {
+                    name: name.clone(),
+                    url: url.clone(),
+                    body: "Accepted".to_owned(),
+                });
             }
-            Err(error) => cx.say(Text::PostFailed {
-                name,
-                url: url.unwrap_or_default(),
-                error,
+            Some(Err(error)) => cx.say(Text::PostFailed {
+                name: name.clone(),
+                url: url.clone(),
+                error: error.clone(),
             }),
+            None => {}
         }
     }
     if cx.mutated(Mutant::FailsafeMajority) {
-        return Ok((accepted.len() + 1) * 2 > expected.len() + 1);
+        return Ok((accepted.len() + 1) * 2 > others.len() + 1);
     }
-    Ok(expected.iter().all(|name| accepted.contains(name)))
+    Ok(accepted.len() == others.len())
 }

@@ -23,6 +23,7 @@ use patroni_postgres::{Cancel, Clock, Supervisor};
 use patroni_watchdog::{Guardian, Watchdog};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
+use tracing::error;
 
 pub(crate) use store::explain;
 use store::written;
@@ -227,10 +228,15 @@ impl Body {
         }
     }
 
-    /// Publishes the view that REST answers from, by a read that began at `asked_at`.
-    pub(crate) fn publish_view(&self, cluster: Arc<Cluster>, asked_at: Instant) {
+    /// Publishes the view that REST answers from, by a read that began at `asked_at`. Reads of
+    /// the loop and of REST overlap; that of the later one stays.
+    fn publish_view(&self, cluster: Arc<Cluster>, asked_at: Instant) {
         let until = Instant::now() + self.timings().ttl;
         self.publish(|snapshot| {
+            let known = snapshot.view.as_ref();
+            if known.is_some_and(|known| known.asked_at > asked_at) {
+                return;
+            }
             snapshot.dcs_last_seen = jiff::Timestamp::now().as_second();
             snapshot.failsafe_members.clone_from(&cluster.failsafe);
             let other_groups = Arc::from([]);
@@ -263,7 +269,9 @@ impl Body {
             }
             Err(error) => {
                 self.publish(|snapshot| snapshot.view = None);
-                Err(explain(&error))
+                let why = explain(&error);
+                error!("get_cluster: {why}");
+                Err(why)
             }
         }
     }
