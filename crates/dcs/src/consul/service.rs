@@ -3,7 +3,7 @@
 //! Source: store contract, section 11 (service registration).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use patroni_core::{MemberData, MemberName, Role};
 use reqwest::{Method, Url};
@@ -27,12 +27,13 @@ pub(super) struct Service {
 
 #[derive(Default)]
 struct State {
-    /// The agent knows a service of ours, so that there is something to take back.
-    registered: bool,
+    /// The tags of the service of ours that the agent knows, so that there is something to take
+    /// back.
+    registered: Option<Value>,
     /// What was last done, under which session; `None` when nothing was, or when it failed.
     done: Option<(Wanted, String)>,
-    /// The tags before the last registration, until a later look shows that it has lasted.
-    unconfirmed: Option<Value>,
+    /// The last change of the tags, until a later look shows that it has lasted.
+    unconfirmed: Option<Unconfirmed>,
 }
 
 /// What the agent should know of the member.
@@ -46,21 +47,29 @@ enum Wanted {
     Unchanged(String),
 }
 
+/// A change of the tags that the agent may still take back.
+#[derive(Clone)]
+struct Unconfirmed {
+    earlier: Value,
+    since: Instant,
+}
+
 impl State {
     /// The agent did what was wanted.
     fn note(&mut self, wanted: &Wanted) {
         match wanted {
             Wanted::Registered(parameters) => {
-                self.registered = true;
-                self.unconfirmed = match &self.done {
-                    Some((Wanted::Registered(earlier), _)) => Some(&earlier["tags"]),
-                    _ => None,
-                }
-                .filter(|earlier| **earlier != parameters["tags"])
-                .cloned();
+                let tags = parameters["tags"].clone();
+                let changed = self.registered.replace(tags);
+                let changed = changed.filter(|earlier| *earlier != parameters["tags"]);
+                let again = || self.unconfirmed.take().map(|change| change.earlier);
+                self.unconfirmed = changed.or_else(again).map(|earlier| Unconfirmed {
+                    earlier,
+                    since: Instant::now(),
+                });
             }
             Wanted::Absent => {
-                self.registered = false;
+                self.registered = None;
                 self.unconfirmed = None;
             }
             Wanted::Unchanged(_) => {}
@@ -106,7 +115,7 @@ impl Service {
         session_ttl: Duration,
     ) {
         let changeable = agent.changeable();
-        if !changeable.register_service && !self.state().registered {
+        if !changeable.register_service && self.state().registered.is_none() {
             return;
         }
         let Some(wanted) = self.wanted(&agent.options, &changeable, data, session_ttl) else {
@@ -134,7 +143,7 @@ impl Service {
     /// what the catalog says of a service whose tags others may override, and that can be what it
     /// had read a moment before the registration. Tags that somebody else has set are left alone.
     async fn was_taken_back(&self, agent: &Agent) -> bool {
-        let Some(earlier) = self.state().unconfirmed.clone() else {
+        let Some(change) = self.state().unconfirmed.clone() else {
             return false;
         };
         let path = format!("agent/service/{}", self.id);
@@ -145,8 +154,10 @@ impl Service {
         };
         match answer {
             Ok(known) => {
-                self.state().unconfirmed = None;
-                known["Tags"] == earlier
+                if change.since.elapsed() > COMPARISON {
+                    self.state().unconfirmed = None;
+                }
+                known["Tags"] == change.earlier
             }
             Err(error) => {
                 tracing::debug!(%error, "the registered service cannot be looked at");
@@ -241,6 +252,9 @@ impl Service {
         answer.done()
     }
 }
+
+/// How long an agent may be at a comparison with the catalog that it began before a change.
+const COMPARISON: Duration = Duration::from_secs(5);
 
 /// Scheme, host and port of a URL, as they are written.
 fn origin(url: &str) -> Option<&str> {

@@ -7,7 +7,7 @@ use patroni_dcs::Store;
 use patroni_dcs::consul::Options;
 use serde_json::{Value, json};
 
-use crate::shared::show_logs;
+use crate::shared::{eventually, show_logs};
 use crate::support::{Agent, open};
 
 fn member(role: &str, state: &str) -> MemberData {
@@ -46,14 +46,20 @@ async fn the_service_follows_role_tags_and_state() {
             .unwrap();
     };
 
+    // A comparison of the agent with its catalog may take a change back, for a moment.
+    let shows = async |role: &str, tags: Value| {
+        eventually("the tags", || async {
+            touch(role, "running").await;
+            (service()["Tags"] == tags).then_some(())
+        })
+        .await;
+    };
+
     touch("uninitialized", "stopped").await;
     assert_eq!(service(), Value::Null);
-    touch("replica", "running").await;
-    assert_eq!(service()["Tags"], json!(["tag1", "replica"]));
-    touch("primary", "running").await;
-    touch("primary", "running").await;
+    shows("replica", json!(["tag1", "replica"])).await;
+    shows("primary", json!(["tag1", "primary", "master"])).await;
     let as_primary = service();
-    assert_eq!(as_primary["Tags"], json!(["tag1", "primary", "master"]));
     assert_eq!(as_primary["Service"], "demo");
     assert_eq!(as_primary["Address"], "127.0.0.1");
     assert_eq!(as_primary["Port"], 5432);
@@ -62,15 +68,12 @@ async fn the_service_follows_role_tags_and_state() {
     assert_eq!(checks["service:demo/a"]["Type"], "http");
 
     store.reconfigure(&section(true, &["tag2"]));
-    touch("primary", "running").await;
-    touch("primary", "running").await;
-    assert_eq!(service()["Tags"], json!(["tag2", "primary", "master"]));
+    shows("primary", json!(["tag2", "primary", "master"])).await;
     store.reconfigure(&section(false, &[]));
     touch("primary", "running").await;
     assert_eq!(service(), Value::Null);
     store.reconfigure(&section(true, &[]));
-    touch("standby_leader", "running").await;
-    assert_eq!(service()["Tags"], json!(["standby-leader"]));
+    shows("standby_leader", json!(["standby-leader"])).await;
     touch("replica", "stopped").await;
     assert_eq!(service(), Value::Null);
 }
@@ -97,9 +100,14 @@ async fn a_registration_that_is_taken_back_is_made_again_and_that_of_others_left
     };
     touch("replica").await;
     touch("primary").await;
-    register(json!(["replica"]));
-    touch("primary").await;
-    assert_eq!(tags(), json!(["primary", "master"]));
+    for _ in 0..2 {
+        register(json!(["replica"]));
+        eventually("the tags", || async {
+            touch("primary").await;
+            (tags() == json!(["primary", "master"])).then_some(())
+        })
+        .await;
+    }
     touch("replica").await;
     register(json!(["by-hand"]));
     touch("replica").await;
