@@ -17,7 +17,7 @@ use crate::conf::files::Files;
 use crate::conf::recovery::Recovery;
 use crate::data_dir;
 use crate::start::{StartOutcome, StartRequest};
-use crate::stop::{StopMode, StopRequest, Until};
+use crate::stop::{StopMode, StopPreparation, StopRequest, Until};
 use crate::supervisor::{Supervisor, blocking};
 
 impl Supervisor {
@@ -154,13 +154,17 @@ impl Supervisor {
 
     async fn restart_settled(&self, cancel: &Cancel) -> Result<(), String> {
         self.set_state(State::Restarting);
+        let preparation = StopPreparation {
+            checkpoint: true,
+            timeout: None,
+            restart: true,
+        };
+        self.prepare_stop(preparation, cancel).await;
         let stopped = self.stop(StopRequest {
             mode: StopMode::Fast,
-            checkpoint: true,
             until: Until::Exit,
             timeout: None,
             restart: true,
-            hook: Some(cancel.clone()),
         });
         if !stopped.await.stopped {
             return Err("could not stop the server to give it its configuration".to_owned());

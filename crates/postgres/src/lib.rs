@@ -91,5 +91,5 @@ pub use promote::PromoteError;
 pub use reload::ReloadReport;
 pub use rest::{ReplicationRow, RestRow};
 pub use start::{StartOutcome, StartRequest};
-pub use stop::{ShutdownPoint, StopMode, StopOutcome, StopRequest, Until};
+pub use stop::{ShutdownPoint, StopMode, StopOutcome, StopPreparation, StopRequest, Until};
 pub use supervisor::{CachedStatus, Supervisor};

@@ -42,16 +42,23 @@ pub enum Until {
 pub struct StopRequest {
     /// How sessions are treated.
     pub mode: StopMode,
-    /// Take a checkpoint first, so that the one of the shutdown is short.
-    pub checkpoint: bool,
     /// What is waited for.
     pub until: Until,
     /// Patience with each step; `None` waits for ever.
     pub timeout: Option<Duration>,
     /// The stop is the first half of a restart: the state stays what the caller has set.
     pub restart: bool,
-    /// Run `before_stop` before the signal; this ends it early. `None` runs no script.
-    pub hook: Option<Cancel>,
+}
+
+/// What is done before the signal of a stop.
+#[derive(Clone, Copy, Debug)]
+pub struct StopPreparation {
+    /// Take a checkpoint, so that the one of the shutdown is short.
+    pub checkpoint: bool,
+    /// Patience with the checkpoint; `None` waits for ever.
+    pub timeout: Option<Duration>,
+    /// The stop is the first half of a restart: the state stays what the caller has set.
+    pub restart: bool,
 }
 
 /// Where a clean shutdown has left the WAL.
@@ -89,6 +96,26 @@ enum ShutDown {
 }
 
 impl Supervisor {
+    /// What comes before the signal of a stop: the checkpoint, the state, and the script
+    /// `before_stop`, which `cancel` ends early. Does nothing without a server and while it stops
+    /// already; returns whether the signal is still to come.
+    ///
+    /// Cancel safe: the server goes on.
+    pub async fn prepare_stop(&self, wanted: StopPreparation, cancel: &Cancel) -> bool {
+        if !self.is_alive() || self.is_stopping() {
+            return false;
+        }
+        if wanted.checkpoint && !self.state().is_starting() {
+            // Logged there; a shutdown without it is only slower.
+            let _ = self.checkpoint(wanted.timeout).await;
+        }
+        if !wanted.restart {
+            self.set_state(State::Stopping);
+        }
+        hooks::run_before_stop(&self.settings(), cancel).await;
+        true
+    }
+
     /// Stops the server. A call while a stop of the same or a harder mode is under way sends no
     /// second signal and only waits.
     ///
@@ -104,15 +131,8 @@ impl Supervisor {
         };
         self.advances().clear();
         let continued = self.continues(&postmaster, request.mode);
-        if !continued && request.checkpoint && !self.state().is_starting() {
-            // Logged there; a shutdown without it is only slower.
-            let _ = self.checkpoint(request.timeout).await;
-        }
         if !request.restart {
             self.set_state(State::Stopping);
-        }
-        if let Some(cancel) = request.hook.as_ref().filter(|_| !continued) {
-            hooks::run_before_stop(&self.settings(), cancel).await;
         }
         if !continued && let Err(outcome) = self.signal_stop(&postmaster, &request) {
             return outcome;
@@ -370,11 +390,9 @@ impl Supervisor {
     pub async fn fence(&self, patience: Duration) {
         let request = StopRequest {
             mode: StopMode::Immediate,
-            checkpoint: false,
             until: Until::Exit,
             timeout: Some(patience),
             restart: false,
-            hook: None,
         };
         self.stop(request).await;
     }

@@ -16,7 +16,7 @@ use patroni_config::file::Postgresql;
 use patroni_core::server::{Answer, ControlState, Process, RewindAbility};
 use patroni_core::{Role, State, Upstream};
 use patroni_postgres::connection::{Endpoint, Session};
-use patroni_postgres::{Ask, RecoveryChange, StopRequest, Until};
+use patroni_postgres::{Ask, Cancel, RecoveryChange, StopPreparation, StopRequest, Until};
 use serde_json::json;
 use server::{Server, as_postgres, ask, fast_stop, until};
 
@@ -138,7 +138,15 @@ fn before_stop_runs_between_the_checkpoint_and_the_signal() {
                 .await;
             ask(&supervisor, "create table public.t (n int)").await;
             let last_record = ask(&supervisor, "select pg_current_wal_insert_lsn()").await;
+            let preparation = StopPreparation {
+                checkpoint: true,
+                timeout: None,
+                restart: false,
+            };
+            assert!(supervisor.prepare_stop(preparation, &Cancel::new()).await);
+            assert_eq!(supervisor.state(), State::Stopping);
             assert!(supervisor.stop(fast_stop()).await.stopped);
+            assert!(!supervisor.prepare_stop(preparation, &Cancel::new()).await);
             let seen = std::fs::read_to_string(seen_by_hook).expect("the script ran");
             let line = |key: &str| {
                 let found = seen.lines().find_map(|line| line.strip_prefix(key));

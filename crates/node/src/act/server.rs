@@ -154,6 +154,12 @@ impl Body {
             self.phases.stop_begun(role, Instant::now());
         }
         let running = self.supervisor.is_alive();
+        let preparation = pg::StopPreparation {
+            checkpoint: request.checkpoint,
+            timeout: request.timeout,
+            restart: request.restart,
+        };
+        self.supervisor.prepare_stop(preparation, cancel).await;
         let until = match request.until {
             command::Until::ShutDownState => pg::Until::ShutDownState,
             command::Until::Exit => pg::Until::Exit,
@@ -166,11 +172,9 @@ impl Body {
             .supervisor
             .stop(pg::StopRequest {
                 mode,
-                checkpoint: request.checkpoint,
                 until,
                 timeout: request.timeout,
                 restart: request.restart,
-                hook: Some(cancel.clone()),
             })
             .await;
         let exited = outcome.stopped && request.until == command::Until::Exit;

@@ -208,11 +208,9 @@ impl Drop for Server {
 pub(crate) fn fast_stop() -> StopRequest {
     StopRequest {
         mode: StopMode::Fast,
-        checkpoint: true,
         until: Until::Exit,
         timeout: None,
         restart: false,
-        hook: Some(Cancel::new()),
     }
 }
 
