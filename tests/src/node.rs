@@ -148,6 +148,22 @@ impl Node {
         Ok(kill(self.postmaster()?, Signal::SIGKILL)?)
     }
 
+    /// Removes the System V segment of a killed postmaster. The next start does so, but after a
+    /// test there is none, and the kernel has room for some thousands only.
+    fn remove_shared_memory(&self) {
+        let text = std::fs::read_to_string(self.data_dir().join("postmaster.pid"));
+        let text = text.unwrap_or_default();
+        // The line has the key and the number of the segment.
+        let id = text
+            .lines()
+            .nth(6)
+            .and_then(|line| line.split_whitespace().nth(1));
+        if let Some(id) = id {
+            // It is gone already when the postmaster had the time for that.
+            let _ = proc::command("ipcrm").args(["-m", id]).output();
+        }
+    }
+
     /// Runs `pg_ctl` on the data directory, as an operator does by hand, and waits for its end.
     ///
     /// # Errors
@@ -193,6 +209,7 @@ impl Node {
         if let Err(error) = gone {
             eprintln!("{}: {error:#}", self.name);
         }
+        self.remove_shared_memory();
     }
 
     /// Every process whose working directory is the data directory: all of the server's.
