@@ -67,11 +67,28 @@ impl Supervisor {
         }
         supervisor.conf().recovery = supervisor.written_recovery();
         supervisor.set_state(State::Starting);
+        supervisor.end_trust().await;
         if supervisor.readiness(PATIENCE).await == Readiness::Ready {
             supervisor.started().await;
             supervisor.adopt_running().await;
         }
         Ok(supervisor)
+    }
+
+    /// Ends the access of a custom bootstrap whose daemon has died. Nothing else is written yet:
+    /// the server may still recover by settings that only the method's tool knows.
+    async fn end_trust(&self) {
+        let settings = self.settings();
+        let files = Files {
+            settings: &settings,
+            version: self.major_version().unwrap_or_default(),
+        };
+        if !files.has_trust_hba() {
+            return;
+        }
+        if let Err(reason) = self.refresh_access_files().await {
+            error!("could not end the access that was only for a custom bootstrap: {reason}");
+        }
     }
 
     /// The server answers: its role is asked for, and our files are brought up to date.
@@ -125,9 +142,10 @@ impl Supervisor {
                 settings: &settings,
                 version,
             };
+            let distrusted = files.end_trust(&parameters)?;
             let hba = (all || files.hba_differs()) && files.write_hba(&parameters)?;
             let ident = (all || files.ident_differs()) && files.write_ident(&parameters)?;
-            Ok(hba || ident)
+            Ok(distrusted || hba || ident)
         })
         .await
     }

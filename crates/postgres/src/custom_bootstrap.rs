@@ -8,13 +8,14 @@ use std::io;
 use std::time::Duration;
 
 use patroni_core::{Role, State, Upstream};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 use crate::bootstrap::CustomBootstrap;
 use crate::cancel::Cancel;
 use crate::conf::files::Files;
 use crate::conf::recovery::Recovery;
+use crate::connection::{Endpoint, Named, QueryError, Session};
 use crate::data_dir;
 use crate::start::{StartOutcome, StartRequest};
 use crate::stop::{StopMode, StopPreparation, StopRequest, Until};
@@ -104,6 +105,7 @@ impl Supervisor {
     /// The cluster is ready: its real access rules and parameters take effect, by a restart where
     /// a reload is not enough. Does nothing when no custom method made the data.
     pub(crate) async fn settle_custom(&self, cancel: &Cancel) -> Result<(), String> {
+        let was_closed = self.promotes_itself();
         if self.conf().custom.take().is_none() {
             return Ok(());
         }
@@ -111,16 +113,60 @@ impl Supervisor {
             .write_real_configuration()
             .await
             .map_err(|reason| format!("could not write the configuration: {reason}"))?;
-        if relocated || !self.conf().pending.is_empty() {
+        // What is on the command line stays until a restart, whatever the files say.
+        if relocated || was_closed || !self.conf().pending.is_empty() {
             return self.restart_settled(cancel).await;
         }
         info!("Reloading PostgreSQL configuration.");
+        let before = self.load_time().await.ok().flatten();
         self.reload()
             .await
             .map_err(|reason| format!("could not reload the configuration: {reason}"))?;
-        sleep(SETTLE).await;
         self.close_connections();
+        self.wait_for_reload(before.as_deref()).await;
         Ok(())
+    }
+
+    /// When the postmaster has read its configuration, as a new connection has it from it.
+    async fn load_time(&self) -> Result<Option<String>, QueryError> {
+        let endpoint = Endpoint::local(&self.settings(), "Patroni");
+        let session = Session::connect(&endpoint, CONNECT).await?;
+        let rows = session.query(LOAD_TIME, CONNECT).await?;
+        Ok(rows.first().and_then(|row| row.get(0)).map(str::to_owned))
+    }
+
+    /// Waits until the postmaster has read its files again: a connection that it admits after
+    /// that knows a new time, or is refused by the new rules.
+    async fn wait_for_reload(&self, before: Option<&str>) {
+        let begun = Instant::now();
+        while begun.elapsed() < RELOAD {
+            match self.load_time().await {
+                Ok(now) if now.as_deref() != before => {
+                    return self.complain_of_access_rules().await;
+                }
+                Err(refusal) if refusal.came_from_server() => {
+                    return warn!("the access rules do not let the superuser in: {refusal}");
+                }
+                Ok(_) | Err(_) => sleep(STEP).await,
+            }
+        }
+        warn!("the server has not read its new access rules after {RELOAD:?}");
+    }
+
+    /// With a rule that cannot be read the server keeps the rules from before, and everybody on
+    /// this machine is let in by those.
+    async fn complain_of_access_rules(&self) {
+        if self.major_version().is_none_or(|version| version < 100_000) {
+            return;
+        }
+        let found = self.query(Named::Heartbeat, BAD_RULES, CONNECT).await;
+        for row in found.iter().flatten() {
+            let (line, reason) = (row.get(0).unwrap_or("?"), row.get(1).unwrap_or("?"));
+            error!(
+                "line {line} of pg_hba.conf is not valid ({reason}): the server goes on with the \
+                 access rules of the bootstrap, which ask for no password"
+            );
+        }
     }
 
     /// Returns whether the access file is another than the one of the time before.
@@ -184,5 +230,16 @@ impl Supervisor {
     }
 }
 
-/// How long a reload may take to be seen.
-const SETTLE: Duration = Duration::from_secs(1);
+/// How long the postmaster may take to read its files.
+const RELOAD: Duration = Duration::from_secs(10);
+
+/// The pause between two looks at it.
+const STEP: Duration = Duration::from_millis(20);
+
+/// One connection attempt, and one statement.
+const CONNECT: Duration = Duration::from_secs(3);
+
+const LOAD_TIME: &str = "SELECT pg_catalog.pg_conf_load_time()";
+
+const BAD_RULES: &str = "SELECT line_number, error FROM pg_catalog.pg_hba_file_rules \
+     WHERE error IS NOT NULL ORDER BY line_number";

@@ -227,9 +227,11 @@ impl Supervisor {
             if !keep {
                 files.clean_auto_conf();
             }
-            match trusted {
-                Some(lines) => files.write_trust_hba(&lines)?,
-                None => files.write_hba(&effective).map(|_| ())?,
+            if let Some(lines) = trusted {
+                files.write_trust_hba(&lines)?;
+            } else {
+                files.end_trust(&effective)?;
+                files.write_hba(&effective)?;
             }
             files.write_ident(&effective)?;
             if let Some(recovery) = recovery.filter(|_| standby) {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use patroni_config::file::Postgresql;
 use patroni_core::value;
 use serde_json::Value;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::auto_conf;
 use super::guc;
@@ -147,18 +147,52 @@ impl Files<'_> {
     /// Writes the access file for the time after a custom bootstrap.
     pub(crate) fn write_trust_hba(&self, lines: &[String]) -> io::Result<()> {
         let path = self.in_config_dir("pg_hba.conf");
-        write::write_file(&path, &write::render_lines(lines), &self.settings.data_dir)
+        let text = write::render_bootstrap_lines(lines);
+        write::write_file(&path, &text, &self.settings.data_dir)
+    }
+
+    /// Whether the access file is the one for the time of a custom bootstrap. A file that cannot
+    /// be read is not.
+    pub(crate) fn has_trust_hba(&self) -> bool {
+        is_trust_hba(&self.in_config_dir("pg_hba.conf"))
+    }
+
+    /// Puts the real access file where a custom bootstrap that never ended has left its own:
+    /// without a password everybody on this machine is a superuser by it. `true` when it did.
+    ///
+    /// # Errors
+    /// The file is neither managed nor elsewhere, and has no copy.
+    pub(crate) fn end_trust(&self, parameters: &Parameters) -> io::Result<bool> {
+        if !self.has_trust_hba() {
+            return Ok(false);
+        }
+        let has_another = self.hba_copy().exists()
+            || !self.settings.pg_hba.is_empty()
+            || self.is_hba_relocated(parameters);
+        if !has_another {
+            return Err(io::Error::other(
+                "pg_hba.conf was only for a custom bootstrap that did not end, and there is no \
+                 pg_hba.conf.backup: set postgresql.pg_hba, or write a pg_hba.conf",
+            ));
+        }
+        self.bring_back_hba()?;
+        warn!("pg_hba.conf was only for a custom bootstrap that did not end: replaced it");
+        Ok(true)
     }
 
     /// Replaces the access file by its copy; `false` when there is none, and then no file at all.
     pub(crate) fn bring_back_hba(&self) -> io::Result<bool> {
         let (path, data_dir) = (self.in_config_dir("pg_hba.conf"), &self.settings.data_dir);
         remove(&path)?;
-        match fs::read_to_string(data_dir.join("pg_hba.conf.backup")) {
+        match fs::read_to_string(self.hba_copy()) {
             Ok(text) => write::write_file(&path, &text, data_dir).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    fn hba_copy(&self) -> PathBuf {
+        self.settings.data_dir.join("pg_hba.conf.backup")
     }
 
     /// Writes `pg_ident.conf` when it is managed.
@@ -279,7 +313,7 @@ impl Files<'_> {
             .copies(parameters)
             .into_iter()
             .try_for_each(|(file, copy)| {
-                if !file.exists() {
+                if !file.exists() || is_trust_hba(&file) {
                     return Ok(());
                 }
                 let text = fs::read_to_string(&file)?;
@@ -330,6 +364,10 @@ impl Files<'_> {
             })
             .collect()
     }
+}
+
+fn is_trust_hba(path: &Path) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.starts_with(write::BOOTSTRAP_HEADER))
 }
 
 fn remove(path: &Path) -> io::Result<()> {

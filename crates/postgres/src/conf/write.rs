@@ -14,6 +14,11 @@ use serde_json::Value;
 pub(crate) const HEADER: &str = "# This file is written by patroni-rs and will be overwritten.\n\
      # Change the settings of the cluster with patronictl edit-config instead.\n";
 
+/// The two comment lines of an access file that is only for the time of a custom bootstrap. By
+/// them the file is known for what it is when the daemon has died in that time.
+pub(crate) const BOOTSTRAP_HEADER: &str = "# This file is written by patroni-rs and will be replaced.\n\
+     # It is only for the time until the bootstrap of the cluster has ended.\n";
+
 /// What `postgresql.conf` holds.
 pub(crate) struct PostgresqlConf<'a> {
     /// File that is included first.
@@ -65,7 +70,16 @@ pub(crate) fn render_recovery_conf(recovery: &[(String, Value)]) -> String {
 
 /// The text of a file that is a list of lines (`pg_hba.conf`, `pg_ident.conf`).
 pub(crate) fn render_lines(lines: &[String]) -> String {
-    let mut out = HEADER.to_owned();
+    listed(HEADER, lines)
+}
+
+/// The text of the access file for the time of a custom bootstrap.
+pub(crate) fn render_bootstrap_lines(lines: &[String]) -> String {
+    listed(BOOTSTRAP_HEADER, lines)
+}
+
+fn listed(header: &str, lines: &[String]) -> String {
+    let mut out = header.to_owned();
     for item in lines {
         out.push_str(item);
         out.push('\n');

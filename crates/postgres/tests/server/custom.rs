@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use patroni_config::file::Postgresql;
 use patroni_core::{Role, State, Upstream};
+use patroni_postgres::connection::{Endpoint, Session};
 use patroni_postgres::{Cancel, Clock, StartOutcome, StartRequest, Supervisor};
 use serde_json::{Value, json};
 
@@ -156,11 +158,14 @@ fn a_backup_is_recovered_to_its_target_and_lets_nobody_in_before() {
             let report = it.apply_settings((*it.settings()).clone(), true).await;
             assert!(!report.reloaded, "not before the cluster is ready");
 
-            let pid = server.pid();
             assert!(it.post_init(&Cancel::new()).await);
-            assert_eq!(server.pid(), pid, "a reload is enough");
             assert!(file("pg_hba.conf").starts_with("# the restored rules\n"));
             assert!(file("postgresql.conf").contains("\nhot_standby = 'on'\n"));
+            assert_eq!(
+                ask(&it, "SHOW hot_standby").await.as_deref(),
+                Some("on"),
+                "not off by the command line of the recovery"
+            );
             assert!(!server.data_dir().join("recovery.signal").exists());
             assert_eq!(rows(&it).await.as_deref(), Some("1"));
         },
@@ -207,6 +212,125 @@ fn what_the_tool_set_up_is_kept_until_the_cluster_is_ready() {
             assert_eq!(rows(&it).await.as_deref(), Some("1"));
             let auto = fs::read_to_string(server.data_dir().join("postgresql.auto.conf")).unwrap();
             assert_eq!(auto, "", "recovery parameters are ours again");
+        },
+    );
+}
+
+/// A method that leaves a whole database cluster, with nothing to recover.
+fn copied(source: &Server, server: &Server) -> Postgresql {
+    let (from, to) = (source.data_dir(), server.data_dir());
+    settings(
+        server,
+        &json!({
+            "command": format!("cp -a {} {}", from.display(), to.display()),
+            "no_params": true,
+        }),
+    )
+}
+
+const REAL: &str = "# the real rules\nlocal all all trust\nhost all all 127.0.0.1/32 trust\n";
+
+fn hba(server: &Server) -> String {
+    fs::read_to_string(server.data_dir().join("pg_hba.conf")).unwrap()
+}
+
+/// When a new connection's postmaster has read its files.
+async fn load_time(it: &Supervisor) -> Option<String> {
+    it.close_connections();
+    ask(it, "SELECT pg_conf_load_time()").await
+}
+
+const AS_PRIMARY: StartRequest = StartRequest {
+    role: Role::Primary,
+    upstream: Upstream::None,
+    timeout: None,
+};
+
+/// A bootstrap until the script runs, of data that need no recovery.
+async fn begin(settings: Postgresql) -> Supervisor {
+    let it = Supervisor::adopt(settings, Clock::start()).await.unwrap();
+    assert!(it.create_cluster(&Cancel::new()).await);
+    assert_eq!(
+        it.start(AS_PRIMARY, &Cancel::new()).await,
+        StartOutcome::Running
+    );
+    it
+}
+
+#[test]
+fn the_real_rules_are_in_effect_when_the_bootstrap_ends() {
+    as_postgres(
+        "custom::the_real_rules_are_in_effect_when_the_bootstrap_ends",
+        async {
+            let (source, server) = (Server::init("a"), Server::empty("b"));
+            let refusing = "host all postgres 127.0.0.1/32 reject\nlocal all all trust\n";
+            fs::write(source.data_dir().join("pg_hba.conf"), refusing).unwrap();
+            let it = begin(copied(&source, &server)).await;
+            let pid = server.pid();
+            assert!(it.post_init(&Cancel::new()).await);
+            let endpoint = Endpoint::local(&it.settings(), "test");
+            let refused = Session::connect(&endpoint, Duration::from_secs(5)).await;
+            assert!(refused.is_err(), "the rules from before would let it in");
+            assert_eq!(server.pid(), pid, "a reload is enough");
+            assert_eq!(hba(&server), refusing);
+        },
+    );
+}
+
+#[test]
+fn a_server_that_outlives_a_bootstrap_is_adopted_with_its_real_rules() {
+    as_postgres(
+        "custom::a_server_that_outlives_a_bootstrap_is_adopted_with_its_real_rules",
+        async {
+            let (source, server) = (Server::init("a"), Server::empty("b"));
+            fs::write(source.data_dir().join("pg_hba.conf"), REAL).unwrap();
+            let wanted = copied(&source, &server);
+            let first = begin(wanted.clone()).await;
+            assert!(hba(&server).contains("\nlocal\tall\tpostgres\t\ttrust\n"));
+            let before = load_time(&first).await;
+            drop(first);
+
+            let second = Supervisor::adopt(wanted, Clock::start()).await.unwrap();
+            assert_eq!(hba(&server), REAL);
+            until("the server has read the rules", async || {
+                load_time(&second).await != before
+            })
+            .await;
+        },
+    );
+}
+
+#[test]
+fn a_start_after_a_bootstrap_without_an_end_trusts_nobody() {
+    as_postgres(
+        "custom::a_start_after_a_bootstrap_without_an_end_trusts_nobody",
+        async {
+            let (source, server) = (Server::init("a"), Server::empty("b"));
+            fs::write(source.data_dir().join("pg_hba.conf"), REAL).unwrap();
+            let wanted = copied(&source, &server);
+            drop(begin(wanted.clone()).await);
+            server.signal(nix::sys::signal::Signal::SIGQUIT);
+            until("the server is gone", async || {
+                !server.data_dir().join("postmaster.pid").exists()
+            })
+            .await;
+
+            let next = Supervisor::adopt(wanted.clone(), Clock::start())
+                .await
+                .unwrap();
+            let backup = server.data_dir().join("pg_hba.conf.backup");
+            let kept = fs::read_to_string(&backup).unwrap();
+            assert_eq!(kept, REAL, "never a copy of the bootstrap's own");
+            fs::remove_file(&backup).unwrap();
+            let refused = next.start(AS_PRIMARY, &Cancel::new()).await;
+            assert!(
+                matches!(&refused, StartOutcome::Failed(reason) if reason.contains("pg_hba.conf.backup")),
+                "{refused:?}"
+            );
+
+            fs::write(server.data_dir().join("pg_hba.conf"), REAL).unwrap();
+            let started = next.start(AS_PRIMARY, &Cancel::new()).await;
+            assert_eq!(started, StartOutcome::Running);
         },
     );
 }
