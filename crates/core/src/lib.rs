@@ -26,6 +26,7 @@ pub mod json;
 pub mod lsn;
 pub mod member;
 pub mod name;
+pub mod password_file;
 pub mod rest_url;
 pub mod role;
 pub mod secret;

@@ -1,6 +1,6 @@
 //! Who logs in, and with which session.
 
-use patroni_core::ConnUrl;
+use patroni_core::{ConnUrl, password_file};
 
 use super::parameters::Parameters;
 use super::tls::Tls;
@@ -55,33 +55,14 @@ impl Login {
             return self.password.clone();
         }
         let port = address.port.to_string();
-        let wanted = [address.host.as_str(), &port, &self.database, &self.user];
-        self.passwords.as_ref()?.lines().find_map(|line| {
-            let fields = password_line(line)?;
-            let fits = fields[..4]
-                .iter()
-                .zip(wanted)
-                .all(|(field, wanted)| field == "*" || field == wanted);
-            fits.then(|| fields[4].clone())
-        })
+        password_file::find(
+            self.passwords.as_ref()?,
+            &address.host,
+            &port,
+            &self.database,
+            &self.user,
+        )
     }
-}
-
-/// The five fields of a line of a password file; `\` protects `:` and itself.
-fn password_line(line: &str) -> Option<[String; 5]> {
-    if line.starts_with('#') {
-        return None;
-    }
-    let mut fields = vec![String::new()];
-    let mut letters = line.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' => fields.last_mut()?.push(letters.next()?),
-            ':' if fields.len() < 5 => fields.push(String::new()),
-            other => fields.last_mut()?.push(other),
-        }
-    }
-    fields.try_into().ok()
 }
 
 fn account() -> String {
