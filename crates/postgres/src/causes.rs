@@ -4,7 +4,10 @@ use std::error::Error;
 use std::fmt;
 
 /// An error with all its causes, for the log: each error says only its own part.
-pub(crate) struct Causes<'a>(pub(crate) &'a (dyn Error + 'static));
+pub struct Causes<'a>(
+    /// The last of them.
+    pub &'a (dyn Error + 'static),
+);
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -77,6 +77,7 @@ pub mod waldump;
 pub use adopt::AdoptError;
 pub use binaries::Binaries;
 pub use cancel::Cancel;
+pub use causes::Causes;
 pub use clock::Clock;
 pub use conf::ClusterFacts;
 pub use connection::{Named, QueryError};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use patroni_config::file::postgresql::Credentials;
 use patroni_config::generate::{Server, shared_parameters};
-use patroni_core::Secret;
+use patroni_core::{Secret, password_file};
 use serde_json::{Map, Value};
 
 use crate::connection::{Address, Endpoint, QueryError, Session, quote_literal, system_user};
@@ -121,19 +121,61 @@ impl Source {
         self.info.set("password", Some(password));
     }
 
-    fn port(&self) -> Result<Option<u16>, SurveyError> {
-        let port = self.info.get("port").map(str::parse).transpose();
-        port.map_err(|_| SurveyError::BadDsn)
+    /// Takes the password from the text of a password file, unless one is known already.
+    pub fn look_up_password(&mut self, passwords: &str) {
+        let text = |keyword: &str| self.info.get(keyword).unwrap_or_default();
+        let user = text("user");
+        let database = Some(text("dbname")).filter(|name| !name.is_empty());
+        let hosts = text("host").split(',');
+        let ports: Vec<&str> = text("port").split(',').collect();
+        let found = hosts.enumerate().find_map(|(index, host)| {
+            let port = ports.get(index).or(ports.last()).copied();
+            password_file::find(
+                passwords,
+                if host.is_empty() { "localhost" } else { host },
+                port.filter(|port| !port.is_empty()).unwrap_or("5432"),
+                database.unwrap_or(user),
+                user,
+            )
+        });
+        if let Some(password) = found {
+            self.info.set_default("password", &password);
+        }
     }
 
-    fn endpoint(&self) -> Result<Endpoint, SurveyError> {
+    /// The ports, one for each host or one for all.
+    fn ports(&self) -> Result<Vec<u16>, SurveyError> {
+        let given = self.info.get("port").filter(|text| !text.is_empty());
+        let ports = given.map_or_else(Vec::new, |text| text.split(',').map(str::parse).collect());
+        let ports: Result<_, _> = ports.into_iter().collect();
+        ports.map_err(|_| SurveyError::BadDsn)
+    }
+
+    fn port(&self) -> Result<Option<u16>, SurveyError> {
+        Ok(self.ports()?.first().copied())
+    }
+
+    /// Where the connection goes, under this `application_name`.
+    ///
+    /// # Errors
+    /// [`SurveyError::BadDsn`]: a port is no number.
+    pub fn endpoint(&self, application_name: &str) -> Result<Endpoint, SurveyError> {
         let text = |keyword: &str| self.info.get(keyword).map(str::to_owned);
-        let port = self.port()?.unwrap_or(5432);
+        let ports = self.ports()?;
+        let port = |index: usize| ports.get(index).or(ports.last()).copied().unwrap_or(5432);
         let host = text("host").filter(|host| !host.is_empty());
         let address = match host.or_else(|| text("hostaddr")) {
-            Some(dir) if dir.starts_with('/') => Address::Socket(dir, port),
-            Some(host) => Address::Tcp(vec![(host, port)]),
-            None => Address::local_socket(port),
+            Some(dir) if dir.starts_with('/') => Address::Socket(dir, port(0)),
+            Some(hosts) => {
+                let hosts = hosts.split(',').map(str::to_owned);
+                Address::Tcp(
+                    hosts
+                        .enumerate()
+                        .map(|(at, host)| (host, port(at)))
+                        .collect(),
+                )
+            }
+            None => Address::local_socket(port(0)),
         };
         let credentials = Credentials {
             username: text("user"),
@@ -152,7 +194,7 @@ impl Source {
             address,
             credentials,
             database: database.unwrap_or_default(),
-            application_name: "Patroni generate-config".to_owned(),
+            application_name: application_name.to_owned(),
             statement_timeout: None,
             read_write: false,
         })
@@ -209,7 +251,7 @@ fn from_uri(dsn: &str) -> Option<ConnInfo> {
 /// # Errors
 /// See [`SurveyError`].
 pub async fn survey(source: &Source) -> Result<(u32, Server), SurveyError> {
-    let session = Session::connect(&source.endpoint()?, LIMIT)
+    let session = Session::connect(&source.endpoint("Patroni generate-config")?, LIMIT)
         .await
         .map_err(SurveyError::Connect)?;
     let ask = async |sql: &str| session.query(sql, LIMIT).await.map_err(SurveyError::Query);
@@ -343,7 +385,7 @@ mod tests {
     fn the_string_comes_before_the_variables() {
         let given = source(Some("host=10.0.0.1 user=postgres password=x sslcert=/c"));
         assert!(given.has_password());
-        let endpoint = given.endpoint().unwrap();
+        let endpoint = given.endpoint("x").unwrap();
         let expected = Address::Tcp(vec![("10.0.0.1".to_owned(), 6000)]);
         assert_eq!(endpoint.address, expected);
         assert_eq!(endpoint.database, "postgres");
@@ -366,7 +408,7 @@ mod tests {
     #[test]
     fn strings_may_be_uris_and_may_be_wrong() {
         let given = source(Some("postgres://me:secret@h:5433/db"));
-        let endpoint = given.endpoint().unwrap();
+        let endpoint = given.endpoint("x").unwrap();
         assert_eq!(endpoint.address, Address::Tcp(vec![("h".to_owned(), 5433)]));
         assert_eq!(endpoint.database, "db");
         let wrong = Source::new(Some("not a dsn"), |_| None).unwrap_err();
