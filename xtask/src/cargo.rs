@@ -62,6 +62,12 @@ pub(crate) fn build_release(built: Option<&Path>) -> Result<PathBuf> {
         "patronictl",
         "-p",
         "patroni_raft_controller",
+        "-p",
+        "patroni_aws",
+        "-p",
+        "patroni_barman",
+        "-p",
+        "patroni_wale_restore",
     ])?;
     Ok(target_dir().join("release"))
 }

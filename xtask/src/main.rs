@@ -46,7 +46,7 @@ enum Command {
     Tidy,
     /// Run the decision core through many simulated lives with faults.
     Sim(sim::Options),
-    /// Write man pages, and completions for bash, zsh and fish.
+    /// Write man pages of all programs, and completions for bash, zsh and fish.
     Man(man::Options),
     /// Measure write gaps, start times, footprints and request rates (release build).
     Bench(bench::Options),

@@ -1,4 +1,4 @@
-//! Man pages and completions of `patroni` and `patronictl`, made of their command lines.
+//! Man pages and completions of the programs, made of their command lines.
 
 use std::path::PathBuf;
 

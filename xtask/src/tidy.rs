@@ -36,6 +36,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["patroni-config", "patroni-dcs", "patroni-api", "patroni-ha"],
     ),
     (
+        "patroni-companions",
+        &["patroni-postgres", "patroni-telemetry"],
+    ),
+    (
         "patroni-sim",
         &["patroni-ha", "patroni-dcs", "patroni-config"],
     ),
@@ -48,8 +52,19 @@ const ARROWS: &[(&str, &[&str])] = &[
         "patroni_raft_controller",
         &["patroni-dcs", "patroni-config", "patroni-telemetry"],
     ),
+    ("patroni_aws", &["patroni-companions"]),
+    ("patroni_barman", &["patroni-companions"]),
+    ("patroni_wale_restore", &["patroni-companions"]),
     ("patroni-tests", &[]),
-    ("xtask", &["patroni-tests", "patroni-sim", "patroni-ctl"]),
+    (
+        "xtask",
+        &[
+            "patroni-companions",
+            "patroni-ctl",
+            "patroni-sim",
+            "patroni-tests",
+        ],
+    ),
 ];
 
 /// Crates that must not even reach these packages, by any way.
@@ -69,6 +84,9 @@ const UNREACHABLE: &[(&str, &[&str])] = &[
     ("patroni", SYSTEM_TLS),
     ("patronictl", SYSTEM_TLS),
     ("patroni_raft_controller", SYSTEM_TLS),
+    ("patroni_aws", SYSTEM_TLS),
+    ("patroni_barman", SYSTEM_TLS),
+    ("patroni_wale_restore", SYSTEM_TLS),
 ];
 
 const SYSTEM_TLS: &[&str] = &["openssl-sys", "native-tls"];

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
+use patroni_companions::{aws, barman, wale};
 
 #[path = "../../../bins/patroni/src/cli.rs"]
 mod daemon;
@@ -15,7 +16,13 @@ mod daemon;
 /// # Errors
 /// A file cannot be written.
 pub(super) fn write(dir: &Path) -> Result<()> {
-    for command in [daemon::Cli::command(), patroni_ctl::command_line()] {
+    for command in [
+        daemon::Cli::command(),
+        patroni_ctl::command_line(),
+        aws::command_line(),
+        barman::command_line(),
+        wale::command_line(),
+    ] {
         manual(&command, &folder(dir, "man1")?)?;
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let name = command.get_name().to_owned();
@@ -62,5 +69,8 @@ mod tests {
             assert!(read(file).contains("switchover"), "{file}");
         }
         assert!(read("bash/patroni.bash").contains("--validate-config"));
+        assert!(read("man1/patroni_barman-recover.1").contains("backup"));
+        assert!(read("man1/patroni_aws.1").contains("EC2"));
+        assert!(read("zsh/_patroni_wale_restore").contains("threshold_megabytes"));
     }
 }
