@@ -15,6 +15,9 @@ pub(crate) struct Cli {
     /// Check the configuration, print one line per fault, and exit with 1 if there is any.
     #[arg(long)]
     pub(crate) validate_config: bool,
+    /// Print a JSON Schema of the configuration, for editors and checks.
+    #[arg(long, conflicts_with_all = ["validate_config", "generate_config", "generate_sample_config"])]
+    pub(crate) json_schema: bool,
     /// Write a configuration to begin with to the file, or print it without one.
     #[arg(long, conflicts_with_all = ["validate_config", "generate_config"])]
     pub(crate) generate_sample_config: bool,

@@ -35,6 +35,10 @@ fn main() -> ExitCode {
     if let Some(journal) = &cli.replay {
         return replay(journal);
     }
+    if cli.json_schema {
+        print_schema();
+        return ExitCode::SUCCESS;
+    }
     let environment = Environment::of_process();
     if cli.validate_config {
         return check(&cli, &environment);
@@ -122,6 +126,13 @@ fn replay(journal: &Path) -> ExitCode {
             eprintln!("{failure:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn print_schema() {
+    #[expect(clippy::print_stdout, reason = "printing is what was asked for")]
+    {
+        println!("{:#}", patroni_config::json_schema());
     }
 }
 

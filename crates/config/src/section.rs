@@ -55,17 +55,23 @@ impl<'a> Section<'a> {
         }
     }
 
+    fn find(&self, key: &str) -> Option<&'a Value> {
+        #[cfg(test)]
+        crate::keys::reads::note(self.path_of(key));
+        self.map.get(key)
+    }
+
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.map.contains_key(key)
+        self.find(key).is_some()
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&'a Value> {
-        self.map.get(key)
+        self.find(key)
     }
 
     /// A value that is there and says something: not null, false, zero or empty.
     pub(crate) fn filled(&self, key: &str) -> Option<&'a Value> {
-        self.map.get(key).filter(|given| value::is_truthy(given))
+        self.find(key).filter(|given| value::is_truthy(given))
     }
 
     /// A section inside; an absent or empty one is an empty section.
@@ -97,7 +103,7 @@ impl<'a> Section<'a> {
 
     /// Text; numbers and booleans have a text form too, an empty value is absent.
     pub(crate) fn text(&self, key: &str) -> Result<Option<String>, ConfigError> {
-        match self.map.get(key) {
+        match self.find(key) {
             None | Some(Value::Null | Value::Bool(false)) => Ok(None),
             Some(Value::String(text)) if text.is_empty() => Ok(None),
             Some(Value::Array(_) | Value::Object(_)) => Err(self.fail(key, "is not a string")),
@@ -124,14 +130,14 @@ impl<'a> Section<'a> {
 
     /// A switch: a boolean or boolean word, else the truth of whatever is there.
     pub(crate) fn flag(&self, key: &str, default: bool) -> bool {
-        match self.map.get(key) {
+        match self.find(key) {
             None => default,
             Some(given) => value::parse_bool(given).unwrap_or_else(|| value::is_truthy(given)),
         }
     }
 
     pub(crate) fn int(&self, key: &str) -> Result<Option<i64>, ConfigError> {
-        match self.map.get(key) {
+        match self.find(key) {
             None | Some(Value::Null) => Ok(None),
             Some(given) => value::parse_int(given)
                 .map(Some)

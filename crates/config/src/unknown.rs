@@ -2,301 +2,88 @@
 
 use serde_json::{Map, Value};
 
-use crate::file::postgresql;
+use crate::keys::{Key, Kind, TOP};
 use crate::origin::Origins;
 
 /// Beginning of top-level keys that hold anchors for the rest of the file.
 const ANCHORS: [&str; 2] = ["x-", "."];
 
-/// The keys of each section with a closed set of them. `*` lists are open and not here: tags,
-/// parameters, loggers, headers, labels, sections of scripts.
-const KNOWN: &[(&str, &[&str])] = &[
-    (
-        "",
-        &[
-            "scope",
-            "name",
-            "namespace",
-            "thread_pool_size",
-            "thread_stack_size",
-            "log",
-            "journal",
-            "bootstrap",
-            "postgresql",
-            "restapi",
-            "ctl",
-            "watchdog",
-            "guardian",
-            "tags",
-            "citus",
-            "consul",
-            "etcd",
-            "etcd3",
-            "exhibitor",
-            "kubernetes",
-            "raft",
-            "zookeeper",
-            "ttl",
-            "loop_wait",
-            "retry_timeout",
-            "standby_cluster",
-        ],
-    ),
-    (
-        "log",
-        &[
-            "type",
-            "level",
-            "traceback_level",
-            "format",
-            "dateformat",
-            "static_fields",
-            "max_queue_size",
-            "dir",
-            "mode",
-            "file_size",
-            "file_num",
-            "loggers",
-            "deduplicate_heartbeat_logs",
-        ],
-    ),
-    (
-        "journal",
-        &["enabled", "dir", "max_size", "keep", "every_cycle"],
-    ),
-    (
-        "restapi",
-        &[
-            "listen",
-            "connect_address",
-            "authentication",
-            "auth",
-            "certfile",
-            "keyfile",
-            "keyfile_password",
-            "cafile",
-            "ciphers",
-            "verify_client",
-            "allowlist",
-            "allowlist_include_members",
-            "http_extra_headers",
-            "https_extra_headers",
-            "request_queue_size",
-            "thread_pool_size",
-            "server_tokens",
-        ],
-    ),
-    ("restapi.authentication", &["username", "password"]),
-    (
-        "ctl",
-        &[
-            "authentication",
-            "auth",
-            "insecure",
-            "cacert",
-            "certfile",
-            "keyfile",
-            "keyfile_password",
-        ],
-    ),
-    ("ctl.authentication", &["username", "password"]),
-    ("etcd", ETCD),
-    ("etcd3", ETCD),
-    (
-        "consul",
-        &[
-            "url",
-            "host",
-            "port",
-            "scheme",
-            "token",
-            "verify",
-            "cacert",
-            "cert",
-            "key",
-            "dc",
-            "consistency",
-            "checks",
-            "register_service",
-            "service_tags",
-            "service_check_interval",
-            "service_check_tls_server_name",
-        ],
-    ),
-    (
-        "zookeeper",
-        &[
-            "hosts",
-            "use_ssl",
-            "verify",
-            "cacert",
-            "cert",
-            "key",
-            "key_password",
-            "set_acls",
-            "auth_data",
-            "exhibitor",
-        ],
-    ),
-    (
-        "exhibitor",
-        &[
-            "hosts",
-            "port",
-            "poll_interval",
-            "use_ssl",
-            "verify",
-            "cacert",
-            "cert",
-            "key",
-            "key_password",
-            "set_acls",
-            "auth_data",
-        ],
-    ),
-    (
-        "raft",
-        &[
-            "self_addr",
-            "bind_addr",
-            "partner_addrs",
-            "data_dir",
-            "password",
-            "min_timeout",
-            "max_timeout",
-            "connection_timeout",
-            "append_entries_period",
-            "connection_retry_time",
-            "leader_fallback_timeout",
-        ],
-    ),
-    (
-        "kubernetes",
-        &[
-            "labels",
-            "scope_label",
-            "role_label",
-            "leader_label_value",
-            "follower_label_value",
-            "standby_leader_label_value",
-            "tmp_role_label",
-            "bootstrap_labels",
-            "namespace",
-            "use_endpoints",
-            "pod_ip",
-            "ports",
-            "cacert",
-            "context",
-            "bypass_api_service",
-            "retriable_http_codes",
-        ],
-    ),
-    ("guardian", &["mode"]),
-    ("postgresql.probe", &["mode", "after"]),
-    ("watchdog", &["mode", "device", "safety_margin", "driver"]),
-    ("citus", &["group", "database"]),
-    (
-        "postgresql.authentication",
-        &["superuser", "replication", "rewind"],
-    ),
-    ("postgresql.bin_name", &postgresql::BINARIES),
-    (
-        "postgresql.callbacks",
-        &[
-            "on_start",
-            "on_stop",
-            "on_restart",
-            "on_reload",
-            "on_role_change",
-        ],
-    ),
-    (
-        "bootstrap.dcs",
-        &[
-            "ttl",
-            "loop_wait",
-            "retry_timeout",
-            "maximum_lag_on_failover",
-            "maximum_lag_on_syncnode",
-            "max_timelines_history",
-            "check_timeline",
-            "primary_start_timeout",
-            "primary_stop_timeout",
-            "master_start_timeout",
-            "master_stop_timeout",
-            "synchronous_mode",
-            "synchronous_mode_strict",
-            "synchronous_node_count",
-            "failsafe_mode",
-            "pause",
-            "standby_cluster",
-            "slots",
-            "permanent_slots",
-            "permanent_replication_slots",
-            "ignore_slots",
-            "member_slots_ttl",
-            "postgresql",
-            "primary_race_backoff",
-        ],
-    ),
-];
-
-const ETCD: &[&str] = &[
-    "host",
-    "hosts",
-    "url",
-    "proxy",
-    "srv",
-    "discovery_srv",
-    "srv_domain",
-    "srv_suffix",
-    "port",
-    "protocol",
-    "use_proxies",
-    "username",
-    "password",
-    "cacert",
-    "cert",
-    "key",
-    "version_prefix",
-];
-
 /// One warning for each key that nothing reads. They never change the outcome of a start.
 pub(crate) fn warnings(settings: &Map<String, Value>, origins: &Origins) -> Vec<String> {
     let mut warnings = Vec::new();
-    for (path, known) in KNOWN {
-        let Some(section) = section(settings, path) else {
-            continue;
-        };
-        for key in section.keys().filter(|key| !known.contains(&key.as_str())) {
-            if path.is_empty() && ANCHORS.iter().any(|mark| key.starts_with(mark)) {
-                continue;
-            }
-            warnings.push(warning(path, key, known, origins));
-        }
-    }
-    if let Some(section) = section(settings, "postgresql") {
-        let methods = section
-            .get("create_replica_methods")
-            .and_then(Value::as_array);
-        let is_method = |key: &str| {
-            methods.is_some_and(|methods| methods.iter().any(|name| name.as_str() == Some(key)))
-        };
-        for key in section.keys() {
-            if !postgresql::KEYS.contains(&key.as_str()) && !is_method(key) {
-                warnings.push(warning("postgresql", key, postgresql::KEYS, origins));
-            }
-        }
-    }
+    let is_anchor = |key: &str| ANCHORS.iter().any(|mark| key.starts_with(mark));
+    unknown(TOP, settings, "", &is_anchor, origins, &mut warnings);
+    inner(TOP, settings, "", origins, &mut warnings);
     warnings
 }
 
-fn section<'m>(settings: &'m Map<String, Value>, path: &str) -> Option<&'m Map<String, Value>> {
-    if path.is_empty() {
-        return Some(settings);
+/// The keys that nothing reads of one mapping.
+fn unknown(
+    keys: &[Key],
+    settings: &Map<String, Value>,
+    path: &str,
+    is_known: &dyn Fn(&str) -> bool,
+    origins: &Origins,
+    warnings: &mut Vec<String>,
+) {
+    let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+    for key in settings.keys() {
+        if !names.contains(&key.as_str()) && !is_known(key) {
+            warnings.push(warning(path, key, &names, origins));
+        }
     }
-    path.split('.')
-        .try_fold(settings, |map, key| map.get(key)?.as_object())
+}
+
+/// The same of the mappings in it.
+fn inner(
+    keys: &[Key],
+    settings: &Map<String, Value>,
+    path: &str,
+    origins: &Origins,
+    warnings: &mut Vec<String>,
+) {
+    for key in keys {
+        let Some(section) = settings.get(key.name).and_then(Value::as_object) else {
+            continue;
+        };
+        let path = if path.is_empty() {
+            key.name.to_owned()
+        } else {
+            format!("{path}.{}", key.name)
+        };
+        let keys = key.kind.keys();
+        inner(keys, section, &path, origins, warnings);
+        match key.kind {
+            Kind::Section(_) => unknown(keys, section, &path, &|_| false, origins, warnings),
+            Kind::Named(_) if key.name == "postgresql" => {
+                let is_method = |name: &str| names_method(section, name);
+                unknown(keys, section, &path, &is_method, origins, warnings);
+            }
+            Kind::Named(_)
+            | Kind::Open(_)
+            | Kind::Text
+            | Kind::Flag
+            | Kind::Int(..)
+            | Kind::Seconds
+            | Kind::Size
+            | Kind::Choice(_)
+            | Kind::Texts
+            | Kind::Commas
+            | Kind::TextMap
+            | Kind::Map
+            | Kind::Options
+            | Kind::Maps
+            | Kind::Any
+            | Kind::Sections(_) => {}
+        }
+    }
+}
+
+/// Whether `create_replica_methods` has this name.
+fn names_method(postgresql: &Map<String, Value>, name: &str) -> bool {
+    let methods = postgresql.get("create_replica_methods");
+    let mut methods = methods.and_then(Value::as_array).into_iter().flatten();
+    methods.any(|method| method.as_str() == Some(name))
 }
 
 fn warning(section: &str, key: &str, known: &[&str], origins: &Origins) -> String {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 pub use super::address::{HostPort, Listen};
 use super::postgresql_probe::Probe;
 use crate::error::ConfigError;
+use crate::keys;
 use crate::section::Section;
 
 /// The server's binaries that may have other names (`bin_name`).
@@ -243,7 +244,7 @@ fn create_replica_methods(section: &Section<'_>) -> Result<Vec<String>, ConfigEr
 fn methods(section: &Section<'_>) -> Map<String, Value> {
     section
         .entries()
-        .filter(|(name, given)| given.is_object() && !KEYS.contains(&name.as_str()))
+        .filter(|(name, given)| given.is_object() && !keys::is_of_server(name))
         .map(|(name, given)| (name.clone(), given.clone()))
         .collect()
 }
@@ -313,45 +314,3 @@ impl Credentials {
         })
     }
 }
-
-/// The keys that mean something in this section; other mappings are replica methods.
-pub(crate) const KEYS: &[&str] = &[
-    "listen",
-    "connect_address",
-    "proxy_address",
-    "data_dir",
-    "config_dir",
-    "config_base_name",
-    "custom_conf",
-    "bin_dir",
-    "bin_name",
-    "pgpass",
-    "database",
-    "authentication",
-    "parameters",
-    "pg_hba",
-    "pg_ident",
-    "recovery_conf",
-    "callbacks",
-    "pre_promote",
-    "before_stop",
-    "create_replica_methods",
-    "create_replica_method",
-    "basebackup",
-    "use_unix_socket",
-    "use_unix_socket_repl",
-    "use_pg_rewind",
-    "remove_data_directory_on_rewind_failure",
-    "remove_data_directory_on_diverged_timelines",
-    "use_slots",
-    "pg_ctl_timeout",
-    "krbsrvname",
-    "probe",
-    "name",
-    "scope",
-    "retry_timeout",
-    "citus",
-    "superuser",
-    "replication",
-    "pg_rewind",
-];

@@ -406,3 +406,31 @@ fn watchdog_mode(report: &mut Report<'_>, path: &str, given: &Value) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{self, Key, Kind};
+
+    /// What is checked must be known; parameters of the server are nobody's list.
+    fn compare(fields: &[Field], keys: &[Key], path: &str) {
+        for field in fields {
+            let path = format!("{path}.{}", field.key);
+            let key = keys.iter().find(|key| key.name == field.key);
+            let key = key.unwrap_or_else(|| panic!("{path} is not in the table of keys"));
+            match (&field.rule, &key.kind) {
+                (Rule::Section(_), Kind::Map) => {}
+                (Rule::Section(inner), kind) => compare(inner, kind.keys(), &path),
+                (Rule::List(Rule::Section(inner)), Kind::Sections(keys)) => {
+                    compare(inner, keys, &path);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_that_is_checked_is_known() {
+        compare(TOP, keys::TOP, "");
+    }
+}

@@ -212,9 +212,11 @@ fn judge(body: &Value, report: &Report, taken: bool, now: Timestamp) -> Result<(
     let request = request.map_err(|answer| {
         let text = match &answer.content {
             Content::Text(text) => String::from_utf8_lossy(text).into_owned(),
-            Content::Bare | Content::Json(_) | Content::Metrics(_) | Content::ErrorPage(_) => {
-                String::new()
-            }
+            Content::Bare
+            | Content::Json(_)
+            | Content::Metrics(_)
+            | Content::Page(_)
+            | Content::ErrorPage(_) => String::new(),
         };
         (answer.status.as_u16(), text)
     })?;
