@@ -145,6 +145,7 @@ fn facts(doc: &Value, behind: u64) -> ServerFacts {
             state: State::Running,
             role,
             row: Row::Failed,
+            copy: None,
         };
     };
     if doc.get("server_version").is_none() {
@@ -187,6 +188,7 @@ fn facts(doc: &Value, behind: u64) -> ServerFacts {
         state,
         role,
         row: Row::Known(Box::new(row)),
+        copy: None,
     }
 }
 

@@ -20,6 +20,7 @@
 pub mod account;
 pub mod cluster;
 pub mod config_doc;
+pub mod copy;
 pub mod failover;
 pub mod history;
 pub mod json;
@@ -47,6 +48,7 @@ pub mod xid;
 pub use account::Account;
 pub use cluster::{Cluster, Leader, Revision};
 pub use config_doc::ConfigDoc;
+pub use copy::CopyProgress;
 pub use failover::{Failover, FailoverRequest};
 pub use history::{History, HistoryLine};
 pub use lsn::{Lsn, LsnError};

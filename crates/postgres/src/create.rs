@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use patroni_core::State;
 use patroni_core::server::DataDir;
-use tracing::error;
+use tracing::{debug, error};
 
 use crate::binaries::Binaries;
 use crate::bootstrap::clone::{CloneRequest, CloneSource, DataDirectory};
 use crate::bootstrap::custom::run_custom;
+use crate::bootstrap::milestones::Milestones;
 use crate::bootstrap::post_init::{ScriptConnection, configured_script, post_init};
 use crate::bootstrap::{NewCluster, clone, hba, initdb};
 use crate::cancel::Cancel;
@@ -143,7 +144,7 @@ impl Supervisor {
         self.forget_data();
         self.set_state(State::CreatingReplica);
         let version = self.program_version().await.unwrap_or_default();
-        let source = match source_of(&settings, from, version) {
+        let source = match source_of(&settings, from, version).await {
             Ok(source) => source,
             Err(reason) => {
                 error!("cannot prepare the copy: {reason}");
@@ -162,10 +163,13 @@ impl Supervisor {
                 path: settings.data_dir.clone(),
             }),
         };
+        let mut milestones = Milestones::default();
         let copied = clone::clone_replica(&request, cancel, |progress| {
-            tracing::debug!("copied {} of {:?} bytes", progress.bytes, progress.total);
+            milestones.tell(&progress);
+            self.set_copy_progress(Some(progress));
         });
         let copied = copied.await;
+        self.set_copy_progress(None);
         self.forget_data();
         self.set_state(State::Stopped);
         match copied {
@@ -183,7 +187,7 @@ impl Supervisor {
 }
 
 /// What a tool must be told of the source; `None` when there is none.
-fn source_of(
+async fn source_of(
     settings: &patroni_config::file::Postgresql,
     from: &CopyFrom,
     version: u32,
@@ -212,9 +216,30 @@ fn source_of(
         name,
         conninfo: elsewhere.conninfo(),
         pgpass,
-        size: None,
+        size: size_of(elsewhere).await,
     }))
 }
+
+/// How much a copy will have to fetch. Only somebody who may log in is told: without an answer a
+/// copy shows what it has and not how far it is.
+async fn size_of(source: Elsewhere<'_>) -> Option<u64> {
+    let endpoint = source.for_slots().endpoint();
+    let asked = async {
+        let session = Session::connect(&endpoint, CONNECT).await?;
+        session.query(SIZE, CONNECT).await
+    };
+    match asked.await {
+        Ok(rows) => rows.first()?.parse(0),
+        Err(reason) => {
+            debug!("the source does not tell its size: {}", chain(&reason));
+            None
+        }
+    }
+}
+
+/// Databases that we may not see are small ones, or the estimate is off.
+const SIZE: &str = "SELECT pg_catalog.sum(pg_catalog.pg_database_size(oid))::pg_catalog.int8 \
+     FROM pg_catalog.pg_database WHERE pg_catalog.has_database_privilege(oid, 'CONNECT')";
 
 /// The data directory as a copy treats it.
 struct Directory {

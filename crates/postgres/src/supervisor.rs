@@ -10,7 +10,7 @@ use patroni_config::file::Postgresql;
 use patroni_core::server::{
     Answer, CheckpointTask, ControlData, DataDir, PendingParameter, ServerStatus, WalSender,
 };
-use patroni_core::{Lsn, Moment, Role, State, SystemId};
+use patroni_core::{CopyProgress, Lsn, Moment, Role, State, SystemId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -53,6 +53,7 @@ pub(crate) struct Inner {
     known: Mutex<Known>,
     callback_ran: AtomicBool,
     checkpoint: Mutex<CheckpointTask>,
+    copying: Mutex<Option<CopyProgress>>,
     advances: Advances,
     /// Held by a start or a stop.
     pub(crate) change: tokio::sync::Mutex<()>,
@@ -113,6 +114,7 @@ impl Supervisor {
             known: Mutex::default(),
             callback_ran: AtomicBool::new(false),
             checkpoint: Mutex::new(CheckpointTask::Idle),
+            copying: Mutex::new(None),
             advances: Advances::default(),
             change: tokio::sync::Mutex::new(()),
             stopping: Mutex::new(None),
@@ -235,6 +237,15 @@ impl Supervisor {
     /// Notes how the checkpoint that follows a promotion stands.
     pub fn set_checkpoint_task(&self, task: CheckpointTask) {
         *lock(&self.inner.checkpoint) = task;
+    }
+
+    /// How far the copy is that is being made, a second after it has begun.
+    pub fn copy_progress(&self) -> Option<CopyProgress> {
+        *lock(&self.inner.copying)
+    }
+
+    pub(crate) fn set_copy_progress(&self, progress: Option<CopyProgress>) {
+        *lock(&self.inner.copying) = progress;
     }
 
     /// The remembered postmaster while it lives; else the one that the pid file tells of.

@@ -16,7 +16,9 @@ use patroni_config::file::Postgresql;
 use patroni_core::server::{Answer, ControlState, Process, RewindAbility};
 use patroni_core::{Role, State, Upstream};
 use patroni_postgres::connection::{Endpoint, Session};
-use patroni_postgres::{Ask, Cancel, RecoveryChange, StopPreparation, StopRequest, Until};
+use patroni_postgres::{
+    Ask, Cancel, Clock, CopyFrom, RecoveryChange, StopPreparation, StopRequest, Supervisor, Until,
+};
 use serde_json::json;
 use server::{Server, as_postgres, ask, fast_stop, until};
 
@@ -37,6 +39,32 @@ fn new_settings_reach_a_server_that_still_starts() {
             ask(&it, "SHOW log_min_messages").await.as_deref() == Some("error")
         })
         .await;
+    });
+}
+
+#[test]
+fn a_copy_tells_how_far_it_is() {
+    as_postgres("a_copy_tells_how_far_it_is", async {
+        let source = Server::init("a");
+        let _primary = source.start(Role::Primary, Upstream::None).await;
+        let server = Server::empty("b");
+        let mut settings = server.settings();
+        // Slow enough to be seen.
+        settings.basebackup = json!([{"max-rate": "8M"}, {"checkpoint": "fast"}]);
+        let it = Supervisor::adopt(settings, Clock::start()).await.unwrap();
+        let from = CopyFrom::Member {
+            name: "a".to_owned(),
+            conn_url: format!("postgres://127.0.0.1:{}/postgres", source.port),
+        };
+        assert_eq!(it.copy_progress(), None);
+        let cancel = Cancel::new();
+        let seen = until("the copy is on its way", async || {
+            let progress = it.copy_progress();
+            progress.is_some_and(|progress| progress.bytes > 0 && progress.percent().is_some())
+        });
+        let (copied, ()) = tokio::join!(it.copy(&from, &[], &cancel), seen);
+        assert!(copied);
+        assert_eq!(it.copy_progress(), None, "it is over");
     });
 }
 

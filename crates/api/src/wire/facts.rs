@@ -1,6 +1,6 @@
 //! The local PostgreSQL as documents show it.
 
-use patroni_core::{Lsn, Role, State, Timeline};
+use patroni_core::{CopyProgress, Lsn, Role, State, Timeline};
 
 /// One look at the local server. The node makes it: at most one query per short interval,
 /// whatever the number of requests.
@@ -12,6 +12,8 @@ pub struct ServerFacts {
     pub role: Role,
     /// The answer to the status query.
     pub row: Row,
+    /// How far the copy is that is being made.
+    pub copy: Option<CopyProgress>,
 }
 
 /// The outcome of the status query.
@@ -78,6 +80,7 @@ impl ServerFacts {
             state,
             role,
             row: Row::NotAsked,
+            copy: None,
         }
     }
 

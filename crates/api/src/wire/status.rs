@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use patroni_config::dynamic::SynchronousMode;
-use patroni_core::{Lsn, Role, State, Timeline};
+use patroni_core::{CopyProgress, Lsn, Role, State, Timeline};
 use serde_json::{Map, Value, json};
 
 use super::facts::{Row, SenderRow, ServerFacts, ServerRow};
@@ -128,6 +128,9 @@ impl<'a> Status<'a> {
             self.put_row(row, &mut put);
         }
         self.put_node(&mut put);
+        if let Some(copy) = &self.facts.copy {
+            put("copy", progress(copy));
+        }
         if log.waiting > 2 {
             put("logger_queue_size", log.waiting.into());
             if log.lost > 0 {
@@ -228,6 +231,16 @@ impl SenderRow {
     }
 }
 
+fn progress(copy: &CopyProgress) -> Value {
+    json!({
+        "bytes": copy.bytes,
+        "total": copy.total,
+        "percent": copy.percent(),
+        "seconds": copy.elapsed.as_secs(),
+        "seconds_left": copy.left().map(|left| left.as_secs()),
+    })
+}
+
 fn positions(row: &ServerRow) -> Value {
     if !row.in_recovery {
         return json!({"location": row.flushed.bytes()});
@@ -239,4 +252,33 @@ fn positions(row: &ServerRow) -> Value {
         "replayed_timestamp": row.replayed_timestamp,
         "paused": row.replay_paused,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use patroni_core::{MemberName, Scope};
+
+    use super::*;
+
+    #[test]
+    fn a_copy_shows_how_far_it_is() {
+        let snapshot = Snapshot::new(Scope::new("demo"), MemberName::new("a"));
+        let mut facts = ServerFacts::without_row(State::CreatingReplica, Role::Uninitialized);
+        let shown = |facts: &ServerFacts| {
+            let doc = Status::new(&snapshot, facts, Instant::now()).document(LogQueue::default());
+            doc.get("copy").cloned()
+        };
+        assert_eq!(shown(&facts), None);
+        facts.copy = Some(CopyProgress {
+            bytes: 300,
+            total: Some(1200),
+            elapsed: Duration::from_millis(5700),
+        });
+        let expected = json!({
+            "bytes": 300, "total": 1200, "percent": 25, "seconds": 5, "seconds_left": 17,
+        });
+        assert_eq!(shown(&facts), Some(expected));
+    }
 }

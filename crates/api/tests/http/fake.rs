@@ -58,6 +58,7 @@ impl FakeMember {
             state: State::Running,
             role: Role::Primary,
             row: Row::Known(Box::new(row)),
+            copy: None,
         };
         Arc::new(Self {
             snapshot: watch::Sender::new(Arc::new(snapshot)),

@@ -442,7 +442,10 @@ impl Body {
         let (state, role) = (self.supervisor.state(), self.supervisor.role());
         let asks = matches!(state, State::Running | State::Restarting | State::Starting);
         if !asks {
-            return Arc::new(ServerFacts::without_row(state, role));
+            return Arc::new(ServerFacts {
+                copy: self.supervisor.copy_progress(),
+                ..ServerFacts::without_row(state, role)
+            });
         }
         let mut answer = self.supervisor.rest_status(FRESH).await;
         if retry && matches!(answer, Answer::Unknown(_)) {
@@ -459,7 +462,12 @@ impl Body {
             }
             Answer::NotAsked => Row::NotAsked,
         };
-        Arc::new(ServerFacts { state, role, row })
+        Arc::new(ServerFacts {
+            state,
+            role,
+            row,
+            copy: None,
+        })
     }
 
     async fn server_row(&self, row: pg::RestRow) -> ServerRow {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use patroni_config::file::Postgresql;
+use patroni_core::CopyProgress;
 
 use super::basebackup;
 use super::copy_lock::CopyLock;
@@ -31,15 +32,6 @@ pub struct CloneSource {
     pub pgpass: Option<PathBuf>,
     /// Its size in bytes, when known; only for showing progress.
     pub size: Option<u64>,
-}
-
-/// How far a copy is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CloneProgress {
-    /// Bytes in the data directory now.
-    pub bytes: u64,
-    /// Bytes that are expected, when known.
-    pub total: Option<u64>,
 }
 
 /// What a copy does to the data directory besides filling it.
@@ -112,7 +104,7 @@ pub enum CloneError {
 pub async fn clone_replica(
     request: &CloneRequest<'_>,
     cancel: &Cancel,
-    progress: impl Fn(CloneProgress) + Send + Sync,
+    progress: impl FnMut(CopyProgress) + Send,
 ) -> Result<Method, CloneError> {
     let lock = CopyLock::take(&request.settings.data_dir)?;
     let held = lock.file();
@@ -240,8 +232,9 @@ impl CloneRequest<'_> {
     }
 
     /// Reports the growing size, seldom enough that measuring a huge directory costs little.
-    async fn watch(&self, progress: impl Fn(CloneProgress)) -> Infallible {
+    async fn watch(&self, mut progress: impl FnMut(CopyProgress)) -> Infallible {
         let total = self.source.and_then(|source| source.size);
+        let started = Instant::now();
         let mut pause = Duration::from_secs(1);
         loop {
             tokio::time::sleep(pause).await;
@@ -250,7 +243,11 @@ impl CloneRequest<'_> {
             let measured = tokio::task::spawn_blocking(move || size_of(&dir)).await;
             pause = Duration::from_secs(1).max(begun.elapsed() * 10);
             if let Ok(bytes) = measured {
-                progress(CloneProgress { bytes, total });
+                progress(CopyProgress {
+                    bytes,
+                    total,
+                    elapsed: started.elapsed(),
+                });
             }
         }
     }

@@ -7,12 +7,11 @@ pub mod custom;
 pub mod hba;
 pub mod initdb;
 pub mod methods;
+pub(crate) mod milestones;
 pub mod post_init;
 pub mod quote;
 
-pub use clone::{
-    CloneError, CloneProgress, CloneRequest, CloneSource, DataDirectory, clone_replica,
-};
+pub use clone::{CloneError, CloneRequest, CloneSource, DataDirectory, clone_replica};
 pub use copy_lock::is_interrupted;
 pub use custom::{CustomBootstrap, CustomError, run_custom};
 pub use hba::write_initial_hba;

@@ -130,10 +130,26 @@ fn status() -> Value {
             "watchdog_failed": only_true(),
             "replication_problem": text(),
             "accepts_connections": json!({"const": false}),
+            "copy": copy(),
             "logger_queue_size": integer(),
             "logger_records_lost": integer(),
         }),
         &["state", "role", "dcs_last_seen", "patroni"],
+    )
+}
+
+/// How far the copy is that this member is made of.
+fn copy() -> Value {
+    let number = || or_null("integer");
+    object(
+        json!({
+            "bytes": integer(),
+            "total": number(),
+            "percent": number(),
+            "seconds": integer(),
+            "seconds_left": number(),
+        }),
+        &["bytes", "total", "percent", "seconds", "seconds_left"],
     )
 }
 
