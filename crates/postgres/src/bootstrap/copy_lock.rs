@@ -123,4 +123,21 @@ mod tests {
         CopyLock::take(&dir).unwrap().lift();
         assert!(!is_interrupted(&dir));
     }
+
+    #[test]
+    fn a_command_keeps_the_place_of_a_daemon_that_has_died() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("data");
+        let lock = CopyLock::take(&dir).unwrap();
+        let mut command = std::process::Command::new("sleep")
+            .arg("60")
+            .stdin(lock.file().try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        drop(lock);
+        assert!(matches!(CopyLock::take(&dir), Err(CloneError::Busy { .. })));
+        command.kill().unwrap();
+        command.wait().unwrap();
+        CopyLock::take(&dir).unwrap().lift();
+    }
 }
