@@ -1,5 +1,8 @@
 //! The life of a real server under the supervisor.
 
+#[path = "server/backup_tools.rs"]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod backup_tools;
 #[path = "server/custom.rs"]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod custom;
