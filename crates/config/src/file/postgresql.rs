@@ -8,6 +8,7 @@ use patroni_core::{MemberName, Scope, Secret, value};
 use serde_json::{Map, Value};
 
 pub use super::address::{HostPort, Listen};
+use super::citus::Citus;
 use super::postgresql_probe::Probe;
 use crate::error::ConfigError;
 use crate::keys;
@@ -115,6 +116,8 @@ pub struct Postgresql {
     pub probe: Probe,
     /// Top-level `retry_timeout`, already adjusted.
     pub retry_timeout: Duration,
+    /// Top-level `citus`.
+    pub citus: Option<Citus>,
     /// The section `bootstrap`, as written; `None` means that this node never initialises.
     pub bootstrap: Option<Map<String, Value>>,
 }
@@ -176,6 +179,7 @@ impl Postgresql {
             krbsrvname: section.text("krbsrvname")?,
             probe: Probe::read(section, warnings)?,
             retry_timeout,
+            citus: Citus::read(root)?,
             bootstrap: match root.get("bootstrap") {
                 Some(_) => Some(root.map("bootstrap")?),
                 None => None,
@@ -192,6 +196,7 @@ impl Postgresql {
         self.bin_dir.clone_from(&running.bin_dir);
         self.pgpass.clone_from(&running.pgpass);
         self.database.clone_from(&running.database);
+        self.citus.clone_from(&running.citus);
         self.bootstrap.clone_from(&running.bootstrap);
     }
 

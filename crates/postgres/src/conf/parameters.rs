@@ -8,6 +8,7 @@ use patroni_core::{SyncNames, value};
 use serde_json::Value;
 
 use super::units;
+use crate::connection::local_name;
 
 /// What the cluster's dynamic configuration and this node's tags mean for the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,6 +110,9 @@ impl Parameters {
         if let Some(version) = version {
             parameters.fit(version);
         }
+        if settings.citus.is_some() {
+            parameters.fit_citus(settings);
+        }
         for name in ["hba_file", "ident_file"] {
             let relative = parameters.get(name).map(value::text);
             if let Some(path) = relative.filter(|path| !path.starts_with('/')) {
@@ -159,6 +163,26 @@ impl Parameters {
         }
     }
 
+    /// What Citus needs of a server, on every node of every group. Source: the Citus contract,
+    /// section 2.
+    fn fit_citus(&mut self, settings: &Postgresql) {
+        let libraries = self.get("shared_preload_libraries").map(value::text);
+        let libraries = libraries.unwrap_or_default();
+        let others = libraries.split(',').map(str::trim);
+        let others = others.filter(|library| !library.is_empty() && *library != "citus");
+        let libraries: Vec<&str> = std::iter::once("citus").chain(others).collect();
+        let libraries = libraries.join(",");
+        self.set("shared_preload_libraries", libraries);
+        let number = |name| self.get(name).and_then(value::parse_int);
+        if number("max_prepared_transactions") == Some(0) {
+            // Citus commits on several nodes in two phases.
+            let connections = number("max_connections").unwrap_or(MAX_CONNECTIONS);
+            self.set("max_prepared_transactions", connections.saturating_mul(2));
+        }
+        self.set("wal_level", "logical");
+        self.set("citus.local_hostname", local_name(settings));
+    }
+
     /// The postmaster's options for the controlled parameters, in their fixed order.
     pub(crate) fn command_line(&self) -> Vec<String> {
         CONTROLLED
@@ -167,6 +191,9 @@ impl Parameters {
             .collect()
     }
 }
+
+/// `max_connections` of a server that is told nothing.
+const MAX_CONNECTIONS: i64 = 100;
 
 /// The parameters that only the cluster sets, in the order of the command line, with the version
 /// that brought them.
@@ -189,6 +216,7 @@ const CONTROLLED: [(&str, u32); 13] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use patroni_config::file::Citus;
     use patroni_core::Scope;
     use serde_json::json;
 
@@ -225,6 +253,37 @@ mod tests {
         );
         assert_eq!(old.get("wal_keep_segments"), Some(&json!(64)));
         assert_eq!(old.get("cluster_name"), None);
+    }
+
+    #[test]
+    fn citus_has_its_library_first_and_decodes_wal() {
+        let with_citus = |given: &Value| {
+            let settings = Postgresql {
+                citus: Some(Citus {
+                    group: 1,
+                    database: "citus".to_owned(),
+                }),
+                ..settings(given)
+            };
+            let facts = ClusterFacts::default();
+            Parameters::of_server(&settings, &facts, &SyncChoice::NotYet, true, Some(150_000))
+        };
+        let found = with_citus(&json!({
+            "shared_preload_libraries": "a, citus ,b,", "max_connections": 30,
+            "max_prepared_transactions": 0, "wal_level": "replica",
+        }));
+        for (name, expected) in [
+            ("shared_preload_libraries", json!("citus,a,b")),
+            ("max_prepared_transactions", json!(60)),
+            ("wal_level", json!("logical")),
+            ("citus.local_hostname", json!("localhost")),
+        ] {
+            assert_eq!(found.get(name), Some(&expected), "{name}");
+        }
+        let found = with_citus(&json!({"max_prepared_transactions": 7}));
+        let found = |name| found.get(name).cloned();
+        assert_eq!(found("max_prepared_transactions"), Some(json!(7)));
+        assert_eq!(found("shared_preload_libraries"), Some(json!("citus")));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::replication::Target;
 use patroni_config::file::Postgresql;
 use patroni_config::file::postgresql::{Credentials, Listen};
 use patroni_core::value;
+use serde_json::Value;
 use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
 
 /// A host, several tried in order, or a socket directory.
@@ -132,18 +133,37 @@ pub(crate) fn local_address(settings: &Postgresql, socket: bool) -> Address {
     if !socket {
         return tcp();
     }
-    let configured = settings
-        .parameters
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("unix_socket_directories"));
-    match configured {
-        Some((_, dirs)) => value::text(dirs)
+    match socket_directories(settings) {
+        Some(dirs) => value::text(dirs)
             .split(',')
             .map(str::trim)
             .find(|dir| dir.starts_with('/'))
             .map_or_else(tcp, |dir| Address::Socket(dir.to_owned(), port)),
         None => Address::local_socket(port),
     }
+}
+
+/// The host of [`Endpoint::local`] for others that connect from this machine: `localhost` where
+/// the library would choose a socket directory by itself.
+pub(crate) fn local_name(settings: &Postgresql) -> String {
+    let localhost = || "localhost".to_owned();
+    if settings.use_unix_socket && socket_directories(settings).is_none() {
+        return localhost();
+    }
+    match local_address(settings, settings.use_unix_socket) {
+        Address::Socket(dir, _) => dir,
+        Address::Tcp(hosts) => hosts
+            .into_iter()
+            .next()
+            .map_or_else(localhost, |(host, _)| host),
+    }
+}
+
+/// The parameter `unix_socket_directories`, when it is set.
+fn socket_directories(settings: &Postgresql) -> Option<&Value> {
+    let mut parameters = settings.parameters.iter();
+    let found = parameters.find(|(name, _)| name.eq_ignore_ascii_case("unix_socket_directories"));
+    found.map(|(_, dirs)| dirs)
 }
 
 /// The host by which the local server is reached over TCP.
@@ -203,6 +223,19 @@ mod tests {
             let address = local_address(&settings(hosts), false);
             assert_eq!(address, Address::Tcp(vec![(host.to_owned(), 5433)]));
         }
+    }
+
+    #[test]
+    fn others_on_this_machine_are_told_a_host() {
+        let mut settings = settings(&["10.0.0.1"]);
+        assert_eq!(local_name(&settings), "10.0.0.1");
+        settings.use_unix_socket = true;
+        assert_eq!(local_name(&settings), "localhost");
+        let dirs = "unix_socket_directories".to_owned();
+        settings.parameters.insert(dirs.clone(), json!("/run/a"));
+        assert_eq!(local_name(&settings), "/run/a");
+        settings.parameters.insert(dirs, json!("relative"));
+        assert_eq!(local_name(&settings), "10.0.0.1");
     }
 
     #[test]

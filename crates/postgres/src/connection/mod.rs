@@ -9,7 +9,7 @@ pub mod tls;
 
 pub(crate) use driver::Driver;
 pub use endpoint::{Address, Endpoint};
-pub(crate) use endpoint::{local_address, system_user};
+pub(crate) use endpoint::{local_address, local_name, system_user};
 pub use error::QueryError;
 pub use named::Named;
 pub(crate) use named::NamedConnection;
