@@ -14,7 +14,7 @@ use crate::bootstrap::clone::{CloneRequest, CloneSource, DataDirectory};
 use crate::bootstrap::custom::run_custom;
 use crate::bootstrap::milestones::Milestones;
 use crate::bootstrap::post_init::{ScriptConnection, configured_script, post_init};
-use crate::bootstrap::{NewCluster, clone, hba, initdb};
+use crate::bootstrap::{NewCluster, citus, clone, hba, initdb};
 use crate::cancel::Cancel;
 use crate::connection::{Address, Endpoint, Session};
 use crate::data_dir;
@@ -43,7 +43,7 @@ pub enum CopyFrom {
 }
 
 /// How long a connection to the server that has just started may take.
-const CONNECT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 
 impl Supervisor {
     /// Makes a new database cluster by initdb or the configured method. What failed is logged.
@@ -87,8 +87,8 @@ impl Supervisor {
         }
     }
 
-    /// Creates the roles, runs `post_bootstrap`, and ends what a custom method had begun. What
-    /// failed is logged.
+    /// Creates the roles, runs `post_bootstrap`, prepares the group of a Citus cluster that
+    /// `initdb` made, and ends what a custom method had begun. What failed is logged.
     ///
     /// Must not be dropped half way; raise `cancel` instead.
     pub async fn post_init(&self, cancel: &Cancel) -> bool {
@@ -132,6 +132,12 @@ impl Supervisor {
             .await
             .map_err(|reason| chain(&reason))?;
         drop(session);
+        if let Some(group) = &settings.citus
+            && NewCluster::of(&settings) == NewCluster::Initdb
+        {
+            let prepared = citus::prepare_group(&settings, group).await;
+            prepared.map_err(|reason| chain(&reason))?;
+        }
         self.settle_custom(cancel).await
     }
 

@@ -1,6 +1,7 @@
 //! Making a data directory: a new cluster, or a copy of one that exists.
 
 pub mod basebackup;
+pub(crate) mod citus;
 pub mod clone;
 pub mod copy_lock;
 pub mod custom;

@@ -13,6 +13,7 @@ use super::text;
 use crate::cancel::Cancel;
 use crate::causes::Causes;
 use crate::command::{Command, CommandError, End};
+use crate::connection::QueryError;
 
 /// The new cluster could not be prepared. Never holds a password.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,15 @@ pub enum PostInitError {
         purpose: String,
         /// The server's message, without its context (which may quote the statement).
         reason: String,
+    },
+    /// The database of Citus cannot be connected to.
+    #[error("connect to the database of Citus")]
+    Connect(#[source] QueryError),
+    /// The address of this node, which its coordinator has to know, cannot be read.
+    #[error("register the coordinator: no host in {url}")]
+    NoHost {
+        /// The address.
+        url: String,
     },
     /// The server did not answer.
     #[error("{purpose}: no answer within {} s", LIMIT.as_secs())]
@@ -159,16 +169,25 @@ async fn create_role(
 ) -> Result<(), PostInitError> {
     let name = credentials.username.as_deref().unwrap_or_default();
     let purpose = format!("create role {name}");
-    execute(client, &purpose, "BEGIN").await?;
-    let quiet = execute(client, &purpose, QUIET).await;
-    let created = match quiet {
-        Ok(()) => execute(client, &purpose, &role_statement(credentials, attributes)).await,
+    quietly(client, &purpose, &role_statement(credentials, attributes)).await
+}
+
+/// Runs a statement with a secret in a transaction of its own, under [`QUIET`].
+pub(super) async fn quietly(
+    client: &Client,
+    purpose: &str,
+    statement: &str,
+) -> Result<(), PostInitError> {
+    execute(client, purpose, "BEGIN").await?;
+    let quiet = execute(client, purpose, QUIET).await;
+    let done = match quiet {
+        Ok(()) => execute(client, purpose, statement).await,
         Err(error) => Err(error),
     };
-    match created {
-        Ok(()) => execute(client, &purpose, "COMMIT").await,
+    match done {
+        Ok(()) => execute(client, purpose, "COMMIT").await,
         Err(error) => {
-            if let Err(error) = execute(client, &purpose, "ROLLBACK").await {
+            if let Err(error) = execute(client, purpose, "ROLLBACK").await {
                 tracing::warn!("failed to {error}");
             }
             Err(error)
@@ -224,11 +243,15 @@ async fn version(client: &Client) -> Result<u32, PostInitError> {
     Ok(u32::try_from(number).unwrap_or(0))
 }
 
-async fn execute(client: &Client, purpose: &str, statement: &str) -> Result<(), PostInitError> {
+pub(super) async fn execute(
+    client: &Client,
+    purpose: &str,
+    statement: &str,
+) -> Result<(), PostInitError> {
     within(purpose, client.batch_execute(statement)).await
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     purpose: &str,
     call: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, PostInitError> {
