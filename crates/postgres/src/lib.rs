@@ -33,6 +33,7 @@ pub mod bootstrap;
 pub mod callbacks;
 mod cancel;
 mod causes;
+pub mod citus;
 mod clock;
 pub mod command;
 mod conf;

@@ -45,7 +45,7 @@ pub(crate) struct Inner {
     published: watch::Sender<(State, Role)>,
     since: Mutex<Moment>,
     postmaster: watch::Sender<Option<Arc<Postmaster>>>,
-    connections: [NamedConnection; 3],
+    connections: [NamedConnection; 2],
     status: Mutex<Option<CachedStatus>>,
     unanswered: Mutex<Unanswered>,
     pub(crate) rest: tokio::sync::Mutex<Option<(Instant, Answer<RestRow>)>>,

@@ -16,20 +16,17 @@ pub enum Named {
     Heartbeat,
     /// Status for the REST API.
     RestApi,
-    /// Citus metadata.
-    Citus,
 }
 
 impl Named {
     /// Every name.
-    pub(crate) const ALL: [Self; 3] = [Self::Heartbeat, Self::RestApi, Self::Citus];
+    pub(crate) const ALL: [Self; 2] = [Self::Heartbeat, Self::RestApi];
 
     /// The word in logs and in `application_name`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Heartbeat => "heartbeat",
             Self::RestApi => "restapi",
-            Self::Citus => "citus",
         }
     }
 }
