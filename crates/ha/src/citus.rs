@@ -13,6 +13,6 @@ pub mod queue;
 pub mod rows;
 pub mod steps;
 
-pub use queue::{Act, Added, Queue};
-pub use rows::{Address, Event, Group, NodeRole, Row, Task};
+pub use queue::{Act, Added, Queue, Run, Ticket};
+pub use rows::{Address, BadUrl, COORDINATOR, Event, Group, NodeRole, Row, Task, Told};
 pub use steps::{Plan, Step};

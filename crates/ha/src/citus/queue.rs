@@ -10,7 +10,7 @@ use std::time::Duration;
 use patroni_core::Moment;
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Event, Group, Row, Task};
+use super::rows::{COORDINATOR, Event, Group, Row, Task};
 use super::steps::{Known, Registered, Step, plan};
 
 /// One thing to do with the table of nodes.
@@ -107,7 +107,7 @@ impl Queue {
     /// Takes a task, if it is one.
     pub fn add(&mut self, task: Task, now: Moment) -> Added {
         let told = task.is_told();
-        if told && (!self.released || task.group == 0) {
+        if told && (!self.released || task.group == COORDINATOR) {
             return Added::Dropped;
         }
         let ours = self
@@ -116,6 +116,11 @@ impl Queue {
             .filter(|open| open.task.group == task.group);
         // The member key may still show what was before the event.
         if !told && ours.is_some_and(|open| open.task.is_told() && now < open.deadline) {
+            return Added::Dropped;
+        }
+        let running = self.running.as_ref().map(|running| &running.task);
+        let running = running.filter(|running| running.group == task.group);
+        if !told && running.is_some_and(Task::is_told) {
             return Added::Dropped;
         }
         let has_open = ours.is_some();
@@ -182,7 +187,7 @@ impl Queue {
             None => self
                 .queued
                 .iter()
-                .position(|(_, task)| task.group == 0)
+                .position(|(_, task)| task.group == COORDINATOR)
                 .or_else(|| (!self.queued.is_empty()).then_some(0)),
         }
     }
@@ -436,6 +441,20 @@ mod tests {
         let newer = queue.add(told(1, Event::BeforePromote, &["b", "a"]), at(1));
         assert!(matches!(newer, Added::Queued(_)));
         assert_eq!(run(&mut queue, at(1)), "begin 2=a-demoted 3=a 2=b");
+    }
+
+    #[test]
+    fn what_a_worker_told_is_not_ended_by_a_look_meanwhile() {
+        let mut queue = settled();
+        queue.add(told(1, Event::BeforeDemote, &["a", "b"]), at(1));
+        assert!(matches!(queue.next(at(1)), Some(Act::Run(_))));
+        assert_eq!(queue.add(seen(1, &["a"]), at(1)), Added::Dropped);
+        assert!(matches!(
+            queue.add(seen(2, &["x"]), at(1)),
+            Added::Queued(_)
+        ));
+        queue.done(&[], at(1));
+        assert_eq!(run(&mut queue, at(1)), "nothing");
     }
 
     #[test]

@@ -107,15 +107,6 @@ pub enum Event {
 }
 
 impl Event {
-    /// The event of this name. Unknown ones mean what `before_promote` does, as in the reference.
-    pub fn named(name: &str) -> Self {
-        match name {
-            "before_demote" => Self::BeforeDemote,
-            "after_promote" => Self::AfterPromote,
-            _ => Self::BeforePromote,
-        }
-    }
-
     /// Its name in requests.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -126,8 +117,11 @@ impl Event {
     }
 }
 
-/// The number of a group. 0 is the coordinator's.
+/// The number of a group.
 pub type Group = u32;
+
+/// The group of the coordinator.
+pub const COORDINATOR: Group = 0;
 
 /// What a group should look like, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,7 +157,13 @@ impl Task {
 
     /// The coordinator's own group, by its own word: the store may not show it yet.
     pub fn own(view: &Cluster, me: &MemberName, bad: &mut Vec<BadUrl>) -> Option<Self> {
-        Self::with(0, view, view.member(me)?, Event::AfterPromote, bad)
+        Self::with(
+            COORDINATOR,
+            view,
+            view.member(me)?,
+            Event::AfterPromote,
+            bad,
+        )
     }
 
     /// What the leader of a worker group tells, if the store knows it as that: else the event is
@@ -208,6 +208,22 @@ impl Task {
             timeout: None,
             cooldown: COOLDOWN,
         })
+    }
+}
+
+/// `before_demote of group 1: a:5432 demoted, b:5432 secondary`
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of group {}:", self.event.as_str(), self.group)?;
+        for (at, row) in self.rows.iter().enumerate() {
+            let gap = if at == 0 { " " } else { ", " };
+            let role = match row.role {
+                NodeRole::Demoted => "demoted",
+                NodeRole::Primary | NodeRole::Secondary => row.role.as_str(),
+            };
+            write!(f, "{gap}{} {role}", row.address)?;
+        }
+        Ok(())
     }
 }
 
@@ -278,6 +294,10 @@ mod tests {
             .map(|row| format!("{} {}", row.address, row.role.as_str()))
             .collect();
         assert_eq!(shown, ["a.host:5432 primary", "b:5433 secondary"]);
+        assert_eq!(
+            task.to_string(),
+            "after_promote of group 0: a.host:5432 primary, b:5433 secondary"
+        );
         let urls: Vec<&str> = bad.iter().map(|bad| bad.url.as_str()).collect();
         assert_eq!(urls, ["nonsense"]);
         assert_eq!(Task::periodic(1, &view, &mut bad), None, "nobody leads");
