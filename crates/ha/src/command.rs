@@ -106,7 +106,8 @@ pub enum Command {
     Stop(StopRequest),
     /// Start the server. `Outcome::Started`
     Start(StartRequest),
-    /// Issue the promotion; the role becomes `promoted`. `Outcome::Success`
+    /// Issue the promotion; the role becomes `promoted`. The leader of a worker group of Citus
+    /// tells the coordinator before. `Outcome::Success`
     Promote,
     /// Wait until the control file says "in production". `Outcome::Success`
     WaitProduction {
@@ -189,6 +190,9 @@ pub enum Command {
     CloneFrom(CloneSource),
     /// Forget what was cached about the server: after a pause. `Outcome::Done`
     ResyncAfterPause,
+    /// On the leader of a Citus coordinator: look at all groups and bring the table of nodes up to
+    /// date, beside the cycles. `Outcome::Done`
+    KeepNodeTable,
 
     // ---- watchdog ----------------------------------------------------------------------------
     /// `Outcome::Success`
@@ -260,6 +264,10 @@ pub struct StopRequest {
     pub timeout: Option<Duration>,
     /// Part of a restart: state and callbacks are those of the restart.
     pub restart: bool,
+    /// A leader of a Citus cluster goes in order: a worker tells the coordinator right before the
+    /// signal, a coordinator forgets what it was about to write.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub announce: bool,
 }
 
 /// How the server treats its clients when it stops.

@@ -100,6 +100,13 @@ impl Cx<'_> {
         mine
     }
 
+    /// The lock names this node, which belongs to a group of a Citus cluster: others have to hear
+    /// of it before it goes in order.
+    pub(crate) fn leads_a_citus_group(&self) -> bool {
+        let leads = self.view.leader_name().is_some_and(|name| self.is_me(name));
+        leads && self.node.citus_group.is_some()
+    }
+
     pub(crate) fn is_leader(&self) -> bool {
         self.memory.is_leader(self.now())
     }

@@ -74,6 +74,9 @@ pub struct NodeFacts {
     /// The database of Citus, when this node is part of a Citus cluster.
     #[serde(default)]
     pub citus_database: Option<String>,
+    /// Its group in that cluster; 0 is the coordinator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub citus_group: Option<u32>,
     /// The store is the embedded Raft, where one cycle is skipped after a start without leader.
     pub store_is_raft: bool,
 }

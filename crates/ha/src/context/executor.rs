@@ -1,6 +1,7 @@
 //! The watchdog, the executor slot and time.
 
 use super::{Cx, only};
+use crate::citus;
 use crate::command::{Command, Wait};
 use crate::job::Job;
 use crate::outcome::Outcome;
@@ -34,6 +35,15 @@ impl Cx<'_> {
         if self.watchdog_active {
             self.done(Command::WatchdogDisable)?;
             self.watchdog_active = false;
+        }
+        Ok(())
+    }
+
+    /// Lets the body keep the table of nodes of Citus, on the coordinator alone. Source: the Citus
+    /// contract, section 7.
+    pub(crate) fn keep_node_table(&mut self) -> Asked<()> {
+        if self.node.citus_group == Some(citus::COORDINATOR) {
+            self.done(Command::KeepNodeTable)?;
         }
         Ok(())
     }

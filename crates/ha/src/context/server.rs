@@ -69,6 +69,7 @@ impl Cx<'_> {
             until: Until::Exit,
             timeout,
             restart: false,
+            announce: false,
         })
     }
 

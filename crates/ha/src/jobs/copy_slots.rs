@@ -161,6 +161,7 @@ fn install(cx: &mut Cx<'_>, fetched: Vec<FetchedSlot>) -> Asked<JobEnd> {
         until: Until::Exit,
         timeout: None,
         restart: false,
+        announce: false,
     })?;
     if !stopped.stopped {
         return Ok(ended(false));

@@ -132,6 +132,7 @@ fn shut_down(
         until: Until::ShutDownState,
         timeout,
         restart: false,
+        announce: reason != DemoteReason::DemoteCluster && cx.leads_a_citus_group(),
     })?;
     Ok(outcome.shutdown.filter(|_| outcome.stopped))
 }
@@ -143,6 +144,7 @@ pub(super) fn wait_for_exit(cx: &mut Cx<'_>, timeout: Option<Duration>) -> Asked
         until: Until::Exit,
         timeout,
         restart: false,
+        announce: false,
     })
 }
 

@@ -69,6 +69,7 @@ fn stop_and_start(
         until: Until::Exit,
         timeout: cx.stop_timeout(),
         restart: true,
+        announce: cx.leads_a_citus_group(),
     })?;
     if !stopped.stopped {
         return restart_failed(cx);

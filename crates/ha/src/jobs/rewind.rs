@@ -28,6 +28,7 @@ pub(super) fn rewind(cx: &mut Cx<'_>, source: &RewindSource, parting: Parting) -
             until: Until::Exit,
             timeout: None,
             restart: false,
+            announce: false,
         })?;
         if !outcome.stopped {
             cx.say(Text::RewindServerRuns);

@@ -57,6 +57,7 @@ fn shut_down(cx: &mut Cx<'_>) -> Asked<Option<ShutdownPoint>> {
         until: Until::ShutDownState,
         timeout: cx.stop_timeout(),
         restart: false,
+        announce: cx.leads_a_citus_group(),
     })?;
     Ok(outcome.shutdown.filter(|_| outcome.stopped))
 }

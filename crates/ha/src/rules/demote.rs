@@ -87,6 +87,7 @@ fn stop(cx: &mut Cx<'_>, mode: Mode) -> Asked<bool> {
             until: Until::Exit,
             timeout: cx.stop_timeout(),
             restart: false,
+            announce: false,
         })?,
         Mode::Immediate | Mode::ImmediateNoLock => cx.stop_immediately(Some(AT_ONCE))?,
     };

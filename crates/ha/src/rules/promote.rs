@@ -34,6 +34,7 @@ pub(crate) fn promote(
         }
         sync::process(cx)?;
         history::publish(cx)?;
+        cx.keep_node_table()?;
         return Ok(heartbeat);
     }
     if matches!(cx.server.role, Role::Primary | Role::Promoted) {

@@ -64,6 +64,7 @@ pub fn node(me: &str) -> NodeFacts {
         wipe_on_rewind_failure: false,
         wipe_on_divergence: false,
         citus_database: None,
+        citus_group: None,
         store_is_raft: false,
     }
 }
@@ -379,6 +380,7 @@ pub fn fine(command: &Command, server: &LocalServer, view: &Cluster, now: Moment
         | Command::ArchiveReadyWal
         | Command::MoveDataDirAside
         | Command::ResyncAfterPause
+        | Command::KeepNodeTable
         | Command::WatchdogKeepAlive
         | Command::WatchdogDisable
         | Command::CancelJob

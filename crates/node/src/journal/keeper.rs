@@ -316,6 +316,7 @@ pub(super) mod tests {
                 wipe_on_divergence: false,
                 store_is_raft: false,
                 citus_database: None,
+                citus_group: None,
             },
             settings: patroni_config::Dynamic::default().into(),
             config_in_memory: serde_json::Map::new().into(),

@@ -213,9 +213,10 @@ impl World {
                 }
                 None
             }
-            Command::ResumeReplay | Command::ArchiveReadyWal | Command::ResyncAfterPause => {
-                Some(Outcome::Done)
-            }
+            Command::ResumeReplay
+            | Command::ArchiveReadyWal
+            | Command::ResyncAfterPause
+            | Command::KeepNodeTable => Some(Outcome::Done),
             Command::DropScheduledRestart => {
                 self.nodes[node].daemon.scheduled_restart = None;
                 Some(Outcome::Done)
@@ -495,6 +496,7 @@ pub(crate) fn command_name(command: &Command) -> &'static str {
         Command::PostInit => "post init",
         Command::CloneFrom(_) => "clone from",
         Command::ResyncAfterPause => "resync after pause",
+        Command::KeepNodeTable => "keep node table",
         Command::WatchdogActivate => "watchdog activate",
         Command::WatchdogKeepAlive => "watchdog keep alive",
         Command::WatchdogDisable => "watchdog disable",

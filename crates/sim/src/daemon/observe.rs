@@ -78,6 +78,7 @@ impl World {
             wipe_on_rewind_failure: here.traits.wipe_on_rewind_failure,
             wipe_on_divergence: here.traits.wipe_on_divergence,
             citus_database: None,
+            citus_group: None,
             store_is_raft: matches!(self.model.discipline(), Discipline::Ticks { .. }),
         }
     }

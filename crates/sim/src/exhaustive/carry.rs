@@ -196,6 +196,7 @@ impl Small {
             | Command::ArchiveReadyWal
             | Command::MoveDataDirAside
             | Command::ResyncAfterPause
+            | Command::KeepNodeTable
             | Command::WatchdogKeepAlive
             | Command::WatchdogDisable
             | Command::DropScheduledRestart => Outcome::Done,

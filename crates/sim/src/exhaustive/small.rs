@@ -278,6 +278,7 @@ impl Small {
             wipe_on_divergence: false,
             store_is_raft: false,
             citus_database: None,
+            citus_group: None,
         }
     }
 
