@@ -355,8 +355,9 @@ impl Member for NodeMember {
         FailsafeVote::Accepted(position).into()
     }
 
-    async fn mpp_event(&self, event: MppEvent) {
+    async fn mpp_event(&self, event: MppEvent) -> Result<(), Unavailable> {
         info!("no Citus coordinator is configured here, ignoring {event:?}");
+        Ok(())
     }
 }
 

@@ -84,6 +84,10 @@ pub trait Member: Send + Sync + 'static {
     /// `POST /failsafe`, with the mode on.
     async fn failsafe(&self, announcement: FailsafeBody) -> Answer;
 
-    /// `POST /citus`: done when the event's work is done. The answer is always `OK`.
-    async fn mpp_event(&self, event: MppEvent);
+    /// `POST /citus`: done when the event's work is done, if its sender waits for that. The answer
+    /// is always `OK`.
+    ///
+    /// # Errors
+    /// The store gave no answer within the retry time.
+    async fn mpp_event(&self, event: MppEvent) -> Result<(), Unavailable>;
 }

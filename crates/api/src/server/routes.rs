@@ -154,10 +154,15 @@ impl Routes {
             }
             Act::Sigterm => Answer::text(StatusCode::ACCEPTED, "shutdown scheduled"),
             Act::Mpp => {
-                if let Some(event) = MppEvent::parse(&required(request).await?) {
-                    member.mpp_event(event).await;
+                let event = MppEvent::parse(&required(request).await?);
+                let heard = match event {
+                    Some(event) => member.mpp_event(event).await,
+                    None => Ok(()),
+                };
+                match heard {
+                    Ok(()) => Answer::text(StatusCode::OK, "OK"),
+                    Err(away) => Answer::text(StatusCode::SERVICE_UNAVAILABLE, away.0),
                 }
-                Answer::text(StatusCode::OK, "OK")
             }
         })
     }

@@ -73,8 +73,14 @@ impl MppEvent {
         });
         if let Some(body) = body.as_object_mut() {
             for (key, value) in [("timeout", self.timeout), ("cooldown", self.cooldown)] {
-                if let Some(value) = value {
-                    body.insert(key.to_owned(), value.as_secs_f64().into());
+                if let Some(time) = value {
+                    let whole = time.subsec_nanos() == 0;
+                    let seconds = if whole {
+                        time.as_secs().into()
+                    } else {
+                        time.as_secs_f64().into()
+                    };
+                    body.insert(key.to_owned(), seconds);
                 }
             }
         }

@@ -151,5 +151,10 @@ impl Member for FakeMember {
         FailsafeVote::Accepted(Some(Lsn::new(42))).into()
     }
 
-    async fn mpp_event(&self, _event: MppEvent) {}
+    async fn mpp_event(&self, event: MppEvent) -> Result<(), Unavailable> {
+        match event.group {
+            1 => Ok(()),
+            _ => Err(Unavailable("away".to_owned())),
+        }
+    }
 }

@@ -152,6 +152,18 @@ async fn bodies_are_read_as_the_contract_says() {
             "Failover could be performed only to a specific candidate",
         ),
         ("POST /citus", r#"{"type": "other"}"#, 200, "OK"),
+        (
+            "POST /mpp",
+            r#"{"type": "before_demote", "group": 1, "leader": "w"}"#,
+            200,
+            "OK",
+        ),
+        (
+            "POST /citus",
+            r#"{"type": "before_demote", "group": 2, "leader": "w"}"#,
+            503,
+            "away",
+        ),
         ("POST /failsafe", r#"{"name": "x"}"#, 502, ""),
     ] {
         let (got, body) = ask(to, &format!("{line} HTTP/1.0"), Some(body)).await;

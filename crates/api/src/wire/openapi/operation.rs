@@ -282,7 +282,7 @@ impl From<Act> for Operation {
             Act::Mpp => (
                 "A worker leader tells the coordinator what it is about to do",
                 Some(required("MppEvent")),
-                &[OK],
+                &[OK, STORE_SILENT],
             ),
         };
         Self::guarded(summary, body, answers)
