@@ -9,7 +9,7 @@ use patroni_api::server::Bound;
 use patroni_config::{Environment, Settings};
 use patroni_core::rest_url::sibling;
 use patroni_core::{Cluster, MemberName};
-use patroni_dcs::{Identity, Store, StoreError, StoreErrorKind, connect};
+use patroni_dcs::{Store, StoreError, StoreErrorKind, connect};
 use patroni_postgres::{Ask, Cancel, Clock, Supervisor};
 use patroni_telemetry::{Handle, LogSettings};
 use patroni_watchdog::Watchdog;
@@ -26,7 +26,7 @@ use crate::member::NodeMember;
 use crate::peers::with_causes;
 use crate::reload::Reloader;
 use crate::wake::Wake;
-use crate::{adapt, lease_guard, probe, reload, shutdown, standby_watch};
+use crate::{adapt, citus, lease_guard, probe, reload, shutdown, standby_watch};
 
 /// The pause between two attempts to reach the store at the start.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
@@ -182,6 +182,7 @@ async fn live(
     beside.spawn(guard(Arc::clone(&body)));
     beside.spawn(probe::run(Arc::clone(&body)));
     beside.spawn(standby_watch::watch_standbys(Arc::clone(&body)));
+    beside.spawn(citus::keep(Arc::clone(&body)));
     beside.spawn({
         let body = Arc::clone(&body);
         async move { body.publish_server().await }
@@ -224,15 +225,8 @@ async fn guard(body: Arc<Body>) {
 /// Connects to the store, again and again until it answers. Only what no repetition can mend
 /// ends the start.
 async fn reach_store(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
-    let identity = Identity::new(
-        &settings.namespace,
-        &settings.scope,
-        Some(settings.name.clone()),
-    );
-    let identity = match &settings.citus {
-        Some(citus) => identity.in_group(citus.group),
-        None => identity,
-    };
+    let group = settings.citus.as_ref().map(|citus| citus.group);
+    let identity = citus::identity(settings, group, Some(settings.name.clone()));
     loop {
         match connect::connect(&settings.dcs, identity.clone(), timings(&settings.dynamic)).await {
             Ok(store) => return Ok(store),

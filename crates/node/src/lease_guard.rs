@@ -79,6 +79,26 @@ impl Lease {
         term.is_some_and(|term| !term.lost && now < term.end)
     }
 
+    /// Resolves when no more than `margin` of the lease is left; pends while nothing is promised.
+    /// Cancel safe.
+    pub(crate) async fn nearly_over(&self, clock: Clock, margin: Duration) {
+        let mut changes = self.subscribe();
+        loop {
+            let term = *changes.borrow_and_update();
+            let over = async {
+                match term {
+                    Some(Term { end, .. }) => sleep_until(clock, end - margin).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = over => return,
+                // The sender lives as long as `self`.
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
     /// The lease as it changes.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Term>> {
         self.term.subscribe()
@@ -157,6 +177,19 @@ mod tests {
         assert!(!lease.is_held(at(20)));
         lease.ended();
         assert!(!lease.is_held(at(1)));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_lease_is_near_when_only_the_margin_is_left() {
+        let (lease, clock) = (Lease::default(), Clock::start());
+        let margin = Duration::from_secs(3);
+        let over = lease.nearly_over(clock, margin);
+        tokio::pin!(over);
+        assert!(futures_util::poll!(&mut over).is_pending(), "no lease");
+        lease.held_until(clock.now() + 10 * margin);
+        assert!(futures_util::poll!(&mut over).is_pending(), "far away");
+        lease.held_until(clock.now() + margin);
+        over.await;
     }
 
     #[test]

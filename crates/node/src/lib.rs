@@ -23,6 +23,7 @@ mod act;
 mod adapt;
 mod background;
 mod callbacks;
+mod citus;
 mod configuration;
 pub mod daemon;
 mod executor;

@@ -24,7 +24,7 @@ use patroni_ha::job::JobEnd;
 use patroni_ha::observation::{FailsafeLeader, RestartConditions, ScheduledRestart};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use crate::act::{Body, explain};
 use crate::executor::JobEnds;
@@ -356,8 +356,10 @@ impl Member for NodeMember {
     }
 
     async fn mpp_event(&self, event: MppEvent) -> Result<(), Unavailable> {
-        info!("no Citus coordinator is configured here, ignoring {event:?}");
-        Ok(())
+        match self.body.citus.coordinator() {
+            Some(coordinator) => coordinator.hear(&self.body, &event).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -149,7 +149,7 @@ pub(crate) fn node_facts(body: &Body) -> NodeFacts {
         wipe_on_rewind_failure: postgresql.remove_data_directory_on_rewind_failure,
         wipe_on_divergence: postgresql.remove_data_directory_on_diverged_timelines,
         citus_database: settings.citus.as_ref().map(|citus| citus.database.clone()),
-        citus_group: None,
+        citus_group: settings.citus.as_ref().map(|citus| citus.group),
         store_is_raft: body.store.kind() == "raft",
     }
 }

@@ -68,6 +68,7 @@ impl Reloader {
         }
         body.store.set_timings(timings(&settings.dynamic));
         body.store.reconfigure(&settings.dcs);
+        body.citus.reconfigure();
     }
 
     /// Certificates may be new without any change of the settings.

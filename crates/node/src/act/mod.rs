@@ -1,5 +1,6 @@
 //! Carrying out what the core asks for. Nothing is decided here.
 
+mod citus;
 mod replica_timeline;
 mod server;
 mod slots;
@@ -31,6 +32,7 @@ use store::written;
 use self::replica_timeline::ReplicaTimeline;
 use crate::background::Background;
 use crate::callbacks::Callbacks;
+use crate::citus::Part;
 use crate::journal::Journal;
 use crate::lease_guard::Lease;
 use crate::lock_turn::LockTurn;
@@ -48,6 +50,8 @@ pub(crate) struct Body {
     pub(crate) supervisor: Supervisor,
     pub(crate) callbacks: Callbacks,
     pub(crate) rest: Client,
+    /// What this node is to the other groups of a Citus cluster.
+    pub(crate) citus: Part,
     pub(crate) watchdog: Mutex<Watchdog>,
     guardian: Mutex<Guardian>,
     pub(crate) lease: Lease,
@@ -139,12 +143,15 @@ impl Body {
             store_until: None,
             silent_since: None,
         };
+        let name = settings.name.clone();
+        let settings = watch::Sender::new(settings);
         Self {
-            name: settings.name.clone(),
+            name,
             clock,
             store: Arc::new(MeasuredStore::new(store, Arc::clone(&durations))),
             supervisor,
             callbacks,
+            citus: Part::of(settings.subscribe(), &rest),
             rest,
             watchdog: Mutex::new(watchdog),
             guardian: Mutex::default(),
@@ -155,7 +162,7 @@ impl Body {
             durations,
             journal,
             background: Background::default(),
-            settings: watch::Sender::new(settings),
+            settings,
             facts: Mutex::new(facts),
             replica_timeline: ReplicaTimeline::default(),
             snapshot: watch::Sender::new(Arc::new(snapshot)),
@@ -239,7 +246,8 @@ impl Body {
             }
             snapshot.dcs_last_seen = jiff::Timestamp::now().as_second();
             snapshot.failsafe_members.clone_from(&cluster.failsafe);
-            let other_groups = Arc::from([]);
+            let coordinator = self.citus.coordinator();
+            let other_groups = coordinator.map_or_else(|| Arc::from([]), |part| part.other_apis());
             snapshot.view = Some(CachedView {
                 cluster,
                 asked_at,
@@ -343,6 +351,10 @@ impl Body {
             }
             C::WatchdogDisable => {
                 self.watchdog().disable();
+                Outcome::Done
+            }
+            C::KeepNodeTable => {
+                self.keep_node_table();
                 Outcome::Done
             }
             C::Wait(wait) => Outcome::Waited(self.wait(wait, cancel).await),

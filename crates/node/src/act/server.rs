@@ -99,9 +99,13 @@ impl Body {
             }
             C::CreateCluster => Outcome::Success(server.create_cluster(cancel).await),
             C::PostInit => Outcome::Success(server.post_init(cancel).await),
-            C::CloneFrom(source) => Outcome::Success(self.copy(source, cancel).await),
+            C::CloneFrom(source) => {
+                self.citus.reload_table();
+                Outcome::Success(self.copy(source, cancel).await)
+            }
             C::ResyncAfterPause => {
                 server.forget_data();
+                self.citus.reload_table();
                 Outcome::Done
             }
             other => unreachable!("not a command to the server: {other:?}"),
@@ -159,7 +163,10 @@ impl Body {
             timeout: request.timeout,
             restart: request.restart,
         };
-        self.supervisor.prepare_stop(preparation, cancel).await;
+        let signal_follows = self.supervisor.prepare_stop(preparation, cancel).await;
+        if signal_follows && request.announce {
+            self.announce_stop().await;
+        }
         let until = match request.until {
             command::Until::ShutDownState => pg::Until::ShutDownState,
             command::Until::Exit => pg::Until::Exit,
@@ -226,6 +233,10 @@ impl Body {
         if request.role_change {
             self.callbacks.run(CallbackEvent::RoleChange, request.role);
         }
+        let is_up = outcome == pg::StartOutcome::Running;
+        if is_up && request.restart && request.role == Role::Primary {
+            self.note_restarted();
+        }
         match outcome {
             pg::StartOutcome::Running => StartOutcome::Running,
             pg::StartOutcome::StillStarting => StartOutcome::Unfinished,
@@ -238,11 +249,18 @@ impl Body {
     /// to anybody, and a person asked for it.
     async fn promote(&self) -> bool {
         let paused = self.settings().dynamic.pause;
-        if !paused && !self.lease.is_held(self.clock.now()) {
+        let may_lead = || paused || self.lease.is_held(self.clock.now());
+        if may_lead() {
+            self.announce_promotion().await;
+        }
+        if !may_lead() {
             error!("the leader lock is not held any more, not promoting");
             return false;
         }
         let promoted = logged("promote", self.supervisor.promote().await);
+        if promoted {
+            self.citus.reload_table();
+        }
         self.tell_guardian();
         promoted
     }

@@ -120,22 +120,28 @@ impl Body {
     }
 
     pub(super) async fn touch_member(&self, notes: MemberNotes) -> Outcome {
-        let data = {
+        let (data, state, role) = {
             let facts = self.facts();
-            publish::member_data(
+            let server = facts.server_now(&self.supervisor);
+            let data = publish::member_data(
                 &facts.addresses,
                 &facts.tags,
-                &facts.server_now(&self.supervisor),
+                &server,
                 facts.positions_are_stable,
                 facts.scheduled_restart.as_ref(),
                 facts.silent_since.is_none(),
                 &notes,
-            )
+            );
+            (data, server.state, server.role)
         };
         let view = self.view();
         let judged = view.as_ref().and_then(|view| view.member(&self.name));
         let result = self.store.touch_member(&data, judged).await;
-        Outcome::Write(written("touch member", result))
+        let written = written("touch member", result);
+        if written == Written::Yes {
+            self.note_published(state, role);
+        }
+        Outcome::Write(written)
     }
 
     pub(super) async fn write_sync(&self, state: &SyncState, judged: Option<&Revision>) -> Outcome {
