@@ -11,19 +11,32 @@ use tokio_postgres::{NoTls, SimpleQueryMessage};
 /// # Errors
 /// The server refuses, or does not answer within `at_most`.
 pub fn query(port: u16, statement: &str, at_most: Duration) -> Result<Vec<String>> {
+    query_in("postgres", port, statement, at_most)
+}
+
+/// The same in another database.
+///
+/// # Errors
+/// As [`query`].
+pub fn query_in(
+    database: &str,
+    port: u16,
+    statement: &str,
+    at_most: Duration,
+) -> Result<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        tokio::time::timeout(at_most, run(port, statement))
+        tokio::time::timeout(at_most, run(database, port, statement))
             .await
             .context("no answer in time")?
     })
 }
 
-async fn run(port: u16, statement: &str) -> Result<Vec<String>> {
+async fn run(database: &str, port: u16, statement: &str) -> Result<Vec<String>> {
     let config = format!(
-        "host=127.0.0.1 port={port} user=postgres password=supersecret dbname=postgres connect_timeout=3"
+        "host=127.0.0.1 port={port} user=postgres password=supersecret dbname={database} connect_timeout=3"
     );
     let (client, connection) = tokio_postgres::connect(&config, NoTls).await?;
     let work = async {

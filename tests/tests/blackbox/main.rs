@@ -22,6 +22,7 @@ macro_rules! on_each_server {
 }
 
 mod bootstrap;
+mod citus;
 mod configuration;
 mod divergence;
 mod every_store;
