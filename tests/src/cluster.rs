@@ -339,13 +339,19 @@ impl Cluster {
     /// # Errors
     /// The program cannot be started.
     pub fn ctl_by(&self, maker: Maker, node: usize, args: &[&str]) -> Result<Output> {
+        let node = &self.nodes[node];
+        Self::ctl_with(maker, &node.config_path(), &node.dir, args)
+    }
+
+    /// Runs a maker's `patronictl` with a configuration and a home of the caller's choice.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn ctl_with(maker: Maker, config: &Path, home: &Path, args: &[&str]) -> Result<Output> {
         let mut command = proc::command(maker.program("patronictl"));
+        command.arg("-c").arg(config).args(args);
         command
-            .arg("-c")
-            .arg(self.nodes[node].config_path())
-            .args(args);
-        command
-            .env("HOME", &self.nodes[node].dir)
+            .env("HOME", home)
             .stdin(std::process::Stdio::null())
             .output()
             .context("run patronictl")
@@ -384,7 +390,7 @@ impl Cluster {
         let keys = match &self.store {
             Some(Server::Etcd(server)) => server.keys("/service/demo/")?,
             Some(Server::Consul(server)) => server.keys("/service/demo/")?,
-            Some(Server::ZooKeeper(_) | Server::Kubernetes(_)) | None => {
+            Some(Server::Etcd2(_) | Server::ZooKeeper(_) | Server::Kubernetes(_)) | None => {
                 return Ok(self.ctl_ok(&["dcs", "get", name])?.trim_end().to_owned());
             }
         };
@@ -449,7 +455,8 @@ fn create_nodes(
     Ok(nodes)
 }
 
-fn raft_section(dir: &Path, index: usize, ports: &[Ports]) -> String {
+/// The section of a node whose daemon is a voter of the embedded store.
+pub fn raft_section(dir: &Path, index: usize, ports: &[Ports]) -> String {
     let partners: Vec<String> = ports
         .iter()
         .enumerate()

@@ -56,13 +56,39 @@ impl Place {
 }
 
 impl Etcd {
+    /// Whether there is a program to start.
+    pub fn is_installed() -> bool {
+        proc::is_on_path("etcd")
+    }
+
+    /// Whether the program still has the API of version 2: etcd before 3.6.
+    pub fn has_old_api() -> bool {
+        let help = std::process::Command::new("etcd").arg("--help").output();
+        help.is_ok_and(|help| {
+            let text = [help.stdout, help.stderr].concat();
+            String::from_utf8_lossy(&text).contains("--enable-v2")
+        })
+    }
+
     /// Starts a server on loopback and waits until it answers.
     ///
     /// # Errors
     /// `etcd` is not installed or does not come up.
     pub fn start(dir: &Path) -> Result<Self> {
+        Self::start_with(dir, &[])
+    }
+
+    /// The same with the API of version 2 beside the other one.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with_old_api(dir: &Path) -> Result<Self> {
+        Self::start_with(dir, &["--enable-v2"])
+    }
+
+    fn start_with(dir: &Path, more: &[&str]) -> Result<Self> {
         let place = Place::on_loopback();
-        let server = Self::launch(dir, "etcd", 0, std::slice::from_ref(&place))?;
+        let server = Self::launch(dir, "etcd", 0, std::slice::from_ref(&place), more)?;
         server.wait_ready()?;
         Ok(server)
     }
@@ -74,11 +100,17 @@ impl Etcd {
     pub fn cluster(dir: &Path, places: &[Place]) -> Result<Vec<Self>> {
         let servers = 0..places.len();
         servers
-            .map(|index| Self::launch(dir, &format!("etcd{index}"), index, places))
+            .map(|index| Self::launch(dir, &format!("etcd{index}"), index, places, &[]))
             .collect()
     }
 
-    fn launch(dir: &Path, folder: &str, index: usize, places: &[Place]) -> Result<Self> {
+    fn launch(
+        dir: &Path,
+        folder: &str,
+        index: usize,
+        places: &[Place],
+        more: &[&str],
+    ) -> Result<Self> {
         let place = &places[index];
         let name = |index: usize| format!("test{index}");
         let listen = match place.namespace {
@@ -102,7 +134,8 @@ impl Etcd {
             .args(["--advertise-client-urls", &place.url(place.advertised)])
             .args(["--listen-peer-urls", &place.url(place.peer)])
             .args(["--initial-advertise-peer-urls", &place.url(place.peer)])
-            .args(["--initial-cluster", &all.join(",")]);
+            .args(["--initial-cluster", &all.join(",")])
+            .args(more);
         let process = Proc::start("etcd", command, &dir.join(format!("{folder}.log")))?;
         Ok(Self {
             port: place.port,

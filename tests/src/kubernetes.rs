@@ -7,16 +7,22 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::ports;
+use crate::proc::Proc;
+use crate::{ports, wait};
 
 /// The environment variable that names the program.
 pub const PROGRAM: &str = "PATRONI_TEST_KUBERNETES";
+
+/// The section of a node's file.
+pub const SECTION: &str = "kubernetes:\n  context: test\n  namespace: default\n  labels: \
+     {application: patroni}\n  scope_label: cluster-name\n";
 
 /// Ends the program with its children, frozen or not, and removes its folder, when the pipe from
 /// here closes: at the latest with this process.
@@ -73,6 +79,31 @@ impl Kubernetes {
             "the API server did not start"
         );
         Ok(server)
+    }
+
+    /// Starts the program without a keeper, as the leader of a process group, and gives it when it
+    /// serves, with the port of the API. Its group has to be ended, and its folder removed, by the
+    /// caller.
+    ///
+    /// # Errors
+    /// There is none, or it does not come up.
+    pub fn launch(folder: &Path, log: &Path) -> Result<(Proc, u16)> {
+        use std::os::unix::process::CommandExt as _;
+        let program = std::env::var_os(PROGRAM).with_context(|| format!("{PROGRAM} is not set"))?;
+        let (port, etcd) = (ports::free(), ports::two_in_a_row());
+        let mut command = Command::new(program);
+        command
+            .arg(folder)
+            .args([port.to_string(), etcd.to_string()])
+            .process_group(0);
+        let mut process = Proc::start("kubernetes", command, log)?;
+        wait::until("the API server serves", Duration::from_mins(2), || {
+            let said = std::fs::read_to_string(log)?;
+            ensure!(process.exit_code()?.is_none(), "it ended: {said}");
+            ensure!(said.lines().any(|line| line == "ready"), "{said}");
+            Ok(())
+        })?;
+        Ok((process, port))
     }
 
     /// The administrator's file for clients.

@@ -217,6 +217,13 @@ impl Proc {
         })
     }
 
+    /// Leaves it running, also when this process ends. Whoever keeps the process id ends it.
+    pub fn leave(self) -> Pid {
+        let pid = self.pid();
+        std::mem::forget(self);
+        pid
+    }
+
     /// Kills it and waits.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -35,6 +35,8 @@ macro_rules! on_store {
 pub enum StoreKind {
     /// One real etcd server.
     Etcd3,
+    /// The same by its API of version 2.
+    Etcd2,
     /// The embedded Raft of the nodes themselves.
     Raft,
     /// One real Consul agent.
@@ -53,6 +55,10 @@ impl StoreKind {
         let (there, missing) = match self {
             // The suite does not begin without them.
             Self::Etcd3 | Self::Raft => (true, String::new()),
+            Self::Etcd2 => (
+                Etcd::has_old_api(),
+                "this etcd has no API of version 2".to_owned(),
+            ),
             Self::Consul => (Consul::is_installed(), "consul is not installed".to_owned()),
             Self::ZooKeeper => (
                 ZooKeeper::is_installed(),
@@ -78,6 +84,8 @@ impl StoreKind {
 pub enum Server {
     /// etcd.
     Etcd(Etcd),
+    /// etcd with its API of version 2.
+    Etcd2(Etcd),
     /// Consul.
     Consul(Consul),
     /// ZooKeeper.
@@ -95,6 +103,7 @@ impl Server {
         Ok(Some(match kind {
             StoreKind::Raft => return Ok(None),
             StoreKind::Etcd3 => Self::Etcd(Etcd::start(dir)?),
+            StoreKind::Etcd2 => Self::Etcd2(Etcd::start_with_old_api(dir)?),
             StoreKind::Consul => Self::Consul(Consul::start(dir)?),
             StoreKind::ZooKeeper => Self::ZooKeeper(ZooKeeper::start(dir)?),
             StoreKind::Kubernetes => Self::Kubernetes(Kubernetes::start(&dir.join("kubernetes"))?),
@@ -105,13 +114,12 @@ impl Server {
     pub fn section(&self) -> String {
         match self {
             Self::Etcd(server) => format!("etcd3:\n  host: 127.0.0.1:{}\n", server.port),
+            Self::Etcd2(server) => format!("etcd:\n  host: 127.0.0.1:{}\n", server.port),
             Self::Consul(server) => format!("consul:\n  host: 127.0.0.1:{}\n", server.port),
             Self::ZooKeeper(server) => {
                 format!("zookeeper:\n  hosts: ['127.0.0.1:{}']\n", server.port)
             }
-            Self::Kubernetes(_) => "kubernetes:\n  context: test\n  namespace: default\n  \
-                 labels: {application: patroni}\n  scope_label: cluster-name\n"
-                .to_owned(),
+            Self::Kubernetes(_) => kubernetes::SECTION.to_owned(),
         }
     }
 
@@ -138,7 +146,7 @@ impl Server {
     /// It does not run.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         match self {
-            Self::Etcd(server) => server.process.signal(signal),
+            Self::Etcd(server) | Self::Etcd2(server) => server.process.signal(signal),
             Self::Consul(server) => server.process.signal(signal),
             Self::ZooKeeper(server) => server.process.signal(signal),
             Self::Kubernetes(server) => server.signal(signal)?,
@@ -152,7 +160,7 @@ impl Server {
     /// It is another one.
     pub fn etcd(&self) -> Result<&Etcd> {
         match self {
-            Self::Etcd(server) => Some(server),
+            Self::Etcd(server) | Self::Etcd2(server) => Some(server),
             Self::Consul(_) | Self::ZooKeeper(_) | Self::Kubernetes(_) => None,
         }
         .context("the store is not etcd")

@@ -1,4 +1,4 @@
-//! The life of a cluster on each of the stores beside etcd and the embedded one.
+//! The life of a cluster on each of the stores beside etcd's present API and the embedded one.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use patroni_tests::cluster::SOON;
 use patroni_tests::writer::Writer;
 use patroni_tests::{Cluster, StoreKind, wait};
 
+patroni_tests::on_store!(Etcd2 in etcd2: a_cluster_lives_on_it);
 patroni_tests::on_store!(Consul in consul: a_cluster_lives_on_it);
 patroni_tests::on_store!(ZooKeeper in zookeeper: a_cluster_lives_on_it);
 patroni_tests::on_store!(Kubernetes in kubernetes: a_cluster_lives_on_it);

@@ -15,6 +15,7 @@ macro_rules! on_each_store {
 macro_rules! on_each_server {
     ($($name:ident),+ $(,)?) => {
         patroni_tests::on_store!(Etcd3 in etcd3_server: $($name),+);
+        patroni_tests::on_store!(Etcd2 in etcd2: $($name),+);
         patroni_tests::on_store!(Consul in consul: $($name),+);
         patroni_tests::on_store!(ZooKeeper in zookeeper: $($name),+);
         patroni_tests::on_store!(Kubernetes in kubernetes: $($name),+);
