@@ -15,6 +15,7 @@ mod demo;
 mod man;
 mod needs;
 mod older_debian;
+mod servers;
 mod sim;
 mod story;
 mod tidy;
@@ -46,6 +47,8 @@ enum Command {
     Tidy,
     /// Run the decision core through many simulated lives with faults.
     Sim(sim::Options),
+    /// Start real servers of the stores, to try things on; end them; tell where they are.
+    Servers(servers::Options),
     /// Write man pages of all programs, and completions for bash, zsh and fish.
     Man(man::Options),
     /// Measure write gaps, start times, footprints and request rates (release build).
@@ -72,6 +75,7 @@ fn run() -> Result<()> {
         Command::Bless => verify::bless(),
         Command::Tidy => tidy::run(),
         Command::Sim(options) => sim::run(&options),
+        Command::Servers(options) => servers::run(&options),
         Command::Man(options) => man::run(&options),
         Command::Bench(options) => bench::run(&options),
     }

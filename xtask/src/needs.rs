@@ -71,6 +71,20 @@ impl Need {
     }
 }
 
+/// Whether a need is met.
+pub(crate) fn is_met(need: Need) -> bool {
+    need.is_met()
+}
+
+/// That it is not, and how to get it.
+pub(crate) fn advice(need: Need) -> String {
+    format!(
+        "{} is not installed; on Debian: apt-get install {}",
+        need.what(),
+        need.packages().join(" ")
+    )
+}
+
 /// Checks the needs, and installs what is missing when this is Debian and we are root.
 ///
 /// # Errors
