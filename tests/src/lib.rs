@@ -3,6 +3,7 @@
 //! Each [`Cluster`] has its own folder, ports and processes and ends everything it started when
 //! it is dropped. Tests wait for states ([`wait::until`]), never for luck.
 
+pub mod browser;
 pub mod cluster;
 pub mod consul;
 pub mod etcd;
@@ -17,11 +18,14 @@ pub mod proc;
 pub mod slow_link;
 pub mod sql;
 pub mod store;
+pub mod terminal;
 pub mod wait;
 pub mod writer;
 pub mod zookeeper;
 
+pub use browser::Browser;
 pub use cluster::Cluster;
 pub use maker::Maker;
 pub use node::Node;
 pub use store::StoreKind;
+pub use terminal::Terminal;
