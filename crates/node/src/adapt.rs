@@ -54,6 +54,7 @@ pub(crate) fn server(settings: &Settings) -> ServerSettings {
         restapi::ServerTokens::ProductOnly => ServerTokens::ProductOnly,
         restapi::ServerTokens::Minimal => ServerTokens::Minimal,
     };
+    server.ui = section.ui;
     server
 }
 

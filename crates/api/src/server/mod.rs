@@ -16,6 +16,7 @@ mod request;
 mod routes;
 mod run;
 mod settings;
+mod ui;
 
 pub use member::{Member, Retry};
 pub use run::{Bound, Server};

@@ -75,6 +75,7 @@ impl Dress {
             Content::Bare => (None, Bytes::new(), false),
             Content::Json(body) => (Some("application/json"), body, true),
             Content::Text(body) => (Some("text/html"), body, true),
+            Content::Page(body) => (Some("text/html; charset=utf-8"), body, true),
             Content::Metrics(body) => (Some("text/plain"), body, true),
             Content::ErrorPage(message) => return self.put_on_page(answer.status, message),
         };

@@ -17,6 +17,7 @@ use super::events::Events;
 use super::member::{Member, Retry};
 use super::reply::Reply;
 use super::request::ApiRequest;
+use super::ui;
 use crate::wire::answer::health_code;
 use crate::wire::probes::{self, Duty};
 use crate::wire::route::{Act, Read};
@@ -31,6 +32,15 @@ pub(super) struct Routes {
     member: Arc<dyn Member>,
     events: Arc<Events>,
     document: ArcSwapOption<WrittenDocument>,
+}
+
+/// What the present configuration says about a request.
+pub(super) struct Terms<'r> {
+    pub access: &'r Access,
+    /// How many may subscribe to events.
+    pub most_subscribers: usize,
+    /// Whether there is a page for people.
+    pub ui: bool,
 }
 
 /// A status document in its written form, with everything it was made of.
@@ -58,16 +68,15 @@ impl Routes {
     pub(super) async fn reply(
         &self,
         request: ApiRequest,
-        access: &Access,
         place: &Place,
-        most_subscribers: usize,
+        terms: &Terms<'_>,
     ) -> Reply {
         let answer = match request.method {
             Method::GET => match Read::of(request.segment()) {
                 Some(Read::Events) => {
                     return self
                         .events
-                        .subscribe(place.ender(), most_subscribers)
+                        .subscribe(place.ender(), terms.most_subscribers)
                         .map_or_else(Reply::Answer, Reply::Events);
                 }
                 Some(Read::Status) => self.status(Retry::Once, |_| StatusCode::OK).await,
@@ -80,7 +89,8 @@ impl Routes {
                 Some(Read::Liveness) => self.liveness(),
                 Some(Read::Readiness) => self.readiness(&request).await,
                 Some(Read::OpenApi) => Answer::json(StatusCode::OK, &openapi::document()),
-                None => self.health(&request).await,
+                Some(Read::Ui) if terms.ui => ui::answer(),
+                Some(Read::Ui) | None => self.health(&request).await,
             },
             Method::HEAD | Method::OPTIONS => {
                 let snapshot = self.member.snapshot();
@@ -89,7 +99,7 @@ impl Routes {
                 let query = Query::parse(&request.query);
                 Answer::bare(health::is_up(&request.path, &query, &status))
             }
-            _ => match self.act(request, access).await {
+            _ => match self.act(request, terms.access).await {
                 Ok(answer) | Err(answer) => answer,
             },
         };

@@ -26,7 +26,7 @@ use super::listener;
 use super::member::Member;
 use super::reply::{Body, Dress, Reply};
 use super::request::ApiRequest;
-use super::routes::Routes;
+use super::routes::{Routes, Terms};
 use super::settings::{ServerSettings, TlsSettings};
 use crate::error::BindError;
 
@@ -67,6 +67,7 @@ struct Rules {
     access: Access,
     dress: Dress,
     tls: Option<Arc<ServerConfig>>,
+    ui: bool,
     max_connections: usize,
     action_deadline: Duration,
 }
@@ -261,6 +262,7 @@ impl Rules {
             tls: settings.tls.as_ref().map(load).transpose()?,
             access: Access::resolve(settings, before).await,
             dress: Dress::new(settings),
+            ui: settings.ui,
             max_connections: settings.max_connections.max(1),
             action_deadline: settings.action_deadline,
         })
@@ -397,10 +399,12 @@ impl Connection {
         let line = tracing::enabled!(tracing::Level::DEBUG)
             .then(|| format!("{} {}", request.method, request.path));
         let rules = self.rules.load_full();
-        let most_subscribers = rules.max_connections / SUBSCRIBERS_SHARE;
-        let reply = self
-            .routes
-            .reply(request, &rules.access, &self.place, most_subscribers);
+        let terms = Terms {
+            access: &rules.access,
+            most_subscribers: rules.max_connections / SUBSCRIBERS_SHARE,
+            ui: rules.ui,
+        };
+        let reply = self.routes.reply(request, &self.place, &terms);
         let response = match timeout(rules.action_deadline, reply).await {
             Ok(Reply::Answer(answer)) => rules.dress.put_on(answer),
             Ok(Reply::Events(frames)) => rules.dress.put_on_events(frames, busy),

@@ -32,6 +32,9 @@ pub struct ServerSettings {
     pub https_headers: Vec<(String, String)>,
     /// The header `Server`.
     pub server_tokens: ServerTokens,
+    /// Whether `GET /ui` is a page for people; without it the path is a health check like any
+    /// other.
+    pub ui: bool,
     /// The most that a request which waits for an action may take. The HA loop's own limits
     /// come first; this one only guards against the forgotten.
     pub action_deadline: Duration,
@@ -106,6 +109,7 @@ impl ServerSettings {
             http_headers: Vec::new(),
             https_headers: Vec::new(),
             server_tokens: ServerTokens::Original,
+            ui: true,
             action_deadline: Duration::from_hours(1),
         }
     }

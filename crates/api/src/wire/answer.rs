@@ -25,6 +25,8 @@ pub enum Content {
     Json(Bytes),
     /// A sentence; `text/html` for the sake of compatibility.
     Text(Bytes),
+    /// A page for people; `text/html` in UTF-8.
+    Page(Bytes),
     /// Metrics; `text/plain`.
     Metrics(Bytes),
     /// The HTTP layer's page for a code, with another message than the code's own.

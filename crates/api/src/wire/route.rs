@@ -28,6 +28,8 @@ pub enum Read {
     Readiness,
     /// The description for programs.
     OpenApi,
+    /// The page for people.
+    Ui,
 }
 
 /// What changes something.
@@ -61,7 +63,7 @@ pub enum Act {
 
 impl Read {
     /// Every segment of `GET` with a handler of its own.
-    pub const TABLE: [(&str, Self); 11] = [
+    pub const TABLE: [(&str, Self); 12] = [
         ("patroni", Self::Status),
         ("cluster", Self::Cluster),
         ("history", Self::History),
@@ -73,6 +75,7 @@ impl Read {
         ("liveness", Self::Liveness),
         ("readiness", Self::Readiness),
         ("openapi.json", Self::OpenApi),
+        ("ui", Self::Ui),
     ];
 
     /// The handler; without one the whole path is a health check.

@@ -16,7 +16,7 @@ use patroni_api::wire::{
     Answer, CachedView, Durations, FailoverBody, FailsafeBody, JournalPage, JournalQuery, MppEvent,
     ReinitRequest, RestartRequest, Row, ServerFacts, ServerRow, Snapshot,
 };
-use patroni_core::{Cluster, Lsn, MemberData, MemberName, Role, Scope, State};
+use patroni_core::{Account, Cluster, Lsn, MemberData, MemberName, Role, Scope, State};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
@@ -25,6 +25,7 @@ pub(crate) struct FakeMember {
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(crate) facts: ArcSwap<ServerFacts>,
     pub(crate) reloads: AtomicUsize,
+    pub(crate) journal: ArcSwap<Vec<Account>>,
     durations: Durations,
 }
 
@@ -64,6 +65,7 @@ impl FakeMember {
             snapshot: watch::Sender::new(Arc::new(snapshot)),
             facts: ArcSwap::from_pointee(facts),
             reloads: AtomicUsize::new(0),
+            journal: ArcSwap::default(),
             durations: Durations::default(),
         })
     }
@@ -100,7 +102,7 @@ impl Member for FakeMember {
             oldest: None,
             newest: Some(u64::try_from(query.limit).unwrap()),
             lost: 0,
-            records: Vec::new(),
+            records: self.journal.load().to_vec(),
         }
     }
 

@@ -8,3 +8,4 @@ mod openapi;
 mod schema;
 mod server;
 mod tls;
+mod ui;

@@ -28,7 +28,7 @@ pub(crate) async fn serve(settings: ServerSettings) -> (Server, Arc<FakeMember>)
 }
 
 /// Sends bytes, and reads until the server closes.
-async fn talk(to: SocketAddr, request: &str) -> String {
+pub(crate) async fn talk(to: SocketAddr, request: &str) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(to).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -75,6 +75,8 @@ async fn routes_follow_the_first_segment() {
         ("GET /openapi.json HTTP/1.0", 200),
         ("GET /liveness HTTP/1.0", 200),
         ("GET /readiness HTTP/1.0", 200),
+        ("GET /ui HTTP/1.0", 200),
+        ("HEAD /ui HTTP/1.0", 503),
         ("HEAD /primary HTTP/1.0", 200),
         ("HEAD /patroni HTTP/1.0", 503),
         ("OPTIONS /primary HTTP/1.0", 200),

@@ -45,6 +45,8 @@ pub struct RestApi {
     pub thread_pool_size: usize,
     /// `server_tokens`.
     pub server_tokens: ServerTokens,
+    /// `ui`: whether there is a page for people. The reference has none and ignores the key.
+    pub ui: bool,
 }
 
 /// What is asked of a client's certificate.
@@ -101,6 +103,7 @@ impl RestApi {
             request_queue_size: section.number("request_queue_size")?.unwrap_or(5),
             thread_pool_size: section.pool_size("thread_pool_size", warnings),
             server_tokens: server_tokens(section, warnings)?,
+            ui: section.flag("ui", true),
         })
     }
 
@@ -155,4 +158,25 @@ fn server_tokens(
             ServerTokens::Original
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::Origins;
+    use serde_json::json;
+
+    #[test]
+    fn the_page_for_people_is_there_unless_switched_off() {
+        for (value, expected) in [(None, true), (Some("off"), false), (Some("true"), true)] {
+            let mut settings = json!({"restapi": {"listen": "127.0.0.1:8008"}});
+            if let Some(value) = value {
+                settings["restapi"]["ui"] = value.into();
+            }
+            let origins = Origins::default();
+            let root = Section::root(settings.as_object().unwrap(), &origins);
+            let read = RestApi::read(&root, &mut Vec::new()).unwrap();
+            assert_eq!(read.ui, expected, "{value:?}");
+        }
+    }
 }

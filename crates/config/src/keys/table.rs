@@ -174,6 +174,7 @@ const RESTAPI: Kind = Section(&[
         Choice(&["minimal", "productonly", "original"]),
         "what the header Server tells",
     ),
+    key("ui", Flag, "the page for people at /ui"),
 ]);
 
 const CTL: Kind = Section(&[

@@ -118,6 +118,7 @@ const RESTAPI: &[Field] = &[
         "server_tokens",
         Rule::AnyCase(&["minimal", "productonly", "original"]),
     ),
+    may("ui", Rule::Bool),
 ];
 
 const BOOTSTRAP: &[Field] = &[

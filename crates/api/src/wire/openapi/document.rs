@@ -80,7 +80,7 @@ fn responses(operation: &Operation) -> Value {
         let content = match answer.form {
             Form::Nothing => None,
             Form::Json(name) => Some(("application/json", schema::link(name))),
-            Form::Sentence => Some(("text/html", json!({"type": "string"}))),
+            Form::Sentence | Form::Page => Some(("text/html", json!({"type": "string"}))),
             Form::Metrics => Some(("text/plain", json!({"type": "string"}))),
             Form::Events => Some(("text/event-stream", schema::link("Event"))),
         };

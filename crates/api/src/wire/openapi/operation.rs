@@ -52,6 +52,8 @@ pub(super) enum Form {
     Sentence,
     Metrics,
     Events,
+    /// A page for people.
+    Page,
 }
 
 const LAG: Parameter = Parameter {
@@ -178,6 +180,18 @@ impl From<Read> for Operation {
                 &[bare(200, "it does"), bare(503, "it does not")],
             ),
             Read::OpenApi => ("This description", &[], &[json("Description")]),
+            Read::Ui => (
+                "A page for people that shows the cluster; it only reads",
+                &[],
+                &[
+                    Answer {
+                        code: 200,
+                        form: Form::Page,
+                        meaning: "the page",
+                    },
+                    sentence(503, "it is switched off"),
+                ],
+            ),
         };
         Self {
             summary,
