@@ -51,6 +51,12 @@ pub(crate) enum Command {
     /// Show who replicates from whom
     #[command(override_usage = "patronictl topology [OPTIONS] [CLUSTER_NAMES]...")]
     Topology(Topology),
+    /// Watch a cluster on the whole screen
+    ///
+    /// Shows members, lag and its trend, history and what is scheduled, and reads the store anew once
+    /// in a while. It only reads. Keys: q quits, arrows select, s sorts, r reads now, ? helps.
+    #[command(override_usage = "patronictl top [OPTIONS] [CLUSTER_NAME]")]
+    Top(Top),
     /// Print the address of a member
     #[command(override_usage = "patronictl dsn [OPTIONS] [CLUSTER_NAME]")]
     Dsn(Dsn),
@@ -180,6 +186,16 @@ pub(crate) struct Topology {
     pub(crate) group: Option<i64>,
     #[command(flatten)]
     pub(crate) watch: Watch,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Top {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// Read the store every so many seconds, 0.5 to 3600; 2 by default
+    #[arg(short = 'w', long, value_name = "FLOAT")]
+    pub(crate) watch: Option<f64>,
 }
 
 #[derive(Debug, Args)]

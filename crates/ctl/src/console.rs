@@ -4,6 +4,8 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use async_trait::async_trait;
 
+use crate::screen::{Screen, Terminal};
+
 /// The three streams of the tool. Reading is cancel safe in the sense that the tool never reads
 /// again after an interrupt.
 #[async_trait]
@@ -37,6 +39,12 @@ pub trait Console: Send {
 
     /// Whether standard output is a terminal.
     fn is_terminal(&self) -> bool;
+
+    /// Takes the whole terminal over, until the screen is dropped.
+    ///
+    /// # Errors
+    /// `Unsupported` when there is no terminal, else it cannot be set up.
+    fn screen(&mut self) -> io::Result<Box<dyn Screen>>;
 }
 
 /// The streams of the process.
@@ -81,6 +89,10 @@ impl Console for Stdio {
 
     fn is_terminal(&self) -> bool {
         io::stdout().is_terminal()
+    }
+
+    fn screen(&mut self) -> io::Result<Box<dyn Screen>> {
+        Ok(Box::new(Terminal::open()?))
     }
 }
 

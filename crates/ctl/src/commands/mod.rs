@@ -18,6 +18,7 @@ mod reload;
 mod remove;
 mod restart;
 mod show_config;
+mod top;
 mod version;
 
 use serde_json::Value;
@@ -33,6 +34,7 @@ use crate::view::View;
 pub(crate) async fn run(context: &mut Context, command: Command) -> Result<u8, Failure> {
     let done = match command {
         Command::Doctor(args) => return doctor::run(context, args).await,
+        Command::Top(args) => return top::run(context, args).await,
         Command::List(args) => list::list(context, args).await,
         Command::Topology(args) => list::topology(context, args).await,
         Command::Dsn(args) => dsn::run(context, args).await,

@@ -147,26 +147,28 @@ fn below(cluster: &Cluster) -> String {
 }
 
 /// One member, as the cluster document of REST computes it.
-pub(super) struct Row {
-    pub(super) name: String,
+pub(crate) struct Row {
+    pub(crate) name: String,
     pub(super) replicates_from: Option<String>,
-    pub(super) leads: bool,
-    group: Option<u32>,
-    address: Option<ConnUrl>,
-    role: &'static str,
-    state: String,
-    timeline: Option<i64>,
-    receive: Position,
-    replay: Position,
-    pending: bool,
+    /// How far below the leader `topology` shows it.
+    pub(crate) level: usize,
+    pub(crate) leads: bool,
+    pub(crate) group: Option<u32>,
+    pub(crate) address: Option<ConnUrl>,
+    pub(crate) role: &'static str,
+    pub(crate) state: String,
+    pub(crate) timeline: Option<i64>,
+    pub(crate) receive: Position,
+    pub(crate) replay: Position,
+    pub(crate) pending: bool,
     reason: Option<Map<String, Value>>,
     schedule: Option<Map<String, Value>>,
-    tags: Option<Map<String, Value>>,
+    pub(crate) tags: Option<Map<String, Value>>,
 }
 
 /// How far a member is.
-#[derive(Clone, Copy)]
-enum Position {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Position {
     /// The leader has none.
     Leader,
     Unknown,
@@ -177,7 +179,7 @@ enum Position {
 }
 
 impl Row {
-    fn read(part: &Part, member: &Member) -> Self {
+    pub(crate) fn read(part: &Part, member: &Member) -> Self {
         let cluster = &part.cluster;
         let settings = dynamic(cluster);
         let leads = cluster.leader_name() == Some(&member.name);
@@ -233,6 +235,7 @@ impl Row {
         };
         Self {
             name: member.name.to_string(),
+            level: 0,
             replicates_from: data.tags().replicatefrom().map(|name| name.to_string()),
             leads,
             group: part.group,
@@ -247,6 +250,38 @@ impl Row {
             tags: map("tags"),
             state,
         }
+    }
+
+    /// The name with its place in the tree of `topology`.
+    fn label(&self) -> String {
+        match self.level.checked_sub(1) {
+            None => self.name.clone(),
+            Some(steps) => format!("{}+ {}", "  ".repeat(steps), self.name),
+        }
+    }
+
+    /// The parameters that wait for a restart: name, and `name: old->new`.
+    pub(crate) fn reasons(&self) -> impl Iterator<Item = (&str, String)> {
+        self.reason.iter().flatten().map(|(name, change)| {
+            let side = |key: &str| change.get(key).map_or_else(|| "?".to_owned(), value::text);
+            let line = format!("{name}: {}->{}", side("old_value"), side("new_value"));
+            (name.as_str(), line)
+        })
+    }
+
+    /// The scheduled restart in words, empty without one.
+    pub(crate) fn scheduled(&self) -> String {
+        let text = |key: &str| {
+            let value = self.schedule.as_ref()?.get(key);
+            value
+                .filter(|value| value::is_truthy(value))
+                .map(value::text)
+        };
+        let mut shown = text("schedule").unwrap_or_default();
+        if let Some(version) = text("postgres_version") {
+            shown = shown + " if version < " + &version;
+        }
+        shown
     }
 
     const fn is_pending(&self) -> bool {
@@ -322,7 +357,7 @@ impl Field {
         match self {
             Self::Cluster => look.scope.into(),
             Self::Group => row.group.map_or_else(empty, Value::from),
-            Self::Member => row.name.as_str().into(),
+            Self::Member => row.label().into(),
             Self::Host => host(row, look.with_port).into(),
             Self::Role => row.role.into(),
             Self::State => row.state.as_str().into(),
@@ -333,7 +368,7 @@ impl Field {
             Self::ReplayLag => lag(row.replay),
             Self::Pending => if row.pending { "*" } else { "" }.into(),
             Self::Reason => reason(row, look).into(),
-            Self::Schedule => schedule(row).into(),
+            Self::Schedule => row.scheduled().into(),
             Self::Tags => tags(row, look),
         }
     }
@@ -375,12 +410,8 @@ fn lag(position: Position) -> Value {
 fn reason(row: &Row, look: &Look<'_>) -> String {
     const WIDEST: usize = 50;
     let lines: Vec<String> = row
-        .reason
-        .iter()
-        .flatten()
-        .map(|(name, change)| {
-            let side = |key: &str| change.get(key).map_or_else(|| "?".to_owned(), value::text);
-            let line = format!("{name}: {}->{}", side("old_value"), side("new_value"));
+        .reasons()
+        .map(|(name, line)| {
             if look.format == Format::Pretty && line.chars().count() > WIDEST {
                 format!("{name}: [hidden - too long]")
             } else {
@@ -389,23 +420,6 @@ fn reason(row: &Row, look: &Look<'_>) -> String {
         })
         .collect();
     lines.join("\n")
-}
-
-fn schedule(row: &Row) -> String {
-    let Some(schedule) = &row.schedule else {
-        return String::new();
-    };
-    let text = |key: &str| {
-        schedule
-            .get(key)
-            .filter(|v| value::is_truthy(v))
-            .map(value::text)
-    };
-    let mut shown = text("schedule").unwrap_or_default();
-    if let Some(version) = text("postgres_version") {
-        shown = shown + " if version < " + &version;
-    }
-    shown
 }
 
 fn tags(row: &Row, look: &Look<'_>) -> Value {

@@ -6,7 +6,7 @@ use super::members::Row;
 
 /// The leader first, below it who replicates from whom. Members whose `replicatefrom` makes a
 /// loop are below nobody and disappear.
-pub(super) fn arrange(rows: Vec<Row>) -> Vec<Row> {
+pub(crate) fn arrange(rows: Vec<Row>) -> Vec<Row> {
     let leader = rows
         .iter()
         .find(|row| row.leads)
@@ -39,7 +39,7 @@ fn descend(
 ) {
     for mut row in children.remove(&upstream.cloned()).unwrap_or_default() {
         let name = row.name.clone();
-        row.name = format!("{}+ {name}", "  ".repeat(level - 1));
+        row.level = level;
         out.push(row);
         descend(Some(&name), level + 1, children, out);
     }

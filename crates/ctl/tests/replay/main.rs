@@ -17,6 +17,7 @@ mod dry_run;
 mod fixture;
 mod query;
 mod reinit;
+mod top;
 mod world;
 
 use std::collections::BTreeSet;

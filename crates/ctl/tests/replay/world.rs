@@ -13,13 +13,15 @@ use patroni_core::{
     Status, SyncState, SystemId,
 };
 use patroni_ctl::{
-    Answer, Clock, Console, Failure, Find, Method, RaftGroup, Rest, RestError, Surroundings, World,
+    Answer, Clock, Console, Failure, Find, Input, Method, RaftGroup, Rest, RestError, Screen,
+    Surroundings, World,
 };
 use patroni_dcs::codec::{Keys, Stored};
 use patroni_dcs::{Store, StoreError, Timings};
 use serde_json::{Map, Value};
 
 use crate::fixture::{Run, Stage};
+use crate::top::Paper;
 
 type Answers = Vec<(String, String, String, u16, String)>;
 
@@ -137,6 +139,30 @@ pub(crate) fn run_with(
     let code = runtime.block_on(patroni_ctl::run(&words, surroundings, fake.interrupt()));
     let (out, err) = desk.text();
     (code, out, err)
+}
+
+/// Runs a command line on a terminal of 80 columns: exit status, what was drawn, errors.
+pub(crate) fn run_screen(
+    fake: &Fake,
+    words: &[&str],
+    inputs: &[Input],
+) -> (u8, Vec<String>, String) {
+    let desk = Desk::new(None, true);
+    let drawn = desk.take_screen(inputs);
+    let surroundings = Surroundings {
+        environment: [("LANG".to_owned(), "C.UTF-8".to_owned())].into(),
+        settings: Box::new(patroni_ctl::find),
+        world: fake.world(),
+        console: Box::new(desk.clone()),
+        clock: fake.clock(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let code = runtime.block_on(patroni_ctl::run(&words, surroundings, fake.interrupt()));
+    let drawn = drawn.lock().unwrap().clone();
+    (code, drawn, desk.text().1)
 }
 
 struct FakeWorld(Arc<Mutex<Shared>>);
@@ -402,6 +428,7 @@ struct Streams {
     out: String,
     err: String,
     terminal: bool,
+    screen: Option<Paper>,
 }
 
 impl Desk {
@@ -413,6 +440,16 @@ impl Desk {
             terminal,
             ..Streams::default()
         })))
+    }
+
+    /// Makes it a terminal with these inputs; gives what will be drawn on it.
+    fn take_screen(&self, inputs: &[Input]) -> Arc<Mutex<Vec<String>>> {
+        let drawn = Arc::default();
+        self.0.lock().unwrap().screen = Some(Paper {
+            keys: inputs.iter().copied().collect(),
+            drawn: Arc::clone(&drawn),
+        });
+        drawn
     }
 
     pub(crate) fn text(&self) -> (String, String) {
@@ -447,5 +484,12 @@ impl Console for Desk {
 
     fn is_terminal(&self) -> bool {
         self.0.lock().unwrap().terminal
+    }
+
+    fn screen(&mut self) -> io::Result<Box<dyn Screen>> {
+        match self.0.lock().unwrap().screen.take() {
+            Some(screen) => Ok(Box::new(screen)),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 }
