@@ -1,7 +1,7 @@
 //! A cluster of nodes around one store.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::maker::Maker;
 use crate::node::{ConfigText, LOOPBACK, Node, Ports, tail};
 use crate::store::{Server, StoreKind};
+use crate::terminal::Terminal;
 use crate::{ports, proc, wait};
 
 /// How long a healthy step of a cluster may take on a small, busy machine.
@@ -348,13 +349,31 @@ impl Cluster {
     /// # Errors
     /// The program cannot be started.
     pub fn ctl_with(maker: Maker, config: &Path, home: &Path, args: &[&str]) -> Result<Output> {
-        let mut command = proc::command(maker.program("patronictl"));
-        command.arg("-c").arg(config).args(args);
-        command
-            .env("HOME", home)
+        Self::ctl_command(maker, config, home, args)
             .stdin(std::process::Stdio::null())
             .output()
             .context("run patronictl")
+    }
+
+    /// Starts `patronictl` with this cluster's first configuration on a terminal of so many
+    /// columns and rows.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn ctl_on_terminal(&self, args: &[&str], columns: u16, rows: u16) -> Result<Terminal> {
+        let node = &self.nodes[0];
+        let command = Self::ctl_command(Maker::Ours, &node.config_path(), &node.dir, args);
+        Terminal::start(command, columns, rows)
+    }
+
+    fn ctl_command(maker: Maker, config: &Path, home: &Path, args: &[&str]) -> Command {
+        let mut command = proc::command(maker.program("patronictl"));
+        command
+            .arg("-c")
+            .arg(config)
+            .args(args)
+            .env("HOME", home);
+        command
     }
 
     /// Runs `patronictl`, which must succeed, and gives its output.

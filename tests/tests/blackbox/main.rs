@@ -31,6 +31,7 @@ mod failover;
 mod faults;
 mod guardian;
 mod journal;
+mod looking;
 mod pause;
 mod probe;
 mod restart;
