@@ -368,11 +368,7 @@ impl Cluster {
 
     fn ctl_command(maker: Maker, config: &Path, home: &Path, args: &[&str]) -> Command {
         let mut command = proc::command(maker.program("patronictl"));
-        command
-            .arg("-c")
-            .arg(config)
-            .args(args)
-            .env("HOME", home);
+        command.arg("-c").arg(config).args(args).env("HOME", home);
         command
     }
 

@@ -15,6 +15,7 @@ mod demo;
 mod man;
 mod needs;
 mod older_debian;
+mod screenshots;
 mod servers;
 mod sim;
 mod story;
@@ -51,6 +52,8 @@ enum Command {
     Servers(servers::Options),
     /// Write man pages of all programs, and completions for bash, zsh and fish.
     Man(man::Options),
+    /// Take pictures of the page and of `patronictl top` on a cluster of three nodes.
+    Screenshots(screenshots::Options),
     /// Measure write gaps, start times, footprints and request rates (release build).
     Bench(bench::Options),
 }
@@ -77,6 +80,7 @@ fn run() -> Result<()> {
         Command::Sim(options) => sim::run(&options),
         Command::Servers(options) => servers::run(&options),
         Command::Man(options) => man::run(&options),
+        Command::Screenshots(options) => screenshots::run(&options),
         Command::Bench(options) => bench::run(&options),
     }
 }

@@ -22,6 +22,8 @@ pub(crate) enum Need {
     Etcd,
     /// The ZooKeeper server and its Java, for tests.
     ZooKeeper,
+    /// A browser that runs without a window, for pictures of the page.
+    Chromium,
     /// `setpriv`, when root has to become the user `postgres`.
     Setpriv,
     /// A C compiler and linker.
@@ -38,6 +40,7 @@ impl Need {
             Self::Protoc => protoc_works(),
             Self::Etcd => on_path("etcd"),
             Self::ZooKeeper => Path::new(ZOOKEEPER).exists() && on_path("java"),
+            Self::Chromium => on_path("chromium"),
             Self::Setpriv => !Uid::effective().is_root() || on_path("setpriv"),
             Self::Compiler => on_path("cc"),
         }
@@ -50,6 +53,7 @@ impl Need {
             Self::Protoc => &["protobuf-compiler", "libprotobuf-dev"],
             Self::Etcd => &["etcd-server"],
             Self::ZooKeeper => &["zookeeper", "default-jre-headless"],
+            Self::Chromium => &["chromium", "fonts-dejavu-core"],
             Self::Setpriv => &["util-linux"],
             Self::Compiler => &["gcc", "libc6-dev"],
         }
@@ -65,6 +69,7 @@ impl Need {
             }
             Self::Etcd => "the etcd server",
             Self::ZooKeeper => "the ZooKeeper server, and Java to run it",
+            Self::Chromium => "the browser chromium",
             Self::Setpriv => "setpriv",
             Self::Compiler => "a C compiler named cc",
         }
