@@ -7,12 +7,13 @@ use crate::context::Cx;
 use crate::observation::Observation;
 
 /// A primary that announced itself while its store was away still leads: with it in the view
-/// nobody races.
+/// nobody races. A consent that was given lasts to its end, also when the mode is switched off
+/// meanwhile: the primary cannot read that.
 pub(crate) fn inject(cx: &mut Cx<'_>, obs: &Observation) {
     let Some(leader) = &obs.failsafe_leader else {
         return;
     };
-    if !cx.settings.failsafe_mode || !cx.view.is_unlocked() || cx.is_me(&leader.name) {
+    if !cx.view.is_unlocked() || cx.is_me(&leader.name) {
         return;
     }
     cx.view_mut().leader = Some(Leader {

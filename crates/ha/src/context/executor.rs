@@ -23,6 +23,12 @@ impl Cx<'_> {
         Ok(armed)
     }
 
+    /// Arms the watchdog unless it is armed, whatever was last known of it.
+    pub(crate) fn watchdog_rearm(&mut self) -> Asked<bool> {
+        self.watchdog_active = false;
+        self.watchdog_activate()
+    }
+
     pub(crate) fn watchdog_keep_alive(&mut self) -> Asked<()> {
         if self.watchdog_active {
             self.done(Command::WatchdogKeepAlive)?;

@@ -14,7 +14,8 @@ use crate::replay::Asked;
 use crate::sentence::{NameSet, Text};
 
 pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
-    match cx.pre_promote()? {
+    let hook = cx.pre_promote()?;
+    match hook {
         HookOutcome::NotConfigured | HookOutcome::Exited(Some(0)) => {}
         HookOutcome::Exited(_) => {
             cx.effects.push(Effect::PrePromoteFailed);
@@ -27,6 +28,11 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
     }
     // The hook may have taken longer than the lease lasts.
     if !still_leads(cx)? {
+        cx.say(Text::PromoteCancelled);
+        return Ok(JobEnd::Cancelled);
+    }
+    // So may a pause that came and went meanwhile, and disarmed the watchdog.
+    if hook != HookOutcome::NotConfigured && !cx.paused() && !cx.watchdog_rearm()? {
         cx.say(Text::PromoteCancelled);
         return Ok(JobEnd::Cancelled);
     }

@@ -108,7 +108,8 @@ fn paused(cx: &mut Cx<'_>, primary: bool) -> Asked<Option<CycleResult>> {
         cx.set_role(Role::Primary)?;
         return Ok(Some(CycleResult::ContinueWithoutLock));
     }
-    if cx.server.role != Role::StandbyLeader {
+    // One that was told to become primary still may, and has to be stopped after the pause.
+    if !matches!(cx.server.role, Role::StandbyLeader | Role::Promoted) {
         cx.set_role(Role::Replica)?;
     }
     if matches!(upstream(cx), None | Some(Upstream::None)) {

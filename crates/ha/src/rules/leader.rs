@@ -22,8 +22,9 @@ pub(crate) fn leader_exists(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleRe
         let texts = following(cx, me, leader.unwrap_or_else(|| MemberName::new("")));
         return follow::follow(cx, texts, false);
     }
+    // A promotion that was issued cannot be taken back, and ends some time.
     if cx.paused()
-        && !cx.is_primary()
+        && !cx.may_be_primary()
         && let Some(result) = paused_without_primary(cx)?
     {
         cx.rule = Rule::L1;

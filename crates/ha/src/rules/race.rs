@@ -182,18 +182,20 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
 }
 
 /// A consent to a primary in failsafe mode lasts a ttl, and does not outlive the daemon that gave
-/// it: for so long after its start this one cannot know what its predecessor promised.
+/// it: for so long after its start this one cannot know what its predecessor promised. Whether
+/// the mode is on by now does not matter.
 fn may_have_consented(cx: &Cx<'_>) -> bool {
     let young = cx
         .memory
         .began
         .is_some_and(|began| cx.now().since(began) < cx.settings.ttl);
-    young && failsafe_topology(cx).is_some_and(|members| members.keys().any(|name| !cx.is_me(name)))
+    let topology = cx.view.failsafe.as_ref();
+    young && topology.is_some_and(|members| members.keys().any(|name| !cx.is_me(name)))
 }
 
 /// Every other member of the failsafe topology says that it stands by: nobody leads by consent.
 fn all_stand_by(cx: &mut Cx<'_>) -> Asked<bool> {
-    let topology = failsafe_topology(cx).cloned().unwrap_or_default();
+    let topology = cx.view.failsafe.clone().unwrap_or_default();
     let others = topology.into_iter().filter(|(name, _)| !cx.is_me(name));
     let peers: Vec<Peer> = others.map(|(name, url)| Peer { name, url }).collect();
     let answers = cx.ask_peers_quietly(peers)?;
