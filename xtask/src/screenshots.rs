@@ -134,6 +134,8 @@ fn make_lag(cluster: &Cluster, leader: usize, browser: &mut Browser) -> Result<(
 
 fn photograph_terminal(browser: &mut Browser, terminal: &Terminal, dir: &Path) -> Result<()> {
     terminal.wait_for("restart pending", Duration::from_secs(30))?;
+    // The last line of a picture.
+    terminal.wait_for("q quit", Duration::from_secs(30))?;
     let page = tempfile::Builder::new().suffix(".html").tempfile()?;
     std::fs::write(page.path(), terminal.page())?;
     browser.look_through(window(1180, 640, false, true))?;
