@@ -8,6 +8,12 @@
 //! to 16.8.
 //!
 //! To read first: [`wale`], [`barman`], [`aws`].
+//!
+//! ```
+//! let program = patroni_companions::wale::command_line();
+//! let options = program.get_arguments().filter_map(|option| option.get_long());
+//! assert!(options.into_iter().any(|option| option == "threshold_megabytes"));
+//! ```
 
 pub mod aws;
 pub mod barman;
