@@ -494,7 +494,8 @@ enum CheckLag {
 }
 
 /// The comparison with everybody who could know better (10.2). Of what `left_out` says nothing
-/// counts but that it is a primary.
+/// counts but that it is a primary, and its vote: where the others cannot have enough of them
+/// without it (the reference does not ask it), nobody would lead, and it waits for them.
 fn compare_with_peers(
     cx: &mut Cx<'_>,
     peers: Vec<Peer>,
@@ -514,11 +515,16 @@ fn compare_with_peers(
     {
         return Ok(Err(reason));
     }
-    let mut answers = cx.ask_peers(peers)?;
-    answers.retain(|answer| {
-        left_out != Some(&answer.name) || answer.reply.as_ref().is_ok_and(|s| !s.in_recovery)
-    });
-    Ok(Count::new(cx).judge(cx, &answers))
+    let answers = cx.ask_peers(peers)?;
+    let standby = |answer: &PeerAnswer| answer.reply.as_ref().map_or(true, |s| s.in_recovery);
+    let (aside, answers): (Vec<_>, Vec<_>) = answers
+        .into_iter()
+        .partition(|answer| left_out == Some(&answer.name) && standby(answer));
+    let mut count = Count::new(cx);
+    for answer in &aside {
+        count.take_vote(cx, answer);
+    }
+    Ok(count.judge(cx, &answers))
 }
 
 /// Being on the cluster's timeline, as far as that is known.

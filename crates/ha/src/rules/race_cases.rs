@@ -211,7 +211,8 @@ fn decide<T>(case: &Value, question: impl Fn(&mut Cx<'_>, &Observation) -> Asked
 /// primary takes the lock on any timeline. Where timelines are checked, it waits for a peer
 /// that is ahead on a branch the cluster has left, which itself may never lead. And with an
 /// empty `sync` key in synchronous mode it holds everybody back for as long as a request names a
-/// candidate that can not lead; that key promises nothing, so here the others race.
+/// candidate that can not lead; that key promises nothing, so here the others race. Where it asks
+/// for votes, it does not ask the leader that was to go, and the others may wait for ever.
 fn differs_on_purpose(case: &Value, race: &Result<(), Ineligible>) -> bool {
     let outsider = *race == Err(Ineligible::NotInFailsafe)
         && case["failover"].is_object()
@@ -233,6 +234,10 @@ fn differs_on_purpose(case: &Value, race: &Result<(), Ineligible>) -> bool {
         && case["config"]["synchronous_mode"] == true
         && case.get("sync").is_none_or(|sync| sync["leader"].is_null())
         && case["failover"]["member"].is_string();
+    let former_has_a_vote = race.is_ok()
+        && case["config"]["synchronous_mode"] == "quorum"
+        && case["failover"]["leader"].is_string()
+        && case["failover"]["leader"] == case["sync"]["leader"];
     let leader_leads_on = match race {
         Err(Ineligible::PrimaryAlive(name)) => case["failover"]["leader"] == name.as_str(),
         _ => false,
@@ -241,6 +246,7 @@ fn differs_on_purpose(case: &Value, race: &Result<(), Ineligible>) -> bool {
         || leader_leads_on
         || old_history_in_pause
         || nothing_promised
+        || former_has_a_vote
         || waits_for_outsiders
         || (race.is_ok() && case["config"]["check_timeline"] == true && left_behind)
 }
