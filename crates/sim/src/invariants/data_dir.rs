@@ -67,10 +67,16 @@ fn removal_under_a_server(world: &mut World, node: usize) {
 }
 
 /// `pg_rewind` compares control files: before its checkpoint a new primary's still names the old
-/// timeline, and the tool finds nothing to do (PostgreSQL manual, `pg_rewind`).
+/// timeline, and the tool finds nothing to do (PostgreSQL manual, `pg_rewind`). It does no harm
+/// to data that left that timeline before the source did: both point to the same fork.
 pub(crate) fn rewound_to(world: &mut World, node: usize, source: usize) {
-    let data = world.nodes[source].server.data.as_ref();
-    if data.is_some_and(|data| data.checkpoint.branch != data.branch) {
+    let data_of = |at: usize| world.nodes[at].server.data.as_ref();
+    let (Some(to_rewind), Some(data)) = (data_of(node), data_of(source)) else {
+        return;
+    };
+    let shown = data.checkpoint.branch;
+    let left_by = |branch| world.wal.shared(shown, branch);
+    if left_by(to_rewind.branch) > left_by(data.branch) {
         let (name, from) = (&world.names[node], &world.names[source]);
         let message = format!("{name} rewinds to {from} before the checkpoint of its promotion");
         world.broken(super::Invariant::DataDirectory, message);
