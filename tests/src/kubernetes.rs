@@ -10,11 +10,11 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::proc::Proc;
+use crate::proc::{self, Proc};
 use crate::{ports, wait};
 
 /// The environment variable that names the program.
@@ -129,7 +129,7 @@ impl Kubernetes {
                 .iter()
                 .find(|pid| name(**pid).contains("kube-apiserver"));
             if let Some(pid) = found {
-                return Ok(kill(Pid::from_raw(i32::try_from(*pid)?), signal)?);
+                return proc::signal(Pid::from_raw(i32::try_from(*pid)?), signal);
             }
         }
         bail!("no kube-apiserver is running")

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User, chown};
 
@@ -189,9 +189,9 @@ impl Proc {
         Pid::from_raw(i32::try_from(self.child.id()).expect("process ids fit"))
     }
 
-    /// Sends a signal; a process that is gone does not mind.
+    /// Sends a signal as [`signal`] does; a process that is gone does not mind.
     pub fn signal(&self, signal: Signal) {
-        let _ = kill(self.pid(), signal);
+        let _ = self::signal(self.pid(), signal);
     }
 
     /// Whether it still runs, and its exit code if not.
@@ -235,6 +235,37 @@ impl Drop for Proc {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Sends a signal. A process that is stopped is so when this returns: `kill` returns before the
+/// threads that run on other processors have stopped, and one of them may answer a request yet.
+///
+/// # Errors
+/// The process is gone, belongs to somebody else, or does not stop.
+pub fn signal(pid: Pid, signal: Signal) -> Result<()> {
+    kill(pid, signal).with_context(|| format!("send {signal} to {pid}"))?;
+    if signal == Signal::SIGSTOP {
+        wait::until(&format!("stop of {pid}"), Duration::from_secs(10), || {
+            ensure!(is_stopped(pid)?, "a thread still runs");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether no thread of a process runs.
+fn is_stopped(pid: Pid) -> Result<bool> {
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread that ended in between has no state any more.
+        let stat = std::fs::read_to_string(thread?.path().join("stat")).unwrap_or_default();
+        let state = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.trim_start().chars().next());
+        if !matches!(state, None | Some('T' | 't' | 'Z' | 'X')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether a program can be started by its name.

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::pty::{Winsize, openpty};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
 
-use crate::wait;
+use crate::{proc, wait};
 
 /// A program on a terminal. It is killed when this is dropped.
 pub struct Terminal {
@@ -91,8 +91,7 @@ impl Terminal {
     /// # Errors
     /// It is gone.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = Pid::from_raw(i32::try_from(self.child.id())?);
-        kill(pid, signal).with_context(|| format!("send {signal}"))
+        proc::signal(Pid::from_raw(i32::try_from(self.child.id())?), signal)
     }
 
     /// Whether a program has taken the screen over.

@@ -22,6 +22,7 @@ use patroni_postgres::connection::{Endpoint, Session};
 use patroni_postgres::{
     Ask, Cancel, Clock, CopyFrom, RecoveryChange, StopPreparation, StopRequest, Supervisor, Until,
 };
+use patroni_tests::proc;
 use serde_json::json;
 use server::{Server, as_postgres, ask, fast_stop, until};
 
@@ -295,7 +296,7 @@ fn a_frozen_server_is_unknown_not_absent() {
         let pid = ask(&supervisor, "SELECT pg_backend_pid()").await.unwrap();
         let backend = nix::unistd::Pid::from_raw(pid.parse().unwrap());
         server.signal(Signal::SIGSTOP);
-        nix::sys::signal::kill(backend, Signal::SIGSTOP).unwrap();
+        proc::signal(backend, Signal::SIGSTOP).unwrap();
         let limit = Duration::from_millis(700);
         for _ in 0..2 {
             // First on the open connection, then on a new one that nobody answers.

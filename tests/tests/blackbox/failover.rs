@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
 use patroni_tests::cluster::SOON;
-use patroni_tests::{Cluster, StoreKind, wait};
+use patroni_tests::{Cluster, StoreKind, proc, wait};
 
 on_each_store!(
     a_dead_node_is_replaced_and_rejoins,
@@ -130,7 +131,7 @@ fn a_diverged_primary_rejoins_by_rewind(store: StoreKind) -> Result<()> {
     // The primary stops sending, goes on writing alone, and dies.
     for sender in cluster.nodes[old].sql("select pid from pg_stat_replication")? {
         let pid = nix::unistd::Pid::from_raw(sender.parse()?);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP)?;
+        proc::signal(pid, Signal::SIGSTOP)?;
     }
     cluster.nodes[old].sql("insert into t select generate_series(1, 10)")?;
     cluster.nodes[old].kill_all();

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use patroni_tests::cluster::SOON;
-use patroni_tests::{Cluster, StoreKind, wait};
+use patroni_tests::{Cluster, StoreKind, proc, wait};
 
 fn accepts_connections(cluster: &Cluster, index: usize) -> Result<bool> {
     let status = cluster.nodes[index].status()?;
@@ -28,7 +28,7 @@ fn a_postmaster_that_hangs_is_reported() -> Result<()> {
     ensure!(accepts_connections(&cluster, leader)? && metric(&cluster, leader)?);
     let from = cluster.nodes[leader].log().len();
     let postmaster = cluster.nodes[leader].postmaster()?;
-    kill(postmaster, Signal::SIGSTOP)?;
+    proc::signal(postmaster, Signal::SIGSTOP)?;
     let begun = Instant::now();
     wait::until("the silence is reported", SOON, || {
         ensure!(!accepts_connections(&cluster, leader)?, "it is not");
@@ -43,7 +43,7 @@ fn a_postmaster_that_hangs_is_reported() -> Result<()> {
     let log = cluster.nodes[leader].log();
     let lines = log[from..].matches("does not answer new connections");
     ensure!(lines.count() == 1, "said more than once, or never");
-    kill(postmaster, Signal::SIGCONT)?;
+    proc::signal(postmaster, Signal::SIGCONT)?;
     wait::until("it is reported no more", SOON, || {
         ensure!(accepts_connections(&cluster, leader)?, "it is");
         Ok(())
@@ -60,7 +60,7 @@ fn a_postmaster_that_hangs_is_given_up_when_that_is_asked_for() -> Result<()> {
     cluster.bootstrap()?;
     let old = cluster.leader()?;
     let postmaster = cluster.nodes[old].postmaster()?;
-    kill(postmaster, Signal::SIGSTOP)?;
+    proc::signal(postmaster, Signal::SIGSTOP)?;
     let begun = Instant::now();
     let new = cluster.wait_other_leader(old, SOON)?;
     println!(

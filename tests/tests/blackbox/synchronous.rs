@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use patroni_tests::cluster::SOON;
 use patroni_tests::writer::Writer;
-use patroni_tests::{Cluster, Node, StoreKind, wait};
+use patroni_tests::{Cluster, Node, StoreKind, proc, wait};
 
 /// One store is enough: what is synchronous is decided above it, and these stories name the first
 /// leader, which nobody can choose on Raft.
@@ -202,12 +202,12 @@ fn a_silent_standby_is_replaced(store: StoreKind) -> Result<()> {
     let receiver = cluster.nodes[chosen].sql("select pid from pg_stat_wal_receiver")?;
     let receiver = Pid::from_raw(receiver.first().context("a WAL receiver")?.parse()?);
     let since = Instant::now();
-    kill(receiver, Signal::SIGSTOP)?;
+    proc::signal(receiver, Signal::SIGSTOP)?;
     let other = 3 - chosen - leader;
     wait_names(&cluster.nodes[leader], &cluster.nodes[other].name.clone())?;
     writer.wait_write(SOON)?;
     let silent = writer.longest_gap_since(since);
-    kill(receiver, Signal::SIGCONT)?;
+    proc::signal(receiver, Signal::SIGCONT)?;
 
     // Its process is gone, and its connection with it.
     let chosen = wait_role(&cluster, "Sync Standby", 1)?[0];

@@ -4,9 +4,9 @@ use std::io::ErrorKind;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
-use patroni_tests::{http, ports};
+use patroni_tests::{http, ports, proc};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -132,7 +132,7 @@ impl Etcd {
 
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).unwrap();
-        kill(Pid::from_raw(pid), signal).unwrap();
+        proc::signal(Pid::from_raw(pid), signal).unwrap();
     }
 }
 

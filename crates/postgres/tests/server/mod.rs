@@ -10,6 +10,7 @@ use patroni_core::{MemberName, Role, Scope, Upstream};
 use patroni_postgres::{
     Cancel, Clock, Named, StartOutcome, StartRequest, StopMode, StopRequest, Supervisor, Until,
 };
+use patroni_tests::proc;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -188,7 +189,7 @@ impl Server {
     }
 
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
+        proc::signal(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
     }
 }
 
