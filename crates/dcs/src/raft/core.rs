@@ -37,7 +37,9 @@ use super::transport::Peers;
 const BATCH: usize = 512;
 /// Most writes under way.
 const PENDING: usize = 1024;
-/// A write that was proposed and not applied for so long was probably lost.
+/// A write that was proposed and not applied for so long was probably lost. Each repetition waits
+/// twice as long as the one before: where everything is slow, a large write must not be in the way
+/// of itself.
 const REPEAT: Duration = Duration::from_millis(700);
 
 /// Consensus, log and state of one member.
@@ -66,7 +68,20 @@ pub(crate) struct Core {
 struct Pending {
     command: Vec<u8>,
     replies: Vec<oneshot::Sender<Outcome>>,
-    proposed: Option<Instant>,
+    proposed: Option<Proposal>,
+}
+
+/// The last time that a write was proposed.
+#[derive(Clone, Copy)]
+struct Proposal {
+    at: Instant,
+    patience: Duration,
+}
+
+impl Proposal {
+    fn is_late(&self, now: Instant) -> bool {
+        now.duration_since(self.at) > self.patience
+    }
 }
 
 impl Core {
@@ -208,7 +223,7 @@ impl Core {
         let late: Vec<Origin> = self
             .pending
             .iter()
-            .filter(|(_, p)| p.proposed.is_none_or(|at| now.duration_since(at) > REPEAT))
+            .filter(|(_, p)| p.proposed.is_none_or(|last| last.is_late(now)))
             .map(|(origin, _)| *origin)
             .collect();
         for origin in late {
@@ -269,7 +284,11 @@ impl Core {
         }
         if let Some(pending) = self.pending.get_mut(&origin) {
             let taken = self.raw.propose(Vec::new(), pending.command.clone());
-            pending.proposed = taken.is_ok().then(Instant::now);
+            let last = pending.proposed.take();
+            pending.proposed = taken.is_ok().then(|| Proposal {
+                at: Instant::now(),
+                patience: last.map_or(REPEAT, |last| last.patience * 2),
+            });
         }
     }
 
