@@ -4,7 +4,7 @@ use std::fmt;
 
 use patroni_config::Dynamic;
 use patroni_config::dynamic::SynchronousMode;
-use patroni_core::{Cluster, FailoverRequest, Lsn, MemberName, Timeline};
+use patroni_core::{Cluster, FailoverRequest, Lsn, Member, MemberName, Timeline};
 use serde::{Deserialize, Serialize};
 
 use crate::command::Peer;
@@ -249,13 +249,16 @@ pub(crate) fn askable(cx: &Cx<'_>) -> Vec<Peer> {
         .members
         .iter()
         .filter(|member| !cx.is_me(&member.name))
-        .filter_map(|member| {
-            Some(Peer {
-                name: member.name.clone(),
-                url: member.data.api_url()?.to_owned(),
-            })
-        })
+        .filter_map(peer)
         .collect()
+}
+
+/// A member as somebody to ask.
+pub(crate) fn peer(member: &Member) -> Option<Peer> {
+    Some(Peer {
+        name: member.name.clone(),
+        url: member.data.api_url()?.to_owned(),
+    })
 }
 
 /// What an automatic or requested change of leader looks for.

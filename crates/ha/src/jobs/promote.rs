@@ -1,6 +1,7 @@
 //! Becoming primary (HA contract 13, step 4). The lock was held when this was ordered; the
 //! cycles that run beside it keep it, and cancel this task if they lose it before the hook ended.
 
+use patroni_config::Dynamic;
 use patroni_core::Role;
 
 use super::ended;
@@ -31,8 +32,9 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
         cx.say(Text::PromoteCancelled);
         return Ok(JobEnd::Cancelled);
     }
-    // So may a pause that came and went meanwhile, and disarmed the watchdog.
-    if hook != HookOutcome::NotConfigured && !cx.paused() && !cx.watchdog_rearm()? {
+    // Or than a pause: one that came and went has disarmed the watchdog, and one that has ended
+    // left it as it was.
+    if hook != HookOutcome::NotConfigured && !still_paused(cx)? && !cx.watchdog_rearm()? {
         cx.say(Text::PromoteCancelled);
         return Ok(JobEnd::Cancelled);
     }
@@ -51,6 +53,14 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
         cx.start_checkpoint()?;
     }
     Ok(JobEnd::Success)
+}
+
+/// The pause that this task began in goes on, as far as the store tells.
+fn still_paused(cx: &mut Cx<'_>) -> Asked<bool> {
+    if !cx.paused() || !cx.try_reload()? {
+        return Ok(false);
+    }
+    Ok(Dynamic::of(&cx.view).is_some_and(|settings| settings.pause))
 }
 
 /// The lease that this task began with lasts, or a new look at the store shows the lock ours:

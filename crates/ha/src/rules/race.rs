@@ -299,23 +299,20 @@ fn is_asked(cx: &Cx<'_>, member: &Member, voters: bool) -> bool {
     !member.data.tags().nofailover() || (voters && cx.view.sync.has_member(&member.name))
 }
 
-/// The members of this and of the last led view that can be asked and may lead.
-fn known_peers(cx: &Cx<'_>) -> Vec<Peer> {
+/// The other members of this and of the last led view.
+fn known_members<'c>(cx: &'c Cx<'_>) -> impl Iterator<Item = &'c Member> {
     let old = cx.memory.old_view.iter().flat_map(|view| &view.members);
     let mut seen = BTreeSet::new();
+    let all = cx.view.members.iter().chain(old);
+    all.filter(move |member| !cx.is_me(&member.name) && seen.insert(member.name.clone()))
+}
+
+/// Those of them that can be asked and may lead.
+fn known_peers(cx: &Cx<'_>) -> Vec<Peer> {
     let voters = cx.votes_count();
-    cx.view
-        .members
-        .iter()
-        .chain(old)
-        .filter(|member| !cx.is_me(&member.name) && seen.insert(member.name.clone()))
+    known_members(cx)
         .filter(|member| is_asked(cx, member, voters))
-        .filter_map(|member| {
-            Some(Peer {
-                name: member.name.clone(),
-                url: member.data.api_url()?.to_owned(),
-            })
-        })
+        .filter_map(eligibility::peer)
         .collect()
 }
 
@@ -438,17 +435,17 @@ fn without_candidate(
             Ok(())
         });
     }
-    let mut peers: Vec<Peer> = eligibility::askable(cx);
     let voters = cx.votes_count();
-    peers.retain(|peer| {
-        let allowed = cx
-            .view
-            .member(&peer.name)
-            .is_some_and(|member| is_asked(cx, member, voters));
-        // After a pause the one that was to go may take writes without the lock.
-        request.leader.as_ref() == Some(&peer.name)
-            || allowed && (!cx.sync_active() || cx.view.sync.has_standby(&peer.name))
-    });
+    let counts = |member: &&Member| {
+        // After a pause the one that was to go may take writes without the lock, and may have
+        // lost the store with it.
+        request.leader.as_ref() == Some(&member.name)
+            || cx.view.member(&member.name).is_some()
+                && is_asked(cx, member, voters)
+                && (!cx.sync_active() || cx.view.sync.has_standby(&member.name))
+    };
+    let peers = known_members(cx).filter(counts);
+    let peers = peers.filter_map(eligibility::peer).collect();
     compare_with_peers(cx, peers, CheckLag::No, request.leader.as_ref())
 }
 
