@@ -229,14 +229,8 @@ fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
     if cx.mutated(Mutant::TimelineIgnored) {
         return Ok(Ok(()));
     }
-    if cx.paused() {
-        let mine = match cx.view.initialize.as_deref() {
-            None | Some("") => true,
-            Some(cluster) => cx.system_id().is_some_and(|id| id.as_str() == cluster),
-        };
-        if !mine {
-            return Ok(Err(Ineligible::OtherCluster));
-        }
+    if cx.paused() && !is_of_this_cluster(cx) {
+        return Ok(Err(Ineligible::OtherCluster));
     }
     if let Some(cluster) = cx.view.timeline() {
         if cx.timeline().is_none() {
@@ -259,6 +253,14 @@ fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
         return Ok(Ok(()));
     }
     superseded(cx)
+}
+
+/// The data are those of the cluster in the store, or that has none yet.
+fn is_of_this_cluster(cx: &Cx<'_>) -> bool {
+    match cx.view.initialize.as_deref() {
+        None | Some("") => true,
+        Some(cluster) => cx.system_id().is_some_and(|id| id.as_str() == cluster),
+    }
 }
 
 /// The lease ran out while this primary did not run (it was frozen, or cut off). Another node
@@ -385,10 +387,14 @@ fn requested(cx: &mut Cx<'_>, request: &FailoverRequest) -> Asked<Option<Result<
     without_candidate(cx, request, unfit).map(Some)
 }
 
-/// This node was asked for. Nothing is checked, except that a switchover (no person said that
-/// the leader is gone) never costs an acknowledged commit: a voter has everything only together
-/// with others, so their votes are needed. The reference promotes it without.
+/// This node was asked for. Nothing is checked, except that its data are those of this cluster
+/// (a pause lets others run on), and that a switchover (no person said that the leader is
+/// gone) never costs an acknowledged commit: a voter has everything only together with others, so
+/// their votes are needed. The reference promotes it without.
 fn candidate_myself(cx: &mut Cx<'_>, request: &FailoverRequest) -> Asked<Result<(), Ineligible>> {
+    if cx.paused() && !is_of_this_cluster(cx) {
+        return Ok(Err(Ineligible::OtherCluster));
+    }
     if request.leader.is_none() || !cx.votes_count() || cx.is_primary() {
         return Ok(Ok(()));
     }
