@@ -63,6 +63,7 @@ fn drive(cluster: &Cluster, tool: Maker) -> Result<Vec<String>> {
         Maker::Reference => "max_connections=41",
         Maker::Ours => "max_connections=42",
     };
+    wait_streaming(cluster)?;
     REFUSED.iter().try_for_each(|args| run(args))?;
 
     run(&["edit-config", "-p", connections, "--force"])?;
@@ -158,6 +159,18 @@ fn wait_pending(cluster: &Cluster, count: usize) -> Result<()> {
             .iter()
             .filter(|member| member.get("Pending restart").is_some());
         ensure!(pending.count() == count, "{members:?}");
+        Ok(())
+    })
+}
+
+/// Waits until the members say so themselves, which they do once a cycle.
+fn wait_streaming(cluster: &Cluster) -> Result<()> {
+    wait::until("two streaming replicas in the list", SOON, || {
+        let members = cluster.list()?;
+        let streaming = members
+            .iter()
+            .filter(|member| member["State"] == "streaming");
+        ensure!(streaming.count() == 2, "{members:?}");
         Ok(())
     })
 }

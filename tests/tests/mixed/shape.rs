@@ -26,11 +26,17 @@ pub(crate) fn of_json(value: &Value) -> String {
     }
 }
 
-/// What the reference's development line added to its metrics, and ours with it.
-const NEW_METRICS: [&str; 3] = [
+/// What the reference's development line added to its metrics, and ours with it; then what it
+/// does not have.
+const NEW_METRICS: [&str; 8] = [
     "patroni_failsafe_mode_enabled",
     "patroni_failsafe_member",
     "patroni_failover_priority",
+    "patroni_postgres_accepts_connections",
+    "patroni_ha_cycle_seconds",
+    "patroni_store_request_seconds",
+    "patroni_promotion_seconds",
+    "patroni_demotion_seconds",
 ];
 
 /// The shape of a metrics page: its lines without values, without the prose of the help, and
