@@ -122,6 +122,13 @@ pub(crate) enum Command {
     /// Make a standby cluster independent
     #[command(override_usage = "patronictl promote-cluster [OPTIONS] [CLUSTER_NAME]")]
     PromoteCluster(PromoteCluster),
+    /// Move a running cluster to another store
+    ///
+    /// Pauses the cluster, copies its objects, watches the daemons being restarted with the section
+    /// of the new store, and ends the pause when all are there. PostgreSQL runs on. Run again, it
+    /// goes on where it was.
+    #[command(override_usage = "patronictl migrate-store --to FILE [OPTIONS] [CLUSTER_NAME]")]
+    MigrateStore(MigrateStore),
     /// Look at the keys in the store
     #[command(override_usage = "patronictl dcs {ls|get} [OPTIONS] ...")]
     #[command(subcommand, disable_help_subcommand = true)]
@@ -535,6 +542,31 @@ pub(crate) struct PromoteCluster {
     /// Do not ask
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct MigrateStore {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// A configuration with the section of the new store: a member's new file, or that alone
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
+    /// Watch the members until all have moved
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Do not wait for this member, whose daemon is off (may be repeated)
+    #[arg(long, value_name = "MEMBER")]
+    pub(crate) without: Vec<String>,
+    /// Take a move back that no member has followed yet
+    #[arg(long, conflicts_with_all = ["wait", "dry_run"])]
+    pub(crate) cancel: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Tell the steps, and what would refuse them; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]

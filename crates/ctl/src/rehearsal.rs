@@ -9,7 +9,7 @@ use crate::exit::Failure;
 use crate::rest::Heard;
 
 /// A member that does not answer within it is told as silent.
-const LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 
 /// Steps in their order, and what speaks against them.
 #[derive(Debug, Default)]

@@ -1,9 +1,10 @@
 //! Where the tool's settings come from: file, environment, global options.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use patroni_config::{ControlSettings, Local};
+use patroni_core::Scope;
 use serde_json::{Map, Value, json};
 
 use crate::cli::Global;
@@ -35,7 +36,7 @@ pub fn find(global: &Global, environment: &Environment) -> Result<ControlSetting
         Some(path) if !is_readable(&path) => return Err(Failure::ConfigFile(path)),
         Some(path) => Local::load(Some(&path), &variables).map_err(config)?,
         None => {
-            let path = default_file(environment).filter(is_readable);
+            let path = default_file(environment).filter(|path| is_readable(path));
             Local::load(path.as_deref(), &variables).map_err(config)?
         }
     };
@@ -47,8 +48,50 @@ pub fn find(global: &Global, environment: &Environment) -> Result<ControlSetting
     Ok(settings)
 }
 
-fn is_readable(path: &PathBuf) -> bool {
-    nix::unistd::access(path, nix::unistd::AccessFlags::R_OK).is_ok()
+/// The settings of another file about the same cluster. The variables of the environment are left
+/// out: they are about the store of today. What the file does not say of namespace and scope is
+/// as in `base`.
+///
+/// # Errors
+/// The file cannot be read, makes no sense, or is about another cluster.
+pub(crate) fn of_file(
+    path: &Path,
+    base: &ControlSettings,
+    scope: &Scope,
+) -> Result<ControlSettings, Failure> {
+    if !is_readable(path) {
+        return Err(Failure::refused(format!(
+            "{} cannot be read",
+            path.display()
+        )));
+    }
+    let config = |error: patroni_config::ConfigError| Failure::Config(chain(&error));
+    let nothing = patroni_config::Environment::read(std::iter::empty());
+    let mut local = Local::load(Some(path), &nothing).map_err(config)?;
+    let mut assume = |key: &str, text: &str| {
+        let entry = local.settings.entry(key.to_owned());
+        entry.or_insert_with(|| text.into());
+    };
+    assume("namespace", &base.namespace);
+    assume("scope", scope.as_str());
+    let settings = ControlSettings::read(&local).map_err(config)?;
+    if settings.scope.as_ref() != Some(scope) {
+        return Err(Failure::refused(format!(
+            "{} is about another cluster than {scope}",
+            path.display()
+        )));
+    }
+    if settings.dcs == base.dcs && settings.namespace == base.namespace {
+        return Err(Failure::refused(format!(
+            "{} names the store where the cluster is",
+            path.display()
+        )));
+    }
+    Ok(settings)
+}
+
+fn is_readable(path: impl AsRef<Path>) -> bool {
+    nix::unistd::access(path.as_ref(), nix::unistd::AccessFlags::R_OK).is_ok()
 }
 
 fn default_file(environment: &Environment) -> Option<PathBuf> {

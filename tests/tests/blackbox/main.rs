@@ -32,6 +32,7 @@ mod faults;
 mod guardian;
 mod journal;
 mod looking;
+mod migrate_store;
 mod pause;
 mod probe;
 mod restart;

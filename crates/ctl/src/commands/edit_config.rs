@@ -5,6 +5,7 @@ use patroni_core::Revision;
 use patroni_core::config_doc::patch;
 use serde_json::{Map, Value};
 
+use super::migrate_store::mark::refuse_while_moving;
 use crate::cli::EditConfig;
 use crate::context::Context;
 use crate::exact::inexact_key;
@@ -27,6 +28,9 @@ pub(super) async fn run(context: &mut Context, args: EditConfig) -> Result<(), F
         None => by_hand(context, scope.as_str(), &before)?,
     };
     require_short_numbers(&after)?;
+    if config.data.get("pause") != after.get("pause") {
+        refuse_while_moving(&target.cluster)?;
+    }
     if same(
         &Value::Object(config.data.as_ref().clone()),
         &Value::Object(after.clone()),

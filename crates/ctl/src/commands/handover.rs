@@ -8,6 +8,7 @@ use patroni_core::failover::ScheduledAt;
 use patroni_core::{FailoverRequest, Member, MemberName, Role, Scope};
 use serde_json::{Value, json};
 
+use super::migrate_store::mark::refuse_while_moving;
 use crate::cli::{Failover, Switchover};
 use crate::context::{Context, Target, dynamic};
 use crate::exit::Failure;
@@ -104,6 +105,7 @@ async fn run(context: &mut Context, scope: Scope, wish: Wish) -> Result<(), Fail
         group = Context::group(Some(answer))?;
     }
     let target = context.target(&scope, group).await?;
+    refuse_while_moving(&target.cluster)?;
     let dry_run = wish.dry_run;
     let order = settle(context, &target, wish).await?;
     if dry_run {

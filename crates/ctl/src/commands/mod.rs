@@ -10,6 +10,7 @@ mod flush;
 mod handover;
 mod history;
 mod list;
+mod migrate_store;
 mod pause;
 mod query;
 mod raft;
@@ -55,6 +56,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<u8, F
         Command::Remove(args) => remove::run(context, args).await,
         Command::DemoteCluster(args) => cluster_role::demote(context, args).await,
         Command::PromoteCluster(args) => cluster_role::promote(context, args).await,
+        Command::MigrateStore(args) => migrate_store::run(context, args).await,
         Command::Dcs(args) => dcs::run(context, args).await,
         Command::RaftMembers(args) => raft::members(context, &args).await,
         Command::RaftRemove(args) => raft::remove(context, args).await,

@@ -7,6 +7,7 @@ use patroni_core::{MemberData, MemberName};
 use serde_json::{Value, json};
 
 use super::flush::leader_first;
+use super::migrate_store::mark::refuse_while_moving;
 use crate::cli;
 use crate::context::{Context, Target, dynamic};
 use crate::exit::Failure;
@@ -43,6 +44,7 @@ pub(super) async fn run(
     let scope = context.scope(mode.word(), args.one.cluster.as_ref())?;
     let group = context.own_group(args.one.group)?;
     let target = context.target(&scope, group).await?;
+    refuse_while_moving(&target.cluster)?;
     match (mode, dynamic(&target.cluster).pause) {
         (Mode::Pause, true) => return Err(Failure::refused("Cluster is already paused")),
         (Mode::Resume, false) => return Err(Failure::refused("Cluster is not paused")),
