@@ -56,6 +56,7 @@ fn the_tools_of_both_makers_drive_the_nodes_of_both(store: StoreKind) -> Result<
 fn drive(cluster: &Cluster, tool: Maker) -> Result<Vec<String>> {
     let mut seen = Vec::new();
     let mut run = |args: &[&str]| -> Result<()> {
+        wait_streaming(cluster)?;
         seen.push(transcript::of(cluster, tool, args)?);
         Ok(())
     };
@@ -63,7 +64,6 @@ fn drive(cluster: &Cluster, tool: Maker) -> Result<Vec<String>> {
         Maker::Reference => "max_connections=41",
         Maker::Ours => "max_connections=42",
     };
-    wait_streaming(cluster)?;
     REFUSED.iter().try_for_each(|args| run(args))?;
 
     run(&["edit-config", "-p", connections, "--force"])?;

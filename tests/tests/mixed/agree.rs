@@ -146,7 +146,7 @@ fn looks(cluster: &Cluster, node: &Node) -> Result<Vec<(&'static str, String)>> 
     let status = shape::of_json(&serde_json::from_str(&status)?);
     let metrics = node.rest("GET", "/metrics", None)?.body;
     let mut looks = vec![
-        ("/patroni", shape::of_json(&node.status()?)),
+        ("/patroni", shape::of_status(&node.status()?)),
         ("/metrics", shape::of_metrics(&metrics)),
         (
             "member key",

@@ -26,6 +26,12 @@ pub(crate) fn of_json(value: &Value) -> String {
     }
 }
 
+/// The same of a node's status, whether it has replayed a commit already or not.
+pub(crate) fn of_status(status: &Value) -> String {
+    let time = "replayed_timestamp: ";
+    of_json(status).replace(&format!("{time}null"), &format!("{time}text"))
+}
+
 /// What the reference's development line added to its metrics, and ours with it; then what it
 /// does not have.
 const NEW_METRICS: [&str; 8] = [

@@ -19,9 +19,22 @@ pub(crate) fn of(cluster: &Cluster, maker: Maker, args: &[&str]) -> Result<Strin
         .lines()
         .find(|line| code != Some(0) && line.starts_with("Error"))
         .unwrap_or_default();
+    let printed = shape::mask_digits(&String::from_utf8_lossy(&output.stdout));
     Ok(format!(
         "$ patronictl {}\n{}{error}\nexit {code:?}\n",
         shape::mask_digits(&args.join(" ")),
-        shape::mask_digits(&String::from_utf8_lossy(&output.stdout)),
+        without_the_way_down(&printed),
     ))
+}
+
+/// After a change of leader the tools show the members as they are at that moment: the former
+/// leader is somewhere between stopping and streaming.
+fn without_the_way_down(printed: &str) -> &str {
+    let Some(at) = printed.find("Successfully ") else {
+        return printed;
+    };
+    let line = printed[at..]
+        .find('\n')
+        .map_or(printed.len(), |end| at + end + 1);
+    &printed[..line]
 }
