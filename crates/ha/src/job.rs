@@ -7,11 +7,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use patroni_core::{Leader, Moment, SlotName, Upstream};
+use patroni_core::{Leader, Moment, RestartConditions, SlotName, Upstream};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{CloneSource, LeaderAddress, LogicalSlot, Parting, RewindSource};
-use crate::observation::RestartConditions;
 
 /// A long task. Its `Display` is the name that operators know it by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

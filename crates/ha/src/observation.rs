@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use patroni_config::Dynamic;
 use patroni_core::server::LocalServer;
-use patroni_core::{Cluster, Lsn, MemberName, Moment, SlotName, Tags, Timeline};
+use patroni_core::{Cluster, Lsn, MemberName, Moment, RestartConditions, SlotName, Tags, Timeline};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -119,19 +119,6 @@ pub struct ScheduledRestart {
     pub postmaster_start_time: Option<String>,
     /// The request as sent, which is what gets published.
     pub published: Map<String, Value>,
-}
-
-/// When a restart shall happen at all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RestartConditions {
-    /// Only in this role.
-    pub role: Option<patroni_core::Role>,
-    /// Only if the server is older than this (integer form, 150004).
-    pub older_than: Option<u32>,
-    /// Only if a restart is pending.
-    pub only_if_pending: bool,
-    /// Time limit of the start.
-    pub timeout: Option<Duration>,
 }
 
 /// What a peer's REST interface said.

@@ -227,7 +227,7 @@ fn jobs() -> Vec<Job> {
         demote(DemoteReason::Switchover),
         demote(DemoteReason::DemoteCluster),
         Job::Promote,
-        Job::Restart(patroni_ha::observation::RestartConditions::default()),
+        Job::Restart(patroni_core::RestartConditions::default()),
         Job::Shutdown,
     ]
 }

@@ -2,9 +2,10 @@
 
 mod support;
 
+use patroni_core::RestartConditions;
 use patroni_ha::job::{DemotePlan, DemoteReason, Job};
 use patroni_ha::memory::Lease;
-use patroni_ha::observation::{NodeFacts, RestartConditions, WatchdogFacts};
+use patroni_ha::observation::{NodeFacts, WatchdogFacts};
 use patroni_ha::{Command, JobContext, JobRun, Memory, Outcome};
 use support::*;
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use patroni_core::server::{Answer, CheckpointTask, ControlState, Process};
 use patroni_core::sync::SyncState;
-use patroni_core::{Lsn, Revision, Role, State};
+use patroni_core::{Lsn, RestartConditions, Revision, Role, State};
 use patroni_ha::job::{DemotePlan, DemoteReason, Job, JobEnd, JobReport, RunningJob};
 use patroni_ha::memory::{BootstrapPhase, Lease, RewindState};
-use patroni_ha::observation::{PeerAnswer, RestartConditions, WatchdogFacts};
+use patroni_ha::observation::{PeerAnswer, WatchdogFacts};
 use patroni_ha::outcome::{LockOutcome, Written};
 use patroni_ha::{Command, JobContext, JobRun, Memory, Outcome};
 use serde_json::json;

@@ -2,13 +2,12 @@
 
 mod support;
 
-use patroni_core::Role;
 use patroni_core::sync::SyncState;
+use patroni_core::{RestartConditions, Role};
 use patroni_ha::intent::{
     FailoverBody, FailoverKind, GivenTime, conditions_met, judge, judge_reinitialize, nobody_is_fit,
 };
 use patroni_ha::intent::{Refuse, ReinitializeBody};
-use patroni_ha::observation::RestartConditions;
 use serde_json::json;
 use support::*;
 

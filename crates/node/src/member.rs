@@ -21,7 +21,7 @@ use patroni_core::{Cluster, FailoverRequest, config_doc};
 use patroni_dcs::StoreError;
 use patroni_ha::intent::{self, FailoverKind, GivenTime, Refuse};
 use patroni_ha::job::JobEnd;
-use patroni_ha::observation::{FailsafeLeader, RestartConditions, ScheduledRestart};
+use patroni_ha::observation::{FailsafeLeader, ScheduledRestart};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, warn};
@@ -209,13 +209,7 @@ impl Member for NodeMember {
 
     async fn restart(&self, request: RestartRequest) -> Answer {
         let server = self.body.facts().server_now(&self.body.supervisor);
-        let filters = &request.filters;
-        let conditions = RestartConditions {
-            role: filters.role,
-            older_than: filters.older_than,
-            only_if_pending: filters.pending,
-            timeout: filters.timeout,
-        };
+        let conditions = request.conditions;
         if let Some(at) = request.schedule {
             let postmaster_start_time = server.postmaster_start_time;
             let restart = ScheduledRestart {

@@ -1,7 +1,8 @@
 //! What REST asks of the loop: only what occupies the executor slot or the loop's own state.
 
+use patroni_core::RestartConditions;
 use patroni_ha::intent::Refuse;
-use patroni_ha::observation::{RestartConditions, ScheduledRestart};
+use patroni_ha::observation::ScheduledRestart;
 use tokio::sync::oneshot;
 
 /// A request with a place for its answer. A dropped receiver means that nobody waits any more.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use patroni_config::dynamic::SynchronousMode;
 use patroni_core::failover::ScheduledAt;
-use patroni_core::{FailoverRequest, MemberName, Scope};
+use patroni_core::{FailoverRequest, MemberName, RestartConditions, Scope};
 use patroni_dcs::Identity;
 use patroni_dcs::memory::Session;
 use patroni_ha::Job;
 use patroni_ha::command::{CloneSource, LeaderAddress};
-use patroni_ha::observation::{RestartConditions, ScheduledRestart};
+use patroni_ha::observation::ScheduledRestart;
 use serde_json::Value;
 
 use crate::chance::Chance;

@@ -38,7 +38,7 @@ pub use mpp::{MppEvent, MppEventKind};
 pub use peer::PeerStatus;
 pub use query::Query;
 pub use reinitialize::ReinitRequest;
-pub use restart::{RestartFilters, RestartRequest};
+pub use restart::RestartRequest;
 pub use schedule::ScheduleFault;
 pub use snapshot::{CachedView, LogQueue, Snapshot};
 pub use status::Status;

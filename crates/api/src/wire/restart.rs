@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use jiff::Timestamp;
-use patroni_core::{Role, value};
+use patroni_core::{RestartConditions, Role, value};
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
@@ -16,22 +16,9 @@ pub struct RestartRequest {
     /// When, if not now.
     pub schedule: Option<Scheduled>,
     /// Under which conditions.
-    pub filters: RestartFilters,
+    pub conditions: RestartConditions,
     /// The published form: `schedule` as ISO 8601, then the filters in the order of the request.
     pub document: Map<String, Value>,
-}
-
-/// Conditions of a restart, looked at when its time has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RestartFilters {
-    /// Only if the node has this role then.
-    pub role: Option<Role>,
-    /// Only if the server is older than this version (`150018` for `15.18`).
-    pub older_than: Option<u32>,
-    /// How long the start may take.
-    pub timeout: Option<Duration>,
-    /// Only if a restart is pending.
-    pub pending: bool,
 }
 
 impl RestartRequest {
@@ -48,7 +35,7 @@ impl RestartRequest {
         }
         let mut request = Self {
             schedule: None,
-            filters: RestartFilters::default(),
+            conditions: RestartConditions::default(),
             document: Map::new(),
         };
         for (key, given) in body {
@@ -69,14 +56,14 @@ impl RestartRequest {
                 self.schedule = Some(at);
                 return Ok(at.to_iso().into());
             }
-            "role" => self.filters.role = Some(role(given)?),
-            "postgres_version" => self.filters.older_than = Some(version(given)?),
+            "role" => self.conditions.role = Some(role(given)?),
+            "postgres_version" => self.conditions.older_than = Some(version(given)?),
             "timeout" => {
                 let timeout = timeout(given)?;
-                self.filters.timeout = Some(timeout);
+                self.conditions.timeout = Some(timeout);
                 return Ok(timeout.as_secs().into());
             }
-            "restart_pending" => self.filters.pending = true,
+            "restart_pending" => self.conditions.only_if_pending = true,
             _ => {
                 return Err(bad(format!(
                     "Unknown filter for the scheduled restart: {key}"
@@ -84,19 +71,6 @@ impl RestartRequest {
             }
         }
         Ok(given.clone())
-    }
-}
-
-impl RestartFilters {
-    /// Reads filters that a node has published or stored itself; what is unreadable is left out.
-    pub fn from_document(document: &Map<String, Value>) -> Self {
-        let get = |key: &str| document.get(key);
-        Self {
-            role: get("role").and_then(|given| role(given).ok()),
-            older_than: get("postgres_version").and_then(|given| version(given).ok()),
-            timeout: get("timeout").and_then(|given| timeout(given).ok()),
-            pending: get("restart_pending").is_some(),
-        }
     }
 }
 
@@ -231,21 +205,17 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            request.filters,
-            RestartFilters {
+            request.conditions,
+            RestartConditions {
                 role: Some(Role::Replica),
                 older_than: Some(150_003),
                 timeout: Some(Duration::from_mins(1)),
-                pending: true,
+                only_if_pending: true,
             }
         );
         assert_eq!(
             serde_json::to_string(&request.document).unwrap(),
             r#"{"role":"replica","schedule":"2099-01-01T10:00:00+02:00","timeout":60,"restart_pending":false,"postgres_version":"15.3"}"#
-        );
-        assert_eq!(
-            RestartFilters::from_document(&request.document),
-            request.filters
         );
     }
 

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use patroni_api::wire::{Content, RestartRequest};
 use patroni_core::{Member, Role, value};
 use patroni_ha::intent::conditions_met;
-use patroni_ha::observation::RestartConditions;
 use serde_json::Value;
 
 use super::object;
@@ -228,13 +227,12 @@ fn judge(body: &Value, report: &Report, taken: bool, now: Timestamp) -> Result<(
     let version = report
         .number("server_version")
         .and_then(|n| u32::try_from(n).ok());
-    let conditions = RestartConditions {
-        role: request.filters.role,
-        older_than: request.filters.older_than,
-        only_if_pending: request.filters.pending,
-        timeout: request.filters.timeout,
-    };
-    if conditions_met(&conditions, role, version, report.flag("pending_restart")) {
+    if conditions_met(
+        &request.conditions,
+        role,
+        version,
+        report.flag("pending_restart"),
+    ) {
         Ok(())
     } else {
         Err((503, "restart conditions are not satisfied".to_owned()))

@@ -1,8 +1,7 @@
 //! Restarts (REST contract 10.4). Reading the keys of the body is the API's part.
 
-use patroni_core::Role;
+use patroni_core::{RestartConditions, Role};
 
-use crate::observation::RestartConditions;
 use crate::rules::restart::unmet;
 
 /// Whether a restart with these conditions may begin now, by the same rule as a scheduled one.

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use patroni_core::{Role, State, Upstream};
+use patroni_core::{RestartConditions, Role, State, Upstream};
 
 use super::{ended, promote, start};
 use crate::command::{StartRequest, StopMode, StopRequest, Until};
 use crate::context::Cx;
 use crate::job::{Effect, JobEnd};
 use crate::mutant::Mutant;
-use crate::observation::RestartConditions;
 use crate::outcome::StartOutcome;
 use crate::replay::Asked;
 use crate::rules::restart;

@@ -1,10 +1,10 @@
 //! Restarts that were asked for (HA contract 23): their conditions, and the scheduled one.
 
-use patroni_core::Role;
+use patroni_core::{RestartConditions, Role};
 
 use crate::context::Cx;
 use crate::job::Job;
-use crate::observation::{Observation, RestartConditions};
+use crate::observation::Observation;
 use crate::replay::Asked;
 use crate::rule::Rule;
 use crate::rules::failover::wall;
