@@ -118,12 +118,16 @@ impl Supervisor {
             return self.restart_settled(cancel).await;
         }
         info!("Reloading PostgreSQL configuration.");
-        let before = self.load_time().await.ok().flatten();
+        let before = self.load_time().await;
         self.reload()
             .await
             .map_err(|reason| format!("could not reload the configuration: {reason}"))?;
         self.close_connections();
-        self.wait_for_reload(before.as_deref()).await;
+        match before {
+            Ok(before) => self.wait_for_reload(before.as_deref()).await,
+            // Without the time before nothing tells the one after it from it.
+            Err(reason) => warn!("cannot tell when the new access rules are in effect: {reason}"),
+        }
         Ok(())
     }
 
@@ -144,7 +148,7 @@ impl Supervisor {
                 Ok(now) if now.as_deref() != before => {
                     return self.complain_of_access_rules().await;
                 }
-                Err(refusal) if refusal.came_from_server() => {
+                Err(refusal) if refusal.is_access_refusal() => {
                     return warn!("the access rules do not let the superuser in: {refusal}");
                 }
                 Ok(_) | Err(_) => sleep(STEP).await,

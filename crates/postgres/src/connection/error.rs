@@ -52,6 +52,13 @@ impl QueryError {
         )
     }
 
+    /// The server asked who is there, and did not let them in: its access rules or the password.
+    pub(crate) fn is_access_refusal(&self) -> bool {
+        // Class 28 of PostgreSQL's error codes: invalid authorization specification.
+        matches!(self, Self::Unreachable { code: Some(code), .. } if code.starts_with("28"))
+            || matches!(self, Self::TlsRefused(_))
+    }
+
     /// The server is there but does not accept connections yet (or no longer).
     pub fn is_rejection(&self) -> bool {
         matches!(self, Self::Unreachable { code: Some(code), .. } if code == "57P03")
