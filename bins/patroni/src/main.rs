@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -36,8 +36,7 @@ fn main() -> ExitCode {
         return replay(journal);
     }
     if cli.json_schema {
-        print_schema();
-        return ExitCode::SUCCESS;
+        return print(&format!("{:#}\n", patroni_config::json_schema()));
     }
     let environment = Environment::of_process();
     if cli.validate_config {
@@ -91,7 +90,7 @@ async fn generate(cli: &Cli, environment: &Environment) -> anyhow::Result<()> {
     };
     match &cli.configfile {
         Some(path) => patroni_node::generate::write(path, &text)?,
-        None => std::io::stdout().write_all(text.as_bytes())?,
+        None => write_out(&text)?,
     }
     Ok(())
 }
@@ -114,13 +113,10 @@ fn run(cli: Cli, environment: Environment) -> anyhow::Result<u8> {
 
 fn replay(journal: &Path) -> ExitCode {
     match patroni_node::replay::file(journal) {
-        Ok(count) => {
-            #[expect(clippy::print_stdout, reason = "the number is what was asked for")]
-            {
-                println!("{}: {count} records replay equal", journal.display());
-            }
-            ExitCode::SUCCESS
-        }
+        Ok(count) => print(&format!(
+            "{}: {count} records replay equal\n",
+            journal.display()
+        )),
         Err(failure) => {
             let failure = anyhow::Error::from(failure);
             eprintln!("{failure:#}");
@@ -129,10 +125,23 @@ fn replay(journal: &Path) -> ExitCode {
     }
 }
 
-fn print_schema() {
-    #[expect(clippy::print_stdout, reason = "printing is what was asked for")]
-    {
-        println!("{:#}", patroni_config::json_schema());
+/// Prints what was asked for.
+fn print(text: &str) -> ExitCode {
+    match write_out(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cannot write to the standard output: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to the standard output. A reader that has seen enough of it is no failure.
+fn write_out(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
     }
 }
 
@@ -161,13 +170,8 @@ fn check(cli: &Cli, environment: &Environment) -> ExitCode {
         return ExitCode::FAILURE;
     }
     if cli.print {
-        #[expect(clippy::print_stdout, reason = "printing is what was asked for")]
-        {
-            print!(
-                "{}",
-                yaml::to_block(&Value::Object(local.settings), yaml::Options::default())
-            );
-        }
+        let settings = Value::Object(local.settings);
+        return print(&yaml::to_block(&settings, yaml::Options::default()));
     }
     ExitCode::SUCCESS
 }

@@ -60,9 +60,13 @@ impl Context {
 
     /// Writes to standard output.
     pub(crate) fn write(&mut self, text: &str) -> Result<(), Failure> {
-        self.console
-            .out(text)
-            .map_err(|error| Failure::io("write the output", error))
+        self.console.out(text).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::BrokenPipe {
+                Failure::Unread
+            } else {
+                Failure::io("write the output", error)
+            }
+        })
     }
 
     /// Writes a line to standard output.

@@ -18,6 +18,9 @@ pub enum Failure {
     /// Ctrl-C.
     #[error("\nAborted!")]
     Interrupted,
+    /// Whoever reads the output has seen enough of it (`patronictl list | head`).
+    #[error("Nobody reads the output")]
+    Unread,
     /// A refusal that the contract words (`This cluster has no leader`).
     #[error("Error: {0}")]
     Refused(String),
@@ -95,6 +98,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Aborted
             | Self::Interrupted
+            | Self::Unread
             | Self::Refused(_)
             | Self::ConfigFile(_)
             | Self::Config(_)

@@ -85,6 +85,8 @@ pub async fn run(
 }
 
 fn fail(console: &mut dyn Console, failure: &Failure) -> u8 {
-    console.err(&format!("{failure}\n"));
+    if !matches!(failure, Failure::Unread) {
+        console.err(&format!("{failure}\n"));
+    }
     failure.code()
 }
