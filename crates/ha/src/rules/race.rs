@@ -561,6 +561,14 @@ fn left_behind(cx: &Cx<'_>, answer: &PeerAnswer) -> Option<Ineligible> {
     (checked && timeline < cluster).then_some(Ineligible::TimelineBehind { timeline, cluster })
 }
 
+/// A standby that may not lead because it is not in the failsafe topology, which this node is in:
+/// nobody waits for it, however much it has.
+fn left_out(cx: &Cx<'_>, answer: &PeerAnswer) -> Option<Ineligible> {
+    let topology = failsafe_topology(cx).filter(|members| members.contains_key(cx.me()))?;
+    let standby = answer.reply.as_ref().is_ok_and(|status| status.in_recovery);
+    (standby && !topology.contains_key(&answer.name)).then_some(Ineligible::NotInFailsafe)
+}
+
 /// Whether a standby has something that this node lacks. Where votes decide, a later timeline is
 /// more than any position on an earlier one: its first leader was elected with all that counted
 /// on the one before.
@@ -603,7 +611,8 @@ impl Count {
     fn judge(mut self, cx: &mut Cx<'_>, answers: &[PeerAnswer]) -> Result<(), Ineligible> {
         for answer in answers {
             let limitation = eligibility::limitation(answer);
-            if let Some(reason) = limitation.or_else(|| left_behind(cx, answer)) {
+            let may_not = || left_behind(cx, answer).or_else(|| left_out(cx, answer));
+            if let Some(reason) = limitation.or_else(may_not) {
                 self.take_vote(cx, answer);
                 let name = answer.name.clone();
                 cx.refused.push(Refusal { name, reason });
