@@ -59,7 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn measure(kind: StoreKind, options: &Options) -> Result<Map<String, Value>> {
     let mut figures = Map::new();
     let mut put = |name: &str, value: Value| {
-        println!("  {kind:?} {name}: {value}");
+        say!("  {kind:?} {name}: {value}");
         figures.insert(name.to_owned(), value);
     };
     let mut cluster = Cluster::prepare(kind, 3)?;
@@ -275,7 +275,7 @@ fn idle_cost(cluster: &mut Cluster, length: Duration) -> Result<Map<String, Valu
         }
     }
     for (name, value) in &figures {
-        println!("  {name}: {value}");
+        say!("  {name}: {value}");
     }
     Ok(figures)
 }
@@ -349,19 +349,19 @@ fn print_table(report: &Map<String, Value>) {
     let floor = report["floor_switchover_gap_ms"]
         .as_f64()
         .unwrap_or(f64::NAN);
-    println!("\nfloor (fast stop + promote by hand): {floor} ms");
+    say!("\nfloor (fast stop + promote by hand): {floor} ms");
     for (store, figures) in report
         .iter()
         .filter_map(|(name, value)| Some((name, value.as_object()?)))
     {
-        println!("{store}");
+        say!("{store}");
         for (name, value) in figures {
             let ratio = value
                 .as_f64()
                 .filter(|_| name.ends_with("gap_ms"))
                 .map(|gap| gap / floor);
             let ratio = ratio.map_or_else(String::new, |ratio| format!("  ({ratio:.1} x floor)"));
-            println!("  {name:32} {value}{ratio}");
+            say!("  {name:32} {value}{ratio}");
         }
     }
 }

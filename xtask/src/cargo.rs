@@ -29,7 +29,7 @@ pub(crate) fn cargo_command(args: &[&str]) -> Command {
 /// Runs a command that must succeed.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = format!("{} {}", command.get_program().display(), join(command));
-    println!("$ {line}");
+    say!("$ {line}");
     let status = command.status().with_context(|| format!("start {line}"))?;
     ensure!(status.success(), "{line}: {status}");
     Ok(())

@@ -78,7 +78,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         home.path(),
         "",
     )?;
-    println!(
+    say!(
         "node configurations: {}/node*/patroni.yml",
         home.path().display()
     );
@@ -87,10 +87,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     } else {
         show(&mut cluster)
     };
-    println!("ending everything");
+    say!("ending everything");
     drop(cluster);
     if let Home::Kept(path) = &home {
-        println!("kept: {}", path.display());
+        say!("kept: {}", path.display());
     }
     end
 }
@@ -137,7 +137,7 @@ fn show(cluster: &mut Cluster) -> Result<()> {
     let start = Instant::now();
     for node in &mut cluster.nodes {
         node.start()?;
-        println!(
+        say!(
             "[{:5.1} s] started the daemon of {}",
             start.elapsed().as_secs_f64(),
             node.name
@@ -147,7 +147,7 @@ fn show(cluster: &mut Cluster) -> Result<()> {
     while cluster.wait_healthy(Duration::ZERO).is_err() {
         let states: Vec<String> = cluster.nodes.iter().map(state_of).collect();
         if states != seen {
-            println!(
+            say!(
                 "[{:5.1} s] {}",
                 start.elapsed().as_secs_f64(),
                 states.join(", ")
@@ -158,7 +158,7 @@ fn show(cluster: &mut Cluster) -> Result<()> {
             return Ok(());
         }
     }
-    println!(
+    say!(
         "[{:5.1} s] one primary, the others stream from it",
         start.elapsed().as_secs_f64()
     );

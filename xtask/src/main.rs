@@ -1,13 +1,12 @@
 //! Automation of the project: `cargo xtask COMMAND`.
-#![expect(
-    clippy::print_stdout,
-    reason = "a command line tool talks to the terminal"
-)]
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+#[macro_use]
+mod say;
 
 mod bench;
 mod cargo;

@@ -104,7 +104,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
         return Ok(());
     }
     for need in &missing {
-        println!("missing: {}", need.what());
+        say!("missing: {}", need.what());
     }
     let packages: Vec<&str> = missing
         .iter()
@@ -140,7 +140,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
 /// API server to install, so whoever wants them names one.
 pub(crate) fn tell_of_kubernetes() {
     if std::env::var_os("PATRONI_TEST_KUBERNETES").is_none() {
-        println!(
+        say!(
             "skipping the tests on Kubernetes: PATRONI_TEST_KUBERNETES names no program that \
              starts an API server (see docs/src/kubernetes.md)"
         );
@@ -153,14 +153,14 @@ pub(crate) fn want_servers() {
     if on_path("consul") {
         return;
     }
-    println!("missing: the Consul server");
+    say!("missing: the Consul server");
     let installed = if Uid::effective().is_root() && on_path("apt-get") {
         older_debian::install("consul")
     } else {
         Err(anyhow!("only known for Debian, as root"))
     };
     if let Err(error) = installed {
-        println!("its tests will be skipped; could not install it: {error:#}");
+        say!("its tests will be skipped; could not install it: {error:#}");
     }
 }
 

@@ -147,6 +147,6 @@ fn photograph_terminal(browser: &mut Browser, terminal: &Terminal, dir: &Path) -
 fn take(browser: &mut Browser, dir: &Path, name: &str) -> Result<()> {
     let file = dir.join(format!("{name}.png"));
     browser.photograph(&file)?;
-    println!("{}", file.display());
+    say!("{}", file.display());
     Ok(())
 }

@@ -136,8 +136,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Action::Status { store } => chosen(store).try_for_each(|store| {
             match (Running::read(store)?, store.missing()) {
                 (Some(running), _) => running.show(),
-                (None, None) => println!("{}: not started", store.name()),
-                (None, Some(missing)) => println!("{}: {missing}", store.name()),
+                (None, None) => say!("{}: not started", store.name()),
+                (None, Some(missing)) => say!("{}: {missing}", store.name()),
             }
             Ok(())
         }),
@@ -160,7 +160,7 @@ fn up(named: Option<Store>, install: bool) -> Result<()> {
             if named.is_some() {
                 bail!("{missing}");
             }
-            println!("{}: {missing}", store.name());
+            say!("{}: {missing}", store.name());
             continue;
         }
         if let Some(running) = Running::read(store)? {
@@ -180,9 +180,9 @@ fn down(store: Store) -> Result<()> {
     match Running::read(store)? {
         Some(running) => {
             running.end()?;
-            println!("{}: ended", store.name());
+            say!("{}: ended", store.name());
         }
-        None => println!("{}: not started", store.name()),
+        None => say!("{}: not started", store.name()),
     }
     Ok(())
 }

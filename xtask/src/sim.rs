@@ -121,12 +121,12 @@ fn many(options: &Options) -> Result<()> {
         show_coverage(&summary.coverage);
     }
     for (seed, invariant, message) in summary.violations.iter().take(20) {
-        println!("seed {seed}: {invariant}: {message}");
-        println!("  read it:   cargo xtask sim --seed {seed} --trace");
-        println!("  shrink it: cargo xtask sim --seed {seed} --shrink");
+        say!("seed {seed}: {invariant}: {message}");
+        say!("  read it:   cargo xtask sim --seed {seed} --trace");
+        say!("  shrink it: cargo xtask sim --seed {seed} --shrink");
     }
     let hours = summary.runs * options.minutes / 60;
-    println!(
+    say!(
         "sim: {} seeds, {hours} simulated hours in {:.0} s, {} violations",
         summary.runs,
         start.elapsed().as_secs_f64(),
@@ -141,10 +141,10 @@ fn many(options: &Options) -> Result<()> {
 
 fn show_coverage(coverage: &Coverage) {
     for (name, count) in coverage.iter() {
-        println!("{count:>10}  {name}");
+        say!("{count:>10}  {name}");
     }
     for name in unreached(coverage) {
-        println!("{:>10}  {name}", "never");
+        say!("{:>10}  {name}", "never");
     }
 }
 
@@ -164,11 +164,11 @@ fn one(seed: u64, options: &Options) -> Result<()> {
         text.push('\n');
         std::fs::write(path, text)?;
         let (count, path) = (report.journal.len(), path.display());
-        println!("sim: {count} decisions are in {path}");
+        say!("sim: {count} decisions are in {path}");
     }
     match report.violation {
         None => {
-            println!("sim: seed {seed} is clean");
+            say!("sim: seed {seed} is clean");
             Ok(())
         }
         Some(broken) => bail!(
@@ -182,11 +182,11 @@ fn one(seed: u64, options: &Options) -> Result<()> {
 
 fn smallest(seed: u64, shape: &patroni_sim::Options) -> Result<()> {
     let Some(found) = shrink(seed, shape) else {
-        println!("sim: seed {seed} is clean, there is nothing to shrink");
+        say!("sim: seed {seed} is clean, there is nothing to shrink");
         return Ok(());
     };
     trace(seed, &found.options, &mut std::io::stdout().lock())?;
-    println!(
+    say!(
         "smallest run after {} runs: {} members, {} s, disturbances {:?}, {:?}",
         found.runs,
         found
@@ -206,9 +206,13 @@ fn smallest(seed: u64, shape: &patroni_sim::Options) -> Result<()> {
 fn mutants(seeds: u64) -> Result<()> {
     let start = Instant::now();
     let mut missed = Vec::new();
-    println!(
+    say!(
         "{:<22} {:<56} {:<36} {:<16} {:>5}",
-        "mutant", "fault", "source", "found by", "seeds"
+        "mutant",
+        "fault",
+        "source",
+        "found by",
+        "seeds"
     );
     for mutant in Mutant::all() {
         let options = patroni_sim::Options {
@@ -230,14 +234,14 @@ fn mutants(seeds: u64) -> Result<()> {
                 format!("{:<16} {:>5}", broken.invariant.to_string(), seed + 1)
             }
         };
-        println!(
+        say!(
             "{:<22} {:<56} {:<36} {verdict}",
             mutant.name(),
             story.fault,
             story.source
         );
     }
-    println!(
+    say!(
         "sim: {} mutants, {} not found, {:.0} s",
         Mutant::all().len(),
         missed.len(),
@@ -275,9 +279,13 @@ fn exhaustive(states: u64) -> Result<()> {
         states,
         ..Bounds::default()
     };
-    println!(
+    say!(
         "3 members, {} cycles each, {} faults, {} writes, {} spans of 10 s, at most {} states",
-        bounds.cycles, bounds.faults, bounds.writes, bounds.spans, bounds.states
+        bounds.cycles,
+        bounds.faults,
+        bounds.writes,
+        bounds.spans,
+        bounds.states
     );
     let found: Vec<_> = std::thread::scope(|scope| {
         let ask = |scene| {
@@ -297,19 +305,21 @@ fn exhaustive(states: u64) -> Result<()> {
     let mut broken = false;
     for (scene, search) in found {
         let extent = if search.complete { "all" } else { "not all" };
-        println!(
+        say!(
             "{scene:?}: {} states ({extent}), {} steps, at most {} deep",
-            search.states, search.steps, search.depth
+            search.states,
+            search.steps,
+            search.depth
         );
         if let Some(found) = search.broken {
             broken = true;
-            println!("  {}: {}", found.invariant, found.message);
+            say!("  {}: {}", found.invariant, found.message);
             for step in found.way {
-                println!("    {step}");
+                say!("    {step}");
             }
         }
     }
-    println!("sim: {:.0} s", start.elapsed().as_secs_f64());
+    say!("sim: {:.0} s", start.elapsed().as_secs_f64());
     if broken {
         bail!("an invariant is broken")
     }
@@ -326,7 +336,7 @@ fn swept(first: u64, count: u64, options: &patroni_sim::Options) -> Summary {
     sweep(first, count, options, threads(), |done| {
         if shown.elapsed().as_secs() >= 10 {
             shown = Instant::now();
-            println!(
+            say!(
                 "  {done} of {count} seeds, {:.0} s",
                 start.elapsed().as_secs_f64()
             );

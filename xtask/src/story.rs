@@ -17,7 +17,7 @@ pub(crate) fn play(cluster: &mut Cluster) -> Result<()> {
     }
     .tell(cluster);
     if result.is_err() {
-        println!("the story did NOT hold\n{}", cluster.log_tails());
+        say!("the story did NOT hold\n{}", cluster.log_tails());
     }
     result
 }
@@ -28,7 +28,7 @@ struct Story {
 
 impl Story {
     fn line(&self, text: &str) {
-        println!("[{:6.1} s] {text}", self.start.elapsed().as_secs_f64());
+        say!("[{:6.1} s] {text}", self.start.elapsed().as_secs_f64());
     }
 
     fn tell(&self, cluster: &mut Cluster) -> Result<()> {

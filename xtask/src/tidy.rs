@@ -102,7 +102,7 @@ pub(crate) fn run() -> Result<()> {
     }
     faults.extend(check_lints_are_shared()?);
     if faults.is_empty() {
-        println!("tidy: {} crates, no fault", ARROWS.len());
+        say!("tidy: {} crates, no fault", ARROWS.len());
         return Ok(());
     }
     bail!("{} faults\n{}", faults.len(), faults.join("\n"));

@@ -132,7 +132,7 @@ pub(crate) fn test(options: &TestOptions) -> Result<()> {
     // Always the whole workspace: a part of it would build its dependencies once more, with
     // other features.
     cargo(&["build", "--workspace", "--bins"])?;
-    println!(
+    say!(
         "black-box suite on {}",
         target_dir().join("debug").display()
     );

@@ -42,7 +42,7 @@ pub(super) fn serve(port: u16, zookeeper: u16) -> Result<()> {
             .map_err(Into::into)
             .and_then(|c| answer(c, zookeeper))
         {
-            println!("{error:#}");
+            say!("{error:#}");
         }
     }
     Ok(())

@@ -89,22 +89,22 @@ impl Running {
     pub(super) fn show(&self) {
         let name = self.store.name();
         if !self.is_alive() {
-            println!("{name}: dead; `cargo xtask servers down {name}` clears it away");
+            say!("{name}: dead; `cargo xtask servers down {name}` clears it away");
             return;
         }
         let pids = self.processes.iter();
         let pids: Vec<String> = pids
             .map(|process| format!("{} has pid {}", process.name, process.pid))
             .collect();
-        println!(
+        say!(
             "{name}: 127.0.0.1:{}, {}, files in {}",
             self.port,
             pids.join(", "),
             self.folder.display()
         );
-        println!("{}", self.section.trim_end());
+        say!("{}", self.section.trim_end());
         if !self.note.is_empty() {
-            println!("{}", self.note);
+            say!("{}", self.note);
         }
     }
 
