@@ -81,6 +81,12 @@ pub(crate) fn of_file(
             path.display()
         )));
     }
+    if settings.dcs.is_none() {
+        return Err(Failure::refused(format!(
+            "{} has no section of a store",
+            path.display()
+        )));
+    }
     if settings.dcs == base.dcs && settings.namespace == base.namespace {
         return Err(Failure::refused(format!(
             "{} names the store where the cluster is",
@@ -152,6 +158,46 @@ mod tests {
         take_url(&mut settings, url)?;
         settings.remove("raft").expect("raft stays");
         Ok(Value::Object(settings))
+    }
+
+    #[test]
+    fn a_file_about_another_store_is_read_as_one_of_the_same_cluster() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).expect("a file");
+            path
+        };
+        let nothing = patroni_config::Environment::read(std::iter::empty());
+        let here = file(
+            "here.yml",
+            "scope: demo\nnamespace: /ns\netcd3: {host: 'h:1'}\n",
+        );
+        let local = Local::load(Some(&here), &nothing).expect("a configuration");
+        let base = ControlSettings::read(&local).expect("settings");
+        let read = |name: &str, text: &str| {
+            let path = file(name, text);
+            of_file(&path, &base, &Scope::new("demo")).map_err(|failure| failure.to_string())
+        };
+        let moved = read("new.yml", "consul: {host: 'h:2'}\n").expect("another store");
+        assert_eq!(moved.namespace, base.namespace);
+        for (name, text, why) in [
+            ("none.yml", "foo: 1\n", "has no section of a store"),
+            (
+                "same.yml",
+                "etcd3: {host: 'h:1'}\n",
+                "names the store where the cluster is",
+            ),
+            (
+                "other.yml",
+                "scope: x\nconsul: {host: 'h:2'}\n",
+                "is about another cluster than demo",
+            ),
+            ("bad.yml", "consul: [oops\n", "invalid config file"),
+        ] {
+            let said = read(name, text).expect_err(name);
+            assert!(said.contains(name) && said.contains(why), "{said}");
+        }
     }
 
     #[test]
