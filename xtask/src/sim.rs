@@ -60,8 +60,11 @@ pub(crate) struct Options {
 /// An invariant is broken, or a known fault is not found.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let rules = options.mutants || options.mutant.is_some();
-    if rules && !patroni_sim::RULES_HAVE_MUTANTS {
-        return again_with_mutants();
+    let lacks_rules = rules && !patroni_sim::RULES_HAVE_MUTANTS;
+    let sweeps = options.seed.is_none() && options.seeds > MANY;
+    let long = sweeps || options.exhaustive || options.mutants;
+    if lacks_rules || (long && cfg!(debug_assertions)) {
+        return again(long, rules);
     }
     if options.exhaustive {
         return exhaustive(options.states);
@@ -75,19 +78,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     many(options)
 }
 
-/// Known faults of the rules are in no build but that with the feature.
-fn again_with_mutants() -> Result<()> {
+/// More seeds than this are worth a build that is made for it.
+const MANY: u64 = 500;
+
+/// The same in another build: an optimised one for what takes long, and one with the feature for
+/// known faults of the rules, which no other build has.
+fn again(long: bool, rules: bool) -> Result<()> {
     let given: Vec<String> = std::env::args().skip(1).collect();
-    let mut args = vec![
-        "run",
-        "--quiet",
-        "--package",
-        "xtask",
-        "--features",
-        "mutants",
-    ];
-    if !cfg!(debug_assertions) {
-        args.push("--release");
+    let mut args = vec!["run", "--quiet", "--package", "xtask"];
+    if long || !cfg!(debug_assertions) {
+        args.extend(["--profile", "sim"]);
+    }
+    if rules {
+        args.extend(["--features", "mutants"]);
     }
     args.push("--");
     args.extend(given.iter().map(String::as_str));

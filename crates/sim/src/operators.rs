@@ -178,7 +178,9 @@ impl World {
         let Ok(view) = self.operator.session.load(&mut self.model, self.now) else {
             return;
         };
-        let Some(doc) = view.config else { return };
+        let Some(doc) = view.config.as_ref() else {
+            return;
+        };
         let mut data = doc.data.as_ref().clone();
         self.coverage.count("operator", key);
         self.trace("-", "operator", || format!("{key}: {value}"));

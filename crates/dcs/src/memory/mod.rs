@@ -6,6 +6,7 @@
 
 mod discipline;
 mod model;
+mod reading;
 mod session;
 mod store;
 

@@ -1,12 +1,15 @@
 //! A linearizable key-value server with leases, on a clock that somebody else turns.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use patroni_core::Moment;
+use patroni_core::{Cluster, Moment};
 use serde::{Deserialize, Serialize};
 
 use super::discipline::Discipline;
+use super::reading::Readings;
+use crate::key::KeySpace;
 
 /// The name of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -123,6 +126,9 @@ pub struct Model {
     /// When something happens by itself next.
     #[serde(default)]
     next: Option<Moment>,
+    /// What the entries say, kept for all who read them.
+    #[serde(skip)]
+    readings: Readings,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,9 +167,23 @@ impl Model {
         self.entries.get(key)
     }
 
-    /// All entries, seen from outside of the simulated world.
-    pub fn entries(&self) -> &BTreeMap<String, Entry> {
-        &self.entries
+    /// The snapshot of one cluster, as a client reads it.
+    ///
+    /// # Errors
+    /// [`Silence`] while a fault keeps the answer from the client.
+    pub(super) fn read(
+        &mut self,
+        client: &str,
+        now: Moment,
+        keys: &KeySpace,
+    ) -> Result<Arc<Cluster>, Silence> {
+        self.advance(now);
+        match self.fault(client) {
+            None | Some(Fault::Repeated(_)) => {
+                Ok(self.readings.of(keys, self.revision, &self.entries))
+            }
+            Some(Fault::Unreachable | Fault::LostReply | Fault::Delayed(_)) => Err(Silence),
+        }
     }
 
     /// When something will happen by itself: a lease ends, or a delayed request arrives.

@@ -1,6 +1,7 @@
 //! One client of the [`Model`]: the operations of a store, without waiting.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use patroni_core::{
@@ -11,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::discipline::Discipline;
 use super::model::{Answer, Condition, Entry, LeaseId, Model, Request};
-use crate::codec::{self, Keys, Stored};
+use super::reading::stored;
+use crate::codec::{self, Keys};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{KeySpace, Leaf};
 use crate::known::Known;
@@ -30,6 +32,8 @@ pub struct Session {
     ttl: Duration,
     lease: Option<LeaseId>,
     known: Known,
+    /// The keys whose changes may wake.
+    watched: [(Leaf, String); 4],
     seen: BTreeMap<Leaf, String>,
     /// The model's revision at the last look for changes.
     #[serde(default)]
@@ -38,11 +42,6 @@ pub struct Session {
     /// A lease of another length, to be ended where leases are sessions.
     #[serde(default)]
     outgrown: Option<LeaseId>,
-    /// The last snapshot, and the revisions of its objects: what did not change is not read anew.
-    #[serde(skip)]
-    last: Cluster,
-    #[serde(skip)]
-    revisions: BTreeMap<String, u64>,
     /// The client's own clock, where clients judge the lock, and when it saw the record change.
     #[serde(default)]
     clock: Option<Moment>,
@@ -60,8 +59,11 @@ impl Session {
     /// A client; faults are set for its member name (`ctl` for the control tool).
     pub fn new(identity: &Identity, ttl: Duration) -> Self {
         let client = identity.member.as_ref().map_or("ctl", MemberName::as_str);
+        let keys = KeySpace::new(&identity.base_path);
+        let watched = [Leaf::Leader, Leaf::Config, Leaf::Status, Leaf::OptimeLeader];
         Self {
-            keys: KeySpace::new(&identity.base_path),
+            watched: watched.map(|leaf| (leaf.clone(), keys.key(&leaf))),
+            keys,
             client: client.to_owned(),
             member: identity.member.clone(),
             ttl,
@@ -71,8 +73,6 @@ impl Session {
             looked_at: 0,
             woken: false,
             outgrown: None,
-            last: Cluster::default(),
-            revisions: BTreeMap::new(),
             clock: None,
             record: None,
         }
@@ -104,13 +104,16 @@ impl Session {
     }
 
     /// See [`Store::load`](crate::Store::load).
-    pub fn load(&mut self, model: &mut Model, now: Moment) -> Result<Cluster, StoreError> {
-        let entries = self.list("load the cluster", model, now)?;
+    pub fn load(&mut self, model: &mut Model, now: Moment) -> Result<Arc<Cluster>, StoreError> {
+        let read = model.read(&self.client, now, &self.keys);
+        let mut cluster =
+            read.map_err(|silence| StoreError::unreachable("load the cluster", silence))?;
         self.looked_at = model.revision();
-        self.seen = self.watched(&entries);
-        let mut cluster = self.snapshot(entries);
-        if model.discipline() == Discipline::Judged {
-            self.judge(model, &mut cluster);
+        if self.sees_news(model) {
+            self.seen = self.present(model);
+        }
+        if model.discipline() == Discipline::Judged && self.judges_dead(model) {
+            Arc::make_mut(&mut cluster).leader = None;
         }
         self.known.note(&cluster);
         Ok(cluster)
@@ -140,37 +143,14 @@ impl Session {
         Ok(entries)
     }
 
-    fn snapshot(&mut self, entries: BTreeMap<String, Entry>) -> Cluster {
-        let mut cluster = Cluster::default();
-        let with_status = entries.contains_key(&self.keys.key(&Leaf::Status));
-        let mut revisions = BTreeMap::new();
-        for (key, entry) in entries {
-            let Some(leaf) = self.keys.leaf(&key) else {
-                continue;
-            };
-            if leaf == Leaf::OptimeLeader && with_status {
-                continue;
-            }
-            let revision = entry.revision;
-            if self.revisions.get(&key) == Some(&revision) {
-                codec::carry(&mut cluster, &leaf, &self.last);
-            } else {
-                codec::place(&mut cluster, &leaf, &stored(entry));
-            }
-            revisions.insert(key, revision);
-        }
-        self.revisions = revisions;
-        self.last.clone_from(&cluster);
-        cluster
-    }
-
-    /// Takes the lock for free when its record has not changed for the ttl that it names.
-    fn judge(&mut self, model: &Model, cluster: &mut Cluster) {
+    /// Whether the lock is to be taken for free: its record has not changed for the ttl that it
+    /// names.
+    fn judges_dead(&mut self, model: &Model) -> bool {
         let clock = self.clock.unwrap_or(model.now());
         let record = self.keys.key(&Leaf::Leader);
         let Some(entry) = model.entry(&record) else {
             self.record = None;
-            return;
+            return false;
         };
         let since = match self.record {
             Some((revision, since)) if revision == entry.revision => since,
@@ -180,9 +160,7 @@ impl Session {
             }
         };
         let ttl = entry.lease.and_then(|id| model.lease_length(id));
-        if clock.since(since) >= ttl.unwrap_or(self.ttl) {
-            cluster.leader = None;
-        }
+        clock.since(since) >= ttl.unwrap_or(self.ttl)
     }
 
     /// Whether something worth a cycle has happened since the last load or the last call.
@@ -195,29 +173,37 @@ impl Session {
             return false;
         }
         self.looked_at = model.revision();
-        let present = self.watched(model.entries());
+        if !self.sees_news(model) {
+            return false;
+        }
+        let present = self.present(model);
         let before = std::mem::replace(&mut self.seen, present);
         let leader = self.seen.get(&Leaf::Leader).map(String::as_str);
-        [Leaf::Leader, Leaf::Config, Leaf::Status, Leaf::OptimeLeader]
-            .into_iter()
-            .any(|leaf| {
-                let change = Change {
-                    old: before.get(&leaf).cloned(),
-                    new: self.seen.get(&leaf).cloned(),
-                    leaf,
-                };
-                change.wakes(self.member.as_ref(), leader)
-            })
+        self.watched.iter().any(|(leaf, _)| {
+            let change = Change {
+                old: before.get(leaf).cloned(),
+                new: self.seen.get(leaf).cloned(),
+                leaf: leaf.clone(),
+            };
+            change.wakes(self.member.as_ref(), leader)
+        })
     }
 
-    fn watched(&self, entries: &BTreeMap<String, Entry>) -> BTreeMap<Leaf, String> {
-        [Leaf::Leader, Leaf::Config, Leaf::Status, Leaf::OptimeLeader]
-            .into_iter()
-            .filter_map(|leaf| {
-                let value = entries.get(&self.keys.key(&leaf))?.value.clone();
-                Some((leaf, value))
-            })
-            .collect()
+    /// Whether a watched key has another value than it was seen with.
+    fn sees_news(&self, model: &Model) -> bool {
+        self.watched.iter().any(|(leaf, key)| {
+            let present = model.entry(key).map(|entry| &entry.value);
+            present != self.seen.get(leaf)
+        })
+    }
+
+    /// The values of the watched keys.
+    fn present(&self, model: &Model) -> BTreeMap<Leaf, String> {
+        let present = |(leaf, key): &(Leaf, String)| {
+            let value = model.entry(key)?.value.clone();
+            Some((leaf.clone(), value))
+        };
+        self.watched.iter().filter_map(present).collect()
     }
 
     /// See [`Store::acquire_leader`](crate::Store::acquire_leader).
@@ -601,14 +587,6 @@ fn unchanged(judged: Option<&Revision>) -> Condition {
         // What is no number was never written by anybody.
         Some(revision) => Condition::Revision(revision.as_str().parse().unwrap_or(u64::MAX)),
         None => Condition::Always,
-    }
-}
-
-fn stored(entry: Entry) -> Stored {
-    Stored {
-        value: entry.value,
-        revision: Revision::new(entry.revision),
-        session: entry.lease.map(|id| id.0.to_string()),
     }
 }
 

@@ -103,7 +103,7 @@ impl Store for MemoryStore {
     }
 
     async fn load(&self) -> Result<Cluster, StoreError> {
-        self.act(Session::load)
+        self.act(Session::load).map(Arc::unwrap_or_clone)
     }
 
     async fn keys(&self) -> Result<Keys, StoreError> {

@@ -1,6 +1,5 @@
 //! Commands for the store: sent, carried out when they arrive, answered later or never.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use patroni_core::Moment;
@@ -175,7 +174,7 @@ impl World {
         let written = match &pending.command {
             Command::LoadCluster => {
                 let cluster = session.load(model, now)?;
-                return Ok(Outcome::Cluster(Ok(Arc::new(cluster))));
+                return Ok(Outcome::Cluster(Ok(cluster)));
             }
             Command::AcquireLeader if blind => {
                 return lock(session.take_leader(model, now), until);

@@ -1,7 +1,6 @@
 //! Carrying out commands in the small world: at once, and each with the one outcome it has.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use patroni_core::{HistoryLine, Lsn, Moment, Role, State, Tags, Timeline};
 use patroni_dcs::StoreError;
@@ -231,7 +230,7 @@ impl Small {
         let outcome = match command {
             Command::LoadCluster => {
                 let loaded = session.load(model, now);
-                Outcome::Cluster(loaded.map(Arc::new).map_err(|error| error.to_string()))
+                Outcome::Cluster(loaded.map_err(|error| error.to_string()))
             }
             Command::AcquireLeader if blind => lock(session.take_leader(model, now)),
             Command::AcquireLeader => lock(session.acquire_leader(model, now)),
