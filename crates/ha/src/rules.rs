@@ -100,6 +100,7 @@ fn remember_finished(cx: &mut Cx<'_>, finished: &[JobReport]) {
 /// Rows A1 to A19.
 fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
     load(cx, obs)?;
+    look_again_after_a_freeze(cx)?;
     if cx.paused() {
         cx.rule = Rule::A3;
         cx.watchdog_disable()?;
@@ -192,9 +193,8 @@ fn restarts_out_of_sync(cx: &Cx<'_>, obs: &Observation) -> bool {
     restarts && !leads && cx.settings.is_synchronous() && !cx.node.tags.nosync()
 }
 
-/// Rows A17 and A18.
+/// Row A17.
 fn lead_or_follow(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
-    look_again_after_a_freeze(cx)?;
     cx.has_lock();
     if cx.view.is_unlocked() {
         return race::race(cx, obs);
@@ -210,8 +210,9 @@ fn lead_or_follow(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
     Ok(result)
 }
 
-/// The lease ran out without being given up: this process did not run, or ran very slowly. The
-/// snapshot may be as old as that, so it is read anew before it is judged.
+/// Row A18, before all others: the lease ran out without being given up, so this process did not
+/// run, or ran very slowly. The snapshot may be as old as that, and is read anew before anything
+/// is judged or renewed by it.
 fn look_again_after_a_freeze(cx: &mut Cx<'_>) -> Asked<()> {
     let now = cx.now();
     if let Lease::Until(_) = cx.memory.lease

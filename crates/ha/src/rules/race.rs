@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patroni_core::{FailoverRequest, Member, MemberName};
+use patroni_core::{FailoverRequest, Member, MemberName, Timeline};
 
 use crate::command::Peer;
 use crate::context::Cx;
@@ -233,12 +233,7 @@ fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
         return Ok(Err(Ineligible::OtherCluster));
     }
     if let Some(cluster) = cx.view.timeline() {
-        if cx.timeline().is_none() {
-            cx.requery()?;
-        }
-        // Not knowing the own timeline is no ground for taking a lock.
-        let Some(mine) = cx.timeline() else {
-            cx.say(Text::NoTimeline);
+        let Some(mine) = shown_timeline(cx)? else {
             return Ok(Err(Ineligible::TimelineUnknown));
         };
         if mine < cluster {
@@ -253,6 +248,18 @@ fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
         return Ok(Ok(()));
     }
     superseded(cx)
+}
+
+/// The timeline that the running primary shows, asked once more when it has shown none. Not
+/// knowing it is no ground for taking a lock.
+fn shown_timeline(cx: &mut Cx<'_>) -> Asked<Option<Timeline>> {
+    if cx.timeline().is_none() {
+        cx.requery()?;
+    }
+    if cx.timeline().is_none() {
+        cx.say(Text::NoTimeline);
+    }
+    Ok(cx.timeline())
 }
 
 /// The data are those of the cluster in the store, or that has none yet.
@@ -275,21 +282,23 @@ fn superseded(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
         cx.say(Text::Superseded { why: why.clone() });
         Ok(Err(Ineligible::Superseded(why)))
     };
+    let Some(timeline) = shown_timeline(cx)? else {
+        return Ok(Err(Ineligible::TimelineUnknown));
+    };
     let (published, mine) = (cx.view.status.optime, cx.position());
-    if published > mine && cx.status().is_some() {
+    if published > mine {
         return refuse(
             cx,
             format!("position {published} was published, mine is {mine}"),
         );
     }
-    let timeline = cx.timeline();
     let peers = known_peers(cx);
     for answer in cx.ask_peers(peers)? {
         let Ok(status) = &answer.reply else { continue };
         if !status.in_recovery {
             return refuse(cx, format!("{} is a primary", answer.name));
         }
-        if status.timeline > timeline && timeline.is_some() {
+        if status.timeline > Some(timeline) {
             return refuse(cx, format!("{} is on a later timeline", answer.name));
         }
     }

@@ -45,6 +45,9 @@ pub(crate) fn taken(world: &mut World, node: usize, command: &Command) {
 /// long, but for the drift of clocks.
 pub(crate) fn leased(world: &mut World, node: usize, until: Moment) {
     let here = &world.nodes[node];
+    if here.clock.read(world.now) >= until {
+        return; // An answer that comes too late is relied on for no moment.
+    }
     let relied = here.clock.when(until);
     let over = relied.since(here.daemon.lock_lasts);
     if over > here.daemon.lock_life / 100 {
