@@ -54,6 +54,8 @@ pub(crate) enum Event {
     Boot { node: usize },
     /// Something breaks.
     Break,
+    /// Something happens to the data or the tags of a member.
+    Mishap,
     /// Another node of the store leads now.
     StoreElected,
     /// Something broken gets mended.
@@ -84,6 +86,7 @@ impl Event {
             | Self::ClientTimeout { .. }
             | Self::Boot { .. }
             | Self::Break
+            | Self::Mishap
             | Self::StoreElected
             | Self::Mend { .. }
             | Self::Operator

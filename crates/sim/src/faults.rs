@@ -36,6 +36,12 @@ pub(crate) enum Fault {
     Frozen(usize),
     /// The machine has no power.
     Down(usize),
+    /// The files of the server cannot be reached.
+    DiskAway(usize),
+    /// The data are those of another cluster.
+    Foreign(usize),
+    /// The member must not lead.
+    MayNotLead(usize),
 }
 
 /// What is broken now.
@@ -172,7 +178,11 @@ impl World {
                 self.falls_asleep(node);
                 self.nodes[node].frozen = true;
             }
-            Fault::Silent(_) | Fault::Down(_) => {}
+            Fault::Silent(_)
+            | Fault::Down(_)
+            | Fault::DiskAway(_)
+            | Fault::Foreign(_)
+            | Fault::MayNotLead(_) => {}
         }
     }
 
@@ -231,6 +241,9 @@ impl World {
                 self.nodes[node].down = false;
                 self.boot(node);
             }
+            Fault::DiskAway(node) => self.disk_comes_back(node),
+            Fault::Foreign(node) => self.remove_foreign_data(node),
+            Fault::MayNotLead(node) => self.allow_to_lead(node),
         }
     }
 
@@ -308,6 +321,9 @@ impl World {
             self.mend(&Fault::Stalls(node));
             self.mend(&Fault::DaemonFrozen(node));
             self.mend(&Fault::Frozen(node));
+            self.mend(&Fault::DiskAway(node));
+            self.mend(&Fault::Foreign(node));
+            self.mend(&Fault::MayNotLead(node));
         }
     }
 }
@@ -332,6 +348,9 @@ impl Fault {
             Self::DaemonFrozen(_) => "daemon frozen",
             Self::Frozen(_) => "machine frozen",
             Self::Down(_) => "power off",
+            Self::DiskAway(_) => "disk away",
+            Self::Foreign(_) => "data of another cluster",
+            Self::MayNotLead(_) => "nofailover set",
         }
     }
 }
@@ -382,6 +401,9 @@ pub(crate) const NAMES: &[&str] = &[
     "daemon killed",
     "server killed",
     "power off",
+    "disk away",
+    "data of another cluster",
+    "nofailover set",
     "drift",
     "wall clock step",
 ];

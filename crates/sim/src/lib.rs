@@ -13,7 +13,7 @@
 //! purpose has a name ([`Mutant`]) and proves that the invariants see it.
 //!
 //! What the model assumes: history files of all promotions are in an archive that every node can
-//! read; a disk never loses what it flushed; clocks drift by at most half a percent; a copy or a
+//! read; a disk never loses what it flushed (but people do, one member at a time); clocks drift by at most half a percent; a copy or a
 //! rewind that fails can be repeated; a watchdog counts on while its machine stands still.
 //!
 //! Read [`Options`], [`run`] and [`Report`] first, then the `invariants` and `daemon` folders.
@@ -40,6 +40,7 @@ mod exhaustive;
 mod faults;
 mod invariants;
 mod journal;
+mod mishaps;
 mod mutants;
 mod network;
 mod node;

@@ -6,7 +6,7 @@ use patroni_core::{MemberName, Moment};
 
 use crate::clock::Clock;
 use crate::daemon::Daemon;
-use crate::postgres::server::Server;
+use crate::postgres::server::{Data, Server};
 
 /// A machine with its server and its daemon.
 #[derive(Clone, Debug)]
@@ -20,6 +20,9 @@ pub(crate) struct Node {
     pub(crate) wall_ahead_millis: i64,
     /// Its disk does not answer.
     pub(crate) stalls: bool,
+    /// Its disk is not there, and what is on it.
+    pub(crate) disk_away: bool,
+    pub(crate) out_of_reach: Option<Data>,
     /// For how long it has stood still, and since when it does.
     pub(crate) slept: Duration,
     pub(crate) slept_since: Moment,

@@ -12,12 +12,15 @@ use patroni_ha::outcome::{InspectFailure, LeaderInspection, RewindOutcome};
 use serde_json::{Value, json};
 
 use crate::invariants::Invariant;
-use crate::postgres::server::{Checkpoint, Process};
-use crate::postgres::wal::BranchId;
+use crate::postgres::server::{Checkpoint, Process, Server};
+use crate::postgres::wal::{BranchId, FIRST_LSN};
+use crate::survey::Phase;
 use crate::world::World;
 
 /// In how many seeds there is one.
 const EACH: u64 = 4;
+/// In how many of all seeds the cluster begins as its standby, and in which.
+const BORN: (u64, u64) = (40, 4);
 /// What it writes in a second.
 const WRITES: u64 = 4096;
 
@@ -36,6 +39,46 @@ impl World {
     /// Whether this seed has people who change the kind of the cluster.
     pub(crate) fn has_remote(&self) -> bool {
         self.seed.is_multiple_of(EACH) && self.options.faults.operators
+    }
+
+    /// Some clusters begin as the standby of a server that is there before them.
+    pub(crate) fn begin_as_standby(&mut self) {
+        let (each, which) = BORN;
+        if !self.has_remote() || !self.has_mishaps() || self.seed % each != which {
+            return;
+        }
+        let branch = self.wal.initdb();
+        self.wal.get_mut(branch).in_production = true;
+        self.witness.newest = Some(branch);
+        self.remote = Some(Remote {
+            branch,
+            flushed: FIRST_LSN,
+            primary: true,
+            reachable: true,
+        });
+        self.config
+            .insert("standby_cluster".to_owned(), address_of_the_remote());
+    }
+
+    /// When it has formed it is promoted, and lives as all others do.
+    pub(crate) fn grow_up(&mut self) {
+        let Some(remote) = &self.remote else {
+            return;
+        };
+        let streams = |server: &Server| {
+            let on = server.data.as_ref().map(|data| data.branch);
+            server.process == Process::Standby && server.receiving && on == Some(remote.branch)
+        };
+        let formed = self.nodes.iter().all(|node| streams(&node.server));
+        if formed && self.witness.phase == Phase::Forming {
+            self.promote_cluster();
+        }
+    }
+
+    /// What a copy of the remote gets: its branch up to here.
+    pub(crate) fn readable_remote(&self) -> Option<(BranchId, Lsn)> {
+        let remote = self.remote.as_ref()?;
+        (remote.reachable && remote.primary).then_some((remote.branch, remote.flushed))
     }
 
     /// The next step of the operator of both clusters.
@@ -68,8 +111,7 @@ impl World {
         });
         // The remote is not one of the synchronous standbys.
         self.wal.forget_promises();
-        let remote = json!({"host": "remote", "port": "5432"});
-        self.change_config("standby_cluster", remote);
+        self.change_config("standby_cluster", address_of_the_remote());
     }
 
     /// Only after the cluster is seen to have been demoted: its leader is a standby leader, and
@@ -213,4 +255,9 @@ impl World {
         self.note(node, "pg", || "rewound to the remote".to_owned());
         RewindOutcome::Success
     }
+}
+
+/// `standby_cluster`
+fn address_of_the_remote() -> Value {
+    json!({"host": "remote", "port": "5432"})
 }

@@ -35,6 +35,7 @@ impl World {
         if !self.is_asked_for_health() {
             return;
         }
+        self.grow_up();
         let complaint = self.complaint();
         if complaint.is_some() {
             self.witness.healthy_since = None;
@@ -79,6 +80,9 @@ impl World {
             return;
         }
         self.schedule(PAUSE, Event::Break);
+        if self.has_mishaps() {
+            self.schedule(PAUSE, Event::Mishap);
+        }
         if self.options.faults.operators {
             self.schedule(PAUSE, Event::Operator);
         }
@@ -92,6 +96,7 @@ impl World {
             return;
         }
         for node in 0..self.nodes.len() {
+            self.remove_foreign_data(node);
             let data = self.nodes[node].server.data.as_ref();
             if data.is_some_and(|data| data.system.is_none() || data.torn) {
                 self.ask_for_reinit(node);

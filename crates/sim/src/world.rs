@@ -18,6 +18,7 @@ use crate::daemon::{Daemon, Supervised};
 use crate::event::Event;
 use crate::faults::Troubles;
 use crate::invariants::{Invariant, Witness};
+use crate::mishaps::Mishaps;
 use crate::network::Network;
 use crate::node::{Node, Traits};
 use crate::operators::{Operator, random_mode};
@@ -57,6 +58,7 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) operator: Operator,
     pub(crate) remote: Option<Remote>,
+    pub(crate) mishaps: Mishaps,
     pub(crate) troubles: Troubles,
     pub(crate) witness: Witness,
     pub(crate) coverage: Tally,
@@ -75,7 +77,7 @@ pub(crate) struct World {
     pub(crate) over: bool,
     pub(crate) disturbances: u64,
     held_back: Vec<(usize, Event)>,
-    config: Map<String, Value>,
+    pub(crate) config: Map<String, Value>,
 }
 
 impl World {
@@ -123,6 +125,7 @@ impl World {
             clients: (0..3).map(|_| Client::default()).collect(),
             operator: Operator::new(),
             remote: None,
+            mishaps: Mishaps::new(seed),
             troubles: Troubles::default(),
             witness: Witness::default(),
             coverage: Tally::default(),
@@ -136,6 +139,7 @@ impl World {
             held_back: Vec::new(),
             config,
         };
+        world.begin_as_standby();
         world.people();
         world
     }
@@ -186,6 +190,8 @@ impl World {
                 traits,
                 wall_ahead_millis: 0,
                 stalls: false,
+                disk_away: false,
+                out_of_reach: None,
                 slept: Duration::ZERO,
                 slept_since: Moment::ZERO,
                 streams_at: Moment::ZERO,
@@ -308,6 +314,7 @@ impl World {
             Event::ClientTimeout { client, request } => self.client_timeout(client, request),
             Event::Boot { node } => self.boot(node),
             Event::Break => self.break_something(),
+            Event::Mishap => self.mishap(),
             Event::StoreElected => self.store_elected(),
             Event::Mend { fault } => self.mend(&fault),
             Event::Operator => self.operate(),
@@ -351,6 +358,7 @@ impl World {
             | Event::ClientTimeout { .. }
             | Event::Boot { .. }
             | Event::Break
+            | Event::Mishap
             | Event::StoreElected
             | Event::Mend { .. }
             | Event::Operator

@@ -194,6 +194,12 @@ impl World {
                 }
                 None
             }
+            Command::CloneFrom(CloneSource::Remote) => {
+                if self.readable_remote().is_some() {
+                    self.begin_copy(node);
+                }
+                None
+            }
             Command::PgRewind { source, .. } => {
                 let away = match source {
                     RewindSource::Remote { .. } => self.inspect_the_remote().is_err(),
@@ -295,21 +301,17 @@ impl World {
             Command::PgRewind { source, .. } => Outcome::Rewound(self.rewind(node, source)),
             Command::SingleUserRecovery => Outcome::Success(self.recover_alone(node)),
             Command::CreateCluster => {
-                self.create_cluster(node);
-                Outcome::Success(!self.chance.percent(5))
+                let created = self.create_cluster(node);
+                Outcome::Success(!self.chance.percent(5) && created)
             }
             Command::PostInit => Outcome::Success(self.nodes[node].server.is_primary()),
             Command::CloneFrom(CloneSource::Member { from, .. }) => {
                 let source = self.can_read_from(node, &from.name);
                 Outcome::Success(source.is_some_and(|source| self.end_copy(node, source)))
             }
-            Command::CloneFrom(CloneSource::Remote | CloneSource::Nobody) => {
-                Outcome::Success(false)
-            }
-            Command::RemoveDataDir(_) => {
-                self.remove_data(node);
-                Outcome::Success(true)
-            }
+            Command::CloneFrom(CloneSource::Remote) => Outcome::Success(self.copy_the_remote(node)),
+            Command::CloneFrom(CloneSource::Nobody) => Outcome::Success(false),
+            Command::RemoveDataDir(_) => Outcome::Success(self.remove_data(node)),
             Command::MoveDataDirAside => {
                 self.remove_data(node);
                 Outcome::Done

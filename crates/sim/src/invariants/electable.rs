@@ -7,7 +7,7 @@ use crate::world::World;
 
 /// A server was promoted.
 pub(crate) fn promoted(world: &mut World, node: usize) {
-    if world.nodes[node].traits.nofailover {
+    if world.nodes[node].traits.nofailover && !world.is_newly_tagged(node) {
         let message = format!(
             "{} is tagged nofailover and was promoted",
             world.names[node]
@@ -27,6 +27,9 @@ pub(crate) fn elected(world: &mut World, node: usize, command: &Command) {
     };
     if here.server.is_primary() || view.failover_request().is_some() {
         return;
+    }
+    if world.has_foreign_data(node) {
+        return; // Its data were replaced while it asked, and it will not start on them.
     }
     let lag = data.written.lag_behind(view.status.optime);
     let limit = here.daemon.settings.maximum_lag_on_failover;

@@ -42,10 +42,10 @@ impl World {
             } else {
                 patroni_core::server::Process::Absent
             },
-            data_dir: if data.is_some() {
-                DataDir::Present
-            } else {
-                DataDir::Empty
+            data_dir: match data {
+                Some(_) => DataDir::Present,
+                None if here.disk_away => DataDir::Inaccessible("Input/output error".to_owned()),
+                None => DataDir::Empty,
             },
             system_id: data.and_then(|data| data.system.clone()),
             major_version: Some(MAJOR_VERSION),

@@ -14,8 +14,11 @@ use crate::network::Traffic;
 use crate::world::World;
 
 impl World {
-    /// initdb.
-    pub(crate) fn create_cluster(&mut self, node: usize) {
+    /// initdb. False when there is no disk to make it on.
+    pub(crate) fn create_cluster(&mut self, node: usize) -> bool {
+        if self.nodes[node].disk_away {
+            return false;
+        }
         data_dir::touched(self, node, Touch::Create);
         let branch = self.wal.initdb();
         let data = fresh(
@@ -27,6 +30,7 @@ impl World {
             control: ControlState::ShutDown,
             ..data
         });
+        true
     }
 
     /// Whether `node` can read from this member's server now.
@@ -40,6 +44,9 @@ impl World {
 
     /// A copy begins: what is there is replaced by something that is no database cluster yet.
     pub(crate) fn begin_copy(&mut self, node: usize) {
+        if self.nodes[node].disk_away {
+            return;
+        }
         data_dir::touched(self, node, Touch::Copy);
         let branch = self.any_branch();
         self.nodes[node].server.data = Some(fresh(branch, Lsn::ZERO, None));
@@ -50,6 +57,9 @@ impl World {
         let Some(theirs) = self.nodes[source].server.data.clone() else {
             return false;
         };
+        if self.nodes[node].disk_away {
+            return false;
+        }
         data_dir::touched(self, node, Touch::Copy);
         self.nodes[node].server.data = Some(Data {
             written: theirs.flushed,
@@ -61,6 +71,24 @@ impl World {
             sync_names: SyncNames::off(),
             slots: Slots::new(),
             ..theirs
+        });
+        true
+    }
+
+    /// A copy of the remote ends.
+    pub(crate) fn copy_the_remote(&mut self, node: usize) -> bool {
+        let Some((branch, end)) = self.readable_remote() else {
+            return false;
+        };
+        if self.nodes[node].disk_away {
+            return false;
+        }
+        data_dir::touched(self, node, Touch::Copy);
+        let system = self.wal.get(branch).system.clone();
+        self.nodes[node].server.data = Some(Data {
+            control: ControlState::InProduction,
+            label: true,
+            ..fresh(branch, end, Some(system))
         });
         true
     }
@@ -129,10 +157,14 @@ impl World {
         true
     }
 
-    /// The data directory goes away.
-    pub(crate) fn remove_data(&mut self, node: usize) {
+    /// The data directory goes away, if it can be reached.
+    pub(crate) fn remove_data(&mut self, node: usize) -> bool {
+        if self.nodes[node].disk_away {
+            return false;
+        }
         self.nodes[node].server.data = None;
         self.note(node, "pg", || "data directory removed".to_owned());
+        true
     }
 
     fn any_branch(&self) -> BranchId {
