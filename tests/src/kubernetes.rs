@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::proc::{self, Proc};
 use crate::{ports, wait};
@@ -23,6 +23,11 @@ pub const PROGRAM: &str = "PATRONI_TEST_KUBERNETES";
 /// The section of a node's file.
 pub const SECTION: &str = "kubernetes:\n  context: test\n  namespace: default\n  labels: \
      {application: patroni}\n  scope_label: cluster-name\n";
+
+/// Where the objects of the tests are.
+const NAMESPACE: &str = "/api/v1/namespaces/default";
+
+const JSON: &str = "application/json";
 
 /// Ends the program with its children, frozen or not, and removes its folder, when the pipe from
 /// here closes: at the latest with this process.
@@ -147,21 +152,113 @@ impl Kubernetes {
             },
             "spec": {"containers": [{"name": "postgres", "image": "none"}]},
         });
-        let url = format!(
-            "https://127.0.0.1:{}/api/v1/namespaces/default/pods",
-            self.port
+        let path = format!("{NAMESPACE}/pods");
+        self.ask("POST", &path, JSON, &pod.to_string()).map(|_| ())
+    }
+
+    /// Takes over one object of a manifest in the namespace `default`. A field that the server
+    /// does not know is an error.
+    ///
+    /// # Errors
+    /// The server refuses, or the document is none that the tests know.
+    pub fn apply(&self, document: &str) -> Result<()> {
+        let field = |name: &str| {
+            let line = document.lines().find_map(|line| line.strip_prefix(name));
+            line.map(str::trim).context("no object of Kubernetes")
+        };
+        let (version, kind) = (field("apiVersion:")?, field("kind:")?);
+        let metadata = document.split_once("\nmetadata:\n");
+        let (_, metadata) = metadata.context("no metadata")?;
+        let name = metadata.lines().find_map(|l| l.strip_prefix("  name: "));
+        let name = name.context("no name")?;
+        let api = if version == "v1" { "api" } else { "apis" };
+        let plural = format!("{}s", kind.to_lowercase());
+        let path = format!(
+            "/{api}/{version}/namespaces/default/{plural}/{name}?fieldManager=tests&force=true"
         );
-        let output = Command::new("curl")
-            .args(["--silent", "--show-error", "--fail", "--cacert"])
+        let content = "application/apply-patch+yaml";
+        self.ask("PATCH", &path, content, document)
+            .map(|_| ())
+            .with_context(|| format!("apply {kind} {name}"))
+    }
+
+    /// An object of the namespace `default`, by its path below that.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        self.ask("GET", &format!("{NAMESPACE}/{path}"), JSON, "")
+    }
+
+    /// Whether this version of a group of objects is served.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub fn serves(&self, version: &str) -> Result<bool> {
+        let (group, _) = version.split_once('/').context("no group")?;
+        let group = self.ask("GET", &format!("/apis/{group}"), JSON, "")?;
+        let versions = group["versions"].as_array().context("no versions")?;
+        Ok(versions.iter().any(|one| one["groupVersion"] == version))
+    }
+
+    /// Writes a file for clients that are this service account, in the context that `patroni`
+    /// takes outside of a Pod when nothing else is said.
+    ///
+    /// # Errors
+    /// There is no such account, or the file cannot be written.
+    pub fn write_kubeconfig_of(&self, account: &str, file: &Path) -> Result<()> {
+        let path = format!("{NAMESPACE}/serviceaccounts/{account}/token");
+        let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": {}});
+        let answer = self.ask("POST", &path, JSON, &request.to_string())?;
+        let token = answer["status"]["token"].as_str().context("no token")?;
+        let (port, ca) = (self.port, self.ca());
+        let text = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "kind-kind",
+            "clusters": [{"name": "test", "cluster": {
+                "server": format!("https://127.0.0.1:{port}"), "certificate-authority": ca}}],
+            "users": [{"name": account, "user": {"token": token}}],
+            "contexts": [{"name": "kind-kind", "context": {"cluster": "test", "user": account}}],
+        });
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+            proc::give_to_runner(folder)?;
+        }
+        std::fs::write(file, text.to_string())?;
+        proc::give_to_runner(file)
+    }
+
+    /// Asks the server as its administrator.
+    ///
+    /// # Errors
+    /// It refuses; its words are in the text.
+    pub fn ask(&self, method: &str, path: &str, content: &str, body: &str) -> Result<Value> {
+        let mut command = Command::new("curl");
+        command
+            .args(["--silent", "--show-error", "--max-time", "30"])
+            .args(["--request", method, "--write-out", "\n%{http_code}"])
+            .arg("--cacert")
             .arg(self.ca())
             .args(["-H", "Authorization: Bearer admin"])
-            .args(["-H", "Content-Type: application/json"])
-            .args(["-d", &pod.to_string(), &url])
+            .args(["-H", &format!("Content-Type: {content}")]);
+        if !body.is_empty() {
+            command.args(["--data-binary", body]);
+        }
+        command.arg(format!("https://127.0.0.1:{}{path}", self.port));
+        let output = command
             .output()
             .context("curl comes with the program that starts the server")?;
         let error = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "no Pod {name}: {error}");
-        Ok(())
+        ensure!(output.status.success(), "{method} {path}: {error}");
+        let answer = String::from_utf8(output.stdout)?;
+        let (answer, status) = answer.rsplit_once('\n').context("no status")?;
+        ensure!(
+            status.starts_with('2'),
+            "{method} {path}: {status} {answer}"
+        );
+        Ok(serde_json::from_str(answer)?)
     }
 }
 

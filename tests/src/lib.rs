@@ -15,6 +15,7 @@ pub mod netns;
 pub mod node;
 pub mod ports;
 pub mod proc;
+pub mod proxy;
 pub mod slow_link;
 pub mod sql;
 pub mod store;

@@ -40,6 +40,8 @@ pub struct Node {
     pub namespace: Option<String>,
     /// Whose daemon the next start takes.
     pub maker: Maker,
+    /// Further environment variables of the daemon.
+    pub environment: Vec<(String, String)>,
     daemon: Option<Proc>,
 }
 
@@ -57,6 +59,7 @@ impl Node {
             dir,
             namespace: None,
             maker: Maker::Ours,
+            environment: Vec::new(),
             daemon: None,
         };
         node.write_config(config)?;
@@ -90,6 +93,8 @@ impl Node {
         let program = self.maker.program("patroni");
         let mut command = proc::command_in(self.namespace.as_deref(), program);
         command.arg(self.config_path()).env("HOME", &self.dir);
+        let more = self.environment.iter().map(|(name, value)| (name, value));
+        command.envs(more);
         self.daemon = Some(Proc::start(
             &self.name,
             command,

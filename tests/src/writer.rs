@@ -1,7 +1,7 @@
 //! A client that writes all the time and remembers what was acknowledged.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,31 @@ pub struct Ack {
 /// The writing client. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Writer {
-    acks: Arc<Mutex<Vec<Ack>>>,
+    story: Arc<Story>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What a client lived through.
+#[derive(Debug, Default)]
+struct Story {
+    acks: Mutex<Vec<Ack>>,
+    failures: Mutex<Vec<Instant>>,
+}
+
+impl Story {
+    fn add(&self, number: i64, acknowledged: bool) {
+        let at = Instant::now();
+        if acknowledged {
+            lock(&self.acks).push(Ack { number, at });
+        } else {
+            lock(&self.failures).push(at);
+        }
+    }
+}
+
+fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Writer {
@@ -41,22 +63,19 @@ impl Writer {
     /// # Panics
     /// As [`Self::start`].
     pub fn start_every(pause: Duration, ports: Vec<u16>) -> Self {
-        let (acks, stop) = (
-            Arc::<Mutex<Vec<Ack>>>::default(),
-            Arc::<AtomicBool>::default(),
-        );
+        let (story, stop) = (Arc::<Story>::default(), Arc::<AtomicBool>::default());
         let thread = {
-            let (acks, stop) = (Arc::clone(&acks), Arc::clone(&stop));
+            let (story, stop) = (Arc::clone(&story), Arc::clone(&stop));
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build()
                     .expect("a runtime for one thread");
-                runtime.block_on(write(&ports, pause, &acks, &stop));
+                runtime.block_on(write(&ports, pause, &story, &stop));
             })
         };
         Self {
-            acks,
+            story,
             stop,
             thread: Some(thread),
         }
@@ -64,10 +83,12 @@ impl Writer {
 
     /// Everything acknowledged so far.
     pub fn acknowledged(&self) -> Vec<Ack> {
-        self.acks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.story.acks).clone()
+    }
+
+    /// When an attempt failed, whether it came to a write or not.
+    pub fn failures(&self) -> Vec<Instant> {
+        lock(&self.story.failures).clone()
     }
 
     /// The longest time without an acknowledgement since a moment, up to the last one.
@@ -125,19 +146,14 @@ impl Drop for Writer {
     }
 }
 
-async fn write(ports: &[u16], pause: Duration, acks: &Mutex<Vec<Ack>>, stop: &AtomicBool) {
+async fn write(ports: &[u16], pause: Duration, story: &Story, stop: &AtomicBool) {
     let mut client = None;
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         number += 1;
-        if insert(&mut client, ports, number).await.is_ok() {
-            let ack = Ack {
-                number,
-                at: Instant::now(),
-            };
-            acks.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(ack);
+        let acknowledged = insert(&mut client, ports, number).await.is_ok();
+        story.add(number, acknowledged);
+        if acknowledged {
             tokio::time::sleep(pause).await;
         } else {
             client = None;

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use nix::unistd::Uid;
 
 use patroni_tests::proc::postgres_bin_dir;
+use patroni_tests::proxy;
 
 use crate::cargo::run;
 use crate::older_debian;
@@ -22,6 +23,8 @@ pub(crate) enum Need {
     Etcd,
     /// The ZooKeeper server and its Java, for tests.
     ZooKeeper,
+    /// The proxy and the pooler of the examples, for tests.
+    Proxies,
     /// A browser that runs without a window, for pictures of the page.
     Chromium,
     /// `setpriv`, when root has to become the user `postgres`.
@@ -40,6 +43,9 @@ impl Need {
             Self::Protoc => protoc_works(),
             Self::Etcd => on_path("etcd"),
             Self::ZooKeeper => Path::new(ZOOKEEPER).exists() && on_path("java"),
+            Self::Proxies => ["haproxy", "pgbouncer"]
+                .into_iter()
+                .all(proxy::is_installed),
             Self::Chromium => on_path("chromium"),
             Self::Setpriv => !Uid::effective().is_root() || on_path("setpriv"),
             Self::Compiler => on_path("cc"),
@@ -53,6 +59,7 @@ impl Need {
             Self::Protoc => &["protobuf-compiler", "libprotobuf-dev"],
             Self::Etcd => &["etcd-server"],
             Self::ZooKeeper => &["zookeeper", "default-jre-headless"],
+            Self::Proxies => &["haproxy", "pgbouncer"],
             Self::Chromium => &["chromium", "fonts-dejavu-core"],
             Self::Setpriv => &["util-linux"],
             Self::Compiler => &["gcc", "libc6-dev"],
@@ -69,6 +76,7 @@ impl Need {
             }
             Self::Etcd => "the etcd server",
             Self::ZooKeeper => "the ZooKeeper server, and Java to run it",
+            Self::Proxies => "HAProxy and PgBouncer",
             Self::Chromium => "the browser chromium",
             Self::Setpriv => "setpriv",
             Self::Compiler => "a C compiler named cc",

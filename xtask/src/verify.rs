@@ -117,6 +117,7 @@ pub(crate) fn test(options: &TestOptions) -> Result<()> {
         Need::Setpriv,
         Need::Etcd,
         Need::ZooKeeper,
+        Need::Proxies,
     ])?;
     needs::tell_of_kubernetes();
     needs::want_servers();
