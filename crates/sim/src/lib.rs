@@ -5,7 +5,7 @@
 //! branches, streaming, synchronous standbys, crashes, rewinds, copies), a drifting clock and
 //! perhaps a watchdog; all share one model store. Clients write to every primary they find,
 //! operators ask for changes at bad moments, and everything breaks in every way that a seed can
-//! choose. Seven invariants watch ([`Invariant`]); the first one broken ends the run. Then the
+//! choose. Invariants watch ([`Invariant`]); the first one broken ends the run. Then the
 //! faults end, and the cluster has to heal by itself.
 //!
 //! What it deliberately does not know: real time, threads inside of a run, sockets, and the
@@ -13,8 +13,9 @@
 //! purpose has a name ([`Mutant`]) and proves that the invariants see it.
 //!
 //! What the model assumes: history files of all promotions are in an archive that every node can
-//! read; a disk never loses what it flushed (but people do, one member at a time); clocks drift by at most half a percent; a copy or a
-//! rewind that fails can be repeated; a watchdog counts on while its machine stands still.
+//! read; a disk never loses what it flushed, and people destroy the data of a member only while
+//! all others have them; clocks drift by at most half a percent; a copy or a rewind that fails can
+//! be repeated; a watchdog counts on while its machine stands still.
 //!
 //! Read [`Options`], [`run`] and [`Report`] first, then the `invariants` and `daemon` folders.
 //!

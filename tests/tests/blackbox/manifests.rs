@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use patroni_tests::cluster::SOON;
 use patroni_tests::kubernetes::Kubernetes;
-use patroni_tests::node::{Node, Ports};
+use patroni_tests::node::{Node, Ports, tail};
 use patroni_tests::{StoreKind, proc, wait};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -195,12 +195,8 @@ impl<'a> Pods<'a> {
     }
 
     fn logs(&self) -> String {
-        let tails = self.nodes.iter().map(|node| {
-            let log = node.log();
-            let lines: Vec<&str> = log.lines().rev().take(12).collect();
-            let lines: Vec<&str> = lines.into_iter().rev().collect();
-            format!("--- {}\n{}\n", node.name, lines.join("\n"))
-        });
+        let nodes = self.nodes.iter();
+        let tails = nodes.map(|node| format!("--- {}\n{}\n", node.name, tail(&node.log(), 12)));
         tails.collect()
     }
 }
