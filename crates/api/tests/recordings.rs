@@ -168,6 +168,7 @@ fn facts(doc: &Value, behind: u64) -> ServerFacts {
         replayed: lsn("replayed_location").map(|lsn| Lsn::new(lsn.bytes() - behind)),
         replayed_timestamp: text(&xlog["replayed_timestamp"]),
         replay_paused: xlog["paused"] == true,
+        replays_own_wal: false,
         latest_end: received.filter(|_| streams),
         replication_state: text(&doc["replication_state"]),
         replication: doc["replication"]

@@ -21,6 +21,7 @@ pub(crate) fn answer(name: &MemberName, body: Result<&str, String>) -> PeerAnswe
             timeline: peer.timeline,
             tags: peer.tags,
             watchdog_failed: peer.watchdog_failed,
+            replays_own_wal: peer.replays_own_wal,
             body: body.to_owned(),
         }),
         Wire::Unreachable => Err("its PostgreSQL tells no position".to_owned()),

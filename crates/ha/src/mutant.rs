@@ -26,6 +26,8 @@ pub enum Mutant {
     AnybodyMayRace,
     /// The key is written without a condition.
     UnconditionalSync,
+    /// The vote of a standby counts that still replays its own WAL.
+    YoungVoterCounts,
     /// The node does not look at its own `nofailover`.
     IgnoreNofailover,
     /// A primary takes a free lock without asking what happened meanwhile.
@@ -68,7 +70,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every one.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::SilenceIsConsent,
         Self::SettingBeforeKey,
         Self::DropFromSettingFirst,
@@ -76,6 +78,7 @@ impl Mutant {
         Self::NotCaughtUp,
         Self::AnybodyMayRace,
         Self::UnconditionalSync,
+        Self::YoungVoterCounts,
         Self::IgnoreNofailover,
         Self::ThawedTakesBack,
         Self::TimelineIgnored,

@@ -143,6 +143,9 @@ pub struct PeerStatus {
     pub tags: Tags,
     /// It needs a watchdog and has none.
     pub watchdog_failed: bool,
+    /// It still replays WAL that it had when it started: it has more than its position tells.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replays_own_wal: bool,
     /// The document as received, for the log.
     pub body: String,
 }

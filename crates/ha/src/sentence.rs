@@ -226,6 +226,8 @@ wording! { levels
         Info PeerAhead { name: MemberName } => "Wal position of {name} is ahead of my wal position";
         Info FormerLeaderAhead => "Ignoring the former leader being ahead of us";
         Info QuorumVote { name: MemberName } => "Got quorum vote from {name}";
+        Info VoterReplays { name: MemberName } =>
+            "No quorum vote from {name} yet: it still replays WAL that it had when it started";
         Info PeerPriority { name: MemberName, theirs: i64, mine: i64 } => "{name} has equally tolerable WAL position and priority {theirs}, while this node has priority {mine}";
         Info FormerLeaderPriority { name: MemberName, theirs: i64, mine: i64 } => "Ignoring former leader {name} having priority {theirs} higher than this nodes {mine} priority";
 

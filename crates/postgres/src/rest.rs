@@ -30,6 +30,9 @@ pub struct RestRow {
     pub replayed_timestamp: Option<String>,
     /// Replay is paused.
     pub paused: bool,
+    /// It still replays WAL that it had when it started, from its disk or the archive: it has
+    /// more than it shows. Known from version 10 on.
+    pub replays_own_wal: bool,
     /// State of the WAL receiver, `None` without one.
     pub receiver_status: Option<String>,
     /// `restore_command` in effect, when set.
@@ -75,21 +78,42 @@ pub struct ReplicationRow {
     pub sync_priority: Option<i32>,
 }
 
+/// What is kept between two questions.
+#[derive(Default)]
+pub(crate) struct RestCache {
+    last: Option<(Instant, Answer<RestRow>)>,
+    /// The start of the server that was seen at the end of its own WAL. It stays there.
+    at_end: Option<String>,
+}
+
+impl RestCache {
+    fn keep(&mut self, mut answer: Answer<RestRow>) -> Answer<RestRow> {
+        if let Answer::Known(row) = &mut answer {
+            if row.replays_own_wal {
+                row.replays_own_wal = self.at_end.as_ref() != Some(&row.postmaster_start_time);
+            } else {
+                self.at_end = Some(row.postmaster_start_time.clone());
+            }
+        }
+        self.last = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
+
 impl Supervisor {
     /// The row of the status document, not older than `max_age`. Callers that come while the
     /// statement runs wait for its result; no more than one runs at a time. Cancel safe.
     pub async fn rest_status(&self, max_age: Duration) -> Answer<RestRow> {
-        let Ok(mut last) = timeout(LIMIT, self.inner().rest.lock()).await else {
+        let Ok(mut cache) = timeout(LIMIT, self.inner().rest.lock()).await else {
             return Answer::Unknown("the server does not answer".to_owned());
         };
-        if let Some((at, answer)) = &*last
+        if let Some((at, answer)) = &cache.last
             && at.elapsed() <= max_age
         {
             return answer.clone();
         }
         let answer = self.ask_rest_status().await;
-        *last = Some((Instant::now(), answer.clone()));
-        answer
+        cache.keep(answer)
     }
 
     async fn ask_rest_status(&self) -> Answer<RestRow> {
@@ -127,6 +151,8 @@ fn statement(version: u32) -> String {
     let columns = [
         time("pg_postmaster_start_time()"),
         "current_setting('server_version_num')".to_owned(),
+        // Before the positions: when it is over, they show everything.
+        replays_own_wal(version).to_owned(),
         words.timeline(),
         words.position(version),
         words.replayed(),
@@ -154,6 +180,18 @@ fn statement(version: u32) -> String {
     format!("SELECT {}{from}", columns.join(", "))
 }
 
+/// Whether a standby is still on its way to the end of the WAL that it had when it started: nobody
+/// has asked for a WAL receiver since, and the startup process does not wait for more.
+fn replays_own_wal(version: u32) -> &'static str {
+    if version < 100_000 {
+        return "false";
+    }
+    "CASE WHEN pg_is_in_recovery() AND pg_last_wal_receive_lsn() IS NULL THEN EXISTS \
+     (SELECT 1 FROM pg_stat_activity WHERE backend_type = 'startup' AND COALESCE(wait_event, '') \
+     NOT IN ('RecoveryRetrieveRetryInterval', 'RecoveryWalAll', 'RecoveryWalStream')) \
+     ELSE false END"
+}
+
 fn read(row: &Row) -> Option<RestRow> {
     let lsn = |at: usize| row.parse(at).map(Lsn::new);
     let some = |position: Option<Lsn>| position.filter(|position| *position != Lsn::ZERO);
@@ -161,15 +199,16 @@ fn read(row: &Row) -> Option<RestRow> {
     Some(RestRow {
         postmaster_start_time: printed_time(row.get(0)?),
         server_version: row.parse(1)?,
-        timeline: Timeline::new(row.parse(2)?),
-        location: lsn(3)?,
-        received_location: some(lsn(6)).or(some(lsn(5))).or(lsn(4)),
-        replayed_location: lsn(4),
-        replayed_timestamp: row.get(7).map(printed_time),
-        paused: row.is_true(8),
-        receiver_status: texts(9),
-        restore_command: texts(10).filter(|command| !command.is_empty()),
-        latest_end_lsn: lsn(11),
-        replication: serde_json::from_str(row.get(12)?).ok()?,
+        replays_own_wal: row.is_true(2),
+        timeline: Timeline::new(row.parse(3)?),
+        location: lsn(4)?,
+        received_location: some(lsn(7)).or(some(lsn(6))).or(lsn(5)),
+        replayed_location: lsn(5),
+        replayed_timestamp: row.get(8).map(printed_time),
+        paused: row.is_true(9),
+        receiver_status: texts(10),
+        restore_command: texts(11).filter(|command| !command.is_empty()),
+        latest_end_lsn: lsn(12),
+        replication: serde_json::from_str(row.get(13)?).ok()?,
     })
 }

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use patroni_config::file::Postgresql;
 use patroni_core::server::{
-    Answer, CheckpointTask, ControlData, DataDir, PendingParameter, ServerStatus, WalSender,
+    CheckpointTask, ControlData, DataDir, PendingParameter, ServerStatus, WalSender,
 };
 use patroni_core::{CopyProgress, Lsn, Moment, Role, State, SystemId};
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::bootstrap::CustomBootstrap;
@@ -25,7 +24,7 @@ use crate::controldata::{ControlHead, ControlItems};
 use crate::data_dir;
 use crate::process::Postmaster;
 use crate::programs;
-use crate::rest::RestRow;
+use crate::rest::RestCache;
 use crate::senders::Unanswered;
 use crate::slots::Advances;
 use crate::version;
@@ -48,7 +47,7 @@ pub(crate) struct Inner {
     connections: [NamedConnection; 2],
     status: Mutex<Option<CachedStatus>>,
     unanswered: Mutex<Unanswered>,
-    pub(crate) rest: tokio::sync::Mutex<Option<(Instant, Answer<RestRow>)>>,
+    pub(crate) rest: tokio::sync::Mutex<RestCache>,
     conf: Mutex<ConfState>,
     known: Mutex<Known>,
     callback_ran: AtomicBool,
@@ -109,7 +108,7 @@ impl Supervisor {
             connections: Named::ALL.map(NamedConnection::new),
             status: Mutex::new(None),
             unanswered: Mutex::default(),
-            rest: tokio::sync::Mutex::new(None),
+            rest: tokio::sync::Mutex::default(),
             conf: Mutex::default(),
             known: Mutex::default(),
             callback_ran: AtomicBool::new(false),

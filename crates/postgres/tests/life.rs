@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use patroni_config::file::Postgresql;
 use patroni_core::server::{Answer, ControlState, Process, RewindAbility};
-use patroni_core::{Role, State, Upstream};
+use patroni_core::{Lsn, Role, State, Upstream};
 use patroni_postgres::connection::{Endpoint, Session};
 use patroni_postgres::{
     Ask, Cancel, Clock, CopyFrom, RecoveryChange, StopPreparation, StopRequest, Supervisor, Until,
@@ -185,10 +185,57 @@ fn before_stop_runs_between_the_checkpoint_and_the_signal() {
                 found.map(|value| value.trim().to_owned()).unwrap()
             };
             assert_eq!(line("Database cluster state:"), "in production");
-            let lsn = |text: &str| text.parse::<patroni_core::Lsn>().unwrap();
+            let lsn = |text: &str| text.parse::<Lsn>().unwrap();
             assert!(lsn(&line("Latest checkpoint location:")) >= lsn(&last_record.unwrap()));
         },
     );
+}
+
+/// What the replica shows of its WAL: whether it has more, and its position.
+async fn shown(standby: &Supervisor) -> (bool, Lsn) {
+    let row = standby.rest_status(Duration::ZERO).await;
+    let row = row.known().expect("the status query works").clone();
+    let position = row.received_location.max(row.replayed_location);
+    (row.replays_own_wal, position.unwrap_or_default())
+}
+
+#[test]
+fn a_standby_that_replays_its_own_wal_says_so() {
+    as_postgres("a_standby_that_replays_its_own_wal_says_so", async {
+        let primary = Server::init("a");
+        let first = primary.start(Role::Primary, Upstream::None).await;
+        let standby = Server::copy_of("b", &primary);
+        let mut slow = standby.settings();
+        slow.recovery_conf
+            .insert("recovery_min_apply_delay".to_owned(), json!("1h"));
+        let upstream = primary.as_upstream();
+        let second = standby.start_with(slow.clone(), Role::Replica, upstream);
+        let second = second.await;
+        ask(&first, "CREATE TABLE public.written ()").await;
+        let end = first.rest_status(Duration::ZERO).await;
+        let end = end.known().expect("the primary answers").location;
+        until("it has everything, and tells so", async || {
+            let (more, position) = shown(&second).await;
+            !more && position >= end
+        })
+        .await;
+        second.stop(fast_stop()).await;
+        drop(second);
+
+        // It has not lost anything, and shows less until it has replayed that again.
+        let again = standby.start_with(slow, Role::Replica, Upstream::None);
+        let again = again.await;
+        let (more, position) = shown(&again).await;
+        assert!(more && position < end, "{more} {position} of {end}");
+        ask(&again, "ALTER SYSTEM SET recovery_min_apply_delay = 0").await;
+        ask(&again, "SELECT pg_reload_conf()").await;
+        until("it shows all", async || !shown(&again).await.0).await;
+        assert!(shown(&again).await.1 >= end);
+        // Also while it looks around for more.
+        for _ in 0..100 {
+            assert!(!shown(&again).await.0);
+        }
+    });
 }
 
 #[test]

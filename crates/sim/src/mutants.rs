@@ -207,6 +207,11 @@ fn rule_story(rule: Rule) -> Story {
             OTHERS,
             &[I::NoLostWrite],
         ),
+        Rule::YoungVoterCounts => (
+            "count the vote of a standby that still replays its own WAL",
+            REFERENCE,
+            &[I::NoLostWrite],
+        ),
         Rule::UnconditionalSync => (
             "write the sync key without comparing",
             REFERENCE,

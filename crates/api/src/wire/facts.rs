@@ -48,6 +48,8 @@ pub struct ServerRow {
     pub replayed_timestamp: Option<String>,
     /// Replay is paused.
     pub replay_paused: bool,
+    /// It still replays WAL that it had when it started.
+    pub replays_own_wal: bool,
     /// `latest_end_lsn` of the WAL receiver.
     pub latest_end: Option<Lsn>,
     /// `streaming` or `in archive recovery`; nothing on a primary or before 9.6.

@@ -25,6 +25,8 @@ pub struct Peer {
     pub tags: Tags,
     /// Its watchdog is required and cannot be used.
     pub watchdog_failed: bool,
+    /// It still replays WAL that it had when it started. The reference does not say.
+    pub replays_own_wal: bool,
     /// Epoch seconds of its last read of the store, 0 when it does not say.
     pub dcs_last_seen: i64,
     /// The role it shows.
@@ -79,6 +81,7 @@ impl Peer {
                 .map(Tags::new)
                 .unwrap_or_default(),
             watchdog_failed: doc.get("watchdog_failed").is_some_and(value::is_truthy),
+            replays_own_wal: xlog.get("replays_own_wal").is_some_and(value::is_truthy),
             dcs_last_seen: doc
                 .get("dcs_last_seen")
                 .and_then(value::parse_int)
@@ -104,6 +107,14 @@ mod tests {
         let primary = PeerStatus::parse(br#"{"xlog": {"location": 9}, "watchdog_failed": true}"#);
         let peer = primary.reachable().unwrap();
         assert!(!peer.in_recovery && peer.watchdog_failed);
+        let young = br#"{"xlog": {"replayed_location": 5, "replays_own_wal": true}}"#;
+        assert!(
+            PeerStatus::parse(young)
+                .reachable()
+                .unwrap()
+                .replays_own_wal
+        );
+        assert!(!peer.replays_own_wal);
         let promoting = br#"{"role": "master", "wal": {"replayed_location": 9}}"#;
         let peer = PeerStatus::parse(promoting);
         assert!(!peer.reachable().unwrap().in_recovery);

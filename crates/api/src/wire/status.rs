@@ -246,12 +246,16 @@ fn positions(row: &ServerRow) -> Value {
         return json!({"location": row.flushed.bytes()});
     }
     let replayed = row.replayed.unwrap_or_default();
-    json!({
+    let mut positions = json!({
         "received_location": row.received.unwrap_or(replayed).bytes(),
         "replayed_location": replayed.bytes(),
         "replayed_timestamp": row.replayed_timestamp,
         "paused": row.replay_paused,
-    })
+    });
+    if row.replays_own_wal {
+        positions["replays_own_wal"] = true.into();
+    }
+    positions
 }
 
 #[cfg(test)]

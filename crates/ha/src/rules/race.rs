@@ -660,20 +660,22 @@ impl Count {
     /// A vote says "you have all that I have". So that of a voter which may not lead itself
     /// counts (the reference ignores it, and an election that depends on it never ends), and
     /// that of one with more does not, not even of the former leader (the reference counts it,
-    /// and elects a node without commits that the former leader and a lost one had).
+    /// and elects a node without commits that the former leader and a lost one had). Nor does
+    /// that of one which has just started and cannot tell yet what it has.
     fn take_vote(&mut self, cx: &mut Cx<'_>, answer: &PeerAnswer) {
         let Ok(status) = &answer.reply else { return };
         let standby = status.in_recovery && status.position.bytes() > 0;
-        if self.quorum
-            && standby
-            && cx.view.sync.has_member(&answer.name)
-            && !is_ahead(cx, status, true)
-        {
-            cx.say(Text::QuorumVote {
-                name: answer.name.clone(),
-            });
-            self.votes += 1;
+        let voter = self.quorum && standby && cx.view.sync.has_member(&answer.name);
+        if !voter || is_ahead(cx, status, true) {
+            return;
         }
+        let name = answer.name.clone();
+        if status.replays_own_wal && !cx.mutated(Mutant::YoungVoterCounts) {
+            cx.say(Text::VoterReplays { name });
+            return;
+        }
+        cx.say(Text::QuorumVote { name });
+        self.votes += 1;
     }
 
     fn take(&mut self, cx: &mut Cx<'_>, answer: &PeerAnswer) -> Result<(), Ineligible> {

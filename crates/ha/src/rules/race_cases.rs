@@ -118,6 +118,7 @@ fn answers(case: &Value) -> BTreeMap<MemberName, PeerAnswer> {
                     .map(Tags::new)
                     .unwrap_or_default(),
                 watchdog_failed: flag("watchdog_failed", false),
+                replays_own_wal: false,
                 body: String::new(),
             };
             let reply = if flag("reachable", true) {

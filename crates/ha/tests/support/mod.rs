@@ -295,6 +295,7 @@ pub fn peer(who: &MemberName, lsn: u64) -> PeerAnswer {
             timeline: Some(tl(1)),
             tags: Tags::default(),
             watchdog_failed: false,
+            replays_own_wal: false,
             body: "{}".to_owned(),
         }),
     }

@@ -48,6 +48,7 @@ impl World {
             timeline: self.timeline(there),
             tags: self.tags(there),
             watchdog_failed: watchdog.watchdog_required && !watchdog.has_watchdog,
+            replays_own_wal: self.nodes[there].server.replays_until.is_some(),
             body: String::new(),
         })
     }

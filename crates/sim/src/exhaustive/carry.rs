@@ -334,6 +334,7 @@ impl Small {
                 timeline: Timeline::new(server.timeline),
                 tags: Tags::default(),
                 watchdog_failed: false,
+                replays_own_wal: false,
                 body: String::new(),
             }),
         };

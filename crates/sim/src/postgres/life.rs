@@ -70,6 +70,7 @@ impl World {
         server.started = now;
         server.received = None;
         server.receiving = false;
+        server.replays_until = None;
         let after = match (clean, long) {
             (_, true) => self.chance.millis(5000, 45_000),
             (true, false) => self.chance.millis(100, 800),
@@ -166,7 +167,8 @@ impl World {
     }
 
     fn ready(&mut self, node: usize) {
-        let shown_late = self.chance.percent(20);
+        let late = self.chance.percent(20);
+        let late = late.then(|| self.now + self.chance.skewed((20, 1000), (1000, 20_000), 20));
         let server = &mut self.nodes[node].server;
         let Some(data) = server.data.as_mut() else {
             return;
@@ -174,12 +176,10 @@ impl World {
         data.label = false;
         if data.signal {
             data.control = ControlState::InArchiveRecovery;
-            // A standby shows more and more of what it has.
-            data.replayed = if shown_late {
-                data.checkpoint.begin
-            } else {
-                data.flushed
-            };
+            // Readers are served before the standby has replayed what it has.
+            let begin = data.checkpoint.begin;
+            server.replays_until = late.filter(|_| begin < data.flushed);
+            data.replayed = server.replays_until.map_or(data.flushed, |_| begin);
             self.set_process(node, Process::Standby);
             return;
         }

@@ -96,6 +96,8 @@ pub(crate) struct Server {
     pub(crate) senders: BTreeMap<usize, Sender>,
     pub(crate) receiving: bool,
     pub(crate) received: Option<Lsn>,
+    /// Until then it replays WAL that it had when it started, and shows less than it has.
+    pub(crate) replays_until: Option<Moment>,
     /// What a postmaster that hangs was told, for when it goes on.
     pub(crate) told_to_stop: Option<StopMode>,
     /// The look that the daemon beside takes at the senders between two cycles.
@@ -113,6 +115,7 @@ impl Server {
             senders: BTreeMap::new(),
             receiving: false,
             received: None,
+            replays_until: None,
             told_to_stop: None,
             watch: StandbyWatch::default(),
         }

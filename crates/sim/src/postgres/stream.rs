@@ -84,7 +84,13 @@ impl World {
         if here.stands_still() || here.stalls {
             return;
         }
-        if let Some(data) = self.nodes[node].server.data.as_mut() {
+        let now = self.now;
+        let server = &mut self.nodes[node].server;
+        if server.replays_until.is_some_and(|until| now < until) {
+            return;
+        }
+        server.replays_until = None;
+        if let Some(data) = server.data.as_mut() {
             data.flushed = data.written;
             data.replayed = data.replayed.max(data.flushed);
             let (branch, flushed) = (data.branch, data.flushed);

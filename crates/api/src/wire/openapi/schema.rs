@@ -162,6 +162,7 @@ fn position() -> Value {
             "replayed_location": integer(),
             "replayed_timestamp": or_null("string"),
             "paused": flag(),
+            "replays_own_wal": only_true(),
         }),
         &[],
     )
