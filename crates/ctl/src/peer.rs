@@ -22,6 +22,7 @@ pub(crate) fn answer(name: &MemberName, body: Result<&str, String>) -> PeerAnswe
             tags: peer.tags,
             watchdog_failed: peer.watchdog_failed,
             replays_own_wal: peer.replays_own_wal,
+            streams: peer.streams,
             body: body.to_owned(),
         }),
         Wire::Unreachable => Err("its PostgreSQL tells no position".to_owned()),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use patroni_core::{Cluster, Lsn, MemberName, Moment, SlotName, Xid};
+use patroni_core::{Cluster, Lsn, MemberData, MemberName, Moment, SlotName, Xid};
 use serde::{Deserialize, Serialize};
 
 use crate::divergence::{Divergence, Trouble};
@@ -46,6 +46,10 @@ pub struct Memory {
     pub lease: Lease,
     /// The last view that had a leader: its members take part in the race.
     pub old_view: Option<Arc<Cluster>>,
+    /// What the leader said of itself in the last view of a pause, until it says something that
+    /// shows that it knows of its end.
+    #[serde(default)]
+    pub unresumed: Option<MemberData>,
     /// A valid identity of this cluster was seen in the store by this daemon.
     pub seen_identity: bool,
     /// The last cycle was paused.

@@ -146,6 +146,9 @@ pub struct PeerStatus {
     /// It still replays WAL that it had when it started: it has more than its position tells.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replays_own_wal: bool,
+    /// It receives WAL as it is written: there is a server at the other end, or was lately.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub streams: bool,
     /// The document as received, for the log.
     pub body: String,
 }

@@ -20,6 +20,7 @@ pub(crate) mod silent;
 pub(crate) mod stall;
 pub(crate) mod starting;
 pub(crate) mod store_down;
+pub(crate) mod votes;
 
 use patroni_core::server::DataDir;
 use patroni_core::{Role, State};
@@ -101,6 +102,7 @@ fn remember_finished(cx: &mut Cx<'_>, finished: &[JobReport]) {
 fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
     load(cx, obs)?;
     look_again_after_a_freeze(cx)?;
+    pause::note_leader(cx);
     if cx.paused() {
         cx.rule = Rule::A3;
         cx.watchdog_disable()?;

@@ -28,6 +28,7 @@ async fn ask_one(client: &Client, peer: &Peer) -> PeerAnswer {
                 tags: status.tags,
                 watchdog_failed: status.watchdog_failed,
                 replays_own_wal: status.replays_own_wal,
+                streams: status.streams,
                 body: response.text(),
             }),
             Wire::Unreachable => Err(format!("no position in its answer: {}", response.text())),

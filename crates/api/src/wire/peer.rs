@@ -27,6 +27,8 @@ pub struct Peer {
     pub watchdog_failed: bool,
     /// It still replays WAL that it had when it started. The reference does not say.
     pub replays_own_wal: bool,
+    /// Its WAL receiver streams.
+    pub streams: bool,
     /// Epoch seconds of its last read of the store, 0 when it does not say.
     pub dcs_last_seen: i64,
     /// The role it shows.
@@ -82,6 +84,9 @@ impl Peer {
                 .unwrap_or_default(),
             watchdog_failed: doc.get("watchdog_failed").is_some_and(value::is_truthy),
             replays_own_wal: xlog.get("replays_own_wal").is_some_and(value::is_truthy),
+            streams: doc
+                .get("replication_state")
+                .is_some_and(|state| state == "streaming"),
             dcs_last_seen: doc
                 .get("dcs_last_seen")
                 .and_then(value::parse_int)
@@ -115,6 +120,9 @@ mod tests {
                 .replays_own_wal
         );
         assert!(!peer.replays_own_wal);
+        let streams = br#"{"xlog": {"replayed_location": 5}, "replication_state": "streaming"}"#;
+        assert!(PeerStatus::parse(streams).reachable().unwrap().streams);
+        assert!(!peer.streams);
         let promoting = br#"{"role": "master", "wal": {"replayed_location": 9}}"#;
         let peer = PeerStatus::parse(promoting);
         assert!(!peer.reachable().unwrap().in_recovery);

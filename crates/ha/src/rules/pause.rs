@@ -8,6 +8,20 @@ use crate::memory::RewindState;
 use crate::replay::Asked;
 use crate::verdict::CycleResult;
 
+/// Remembers a leader that may not have heard of the end of a pause. It has when it writes its key
+/// again without saying that it is paused.
+pub(crate) fn note_leader(cx: &mut Cx<'_>) {
+    let leader = cx.view.leader_member().map(|member| member.data.clone());
+    if cx.paused() {
+        cx.memory.unresumed = Some(leader.or(cx.memory.unresumed.take()).unwrap_or_default());
+        return;
+    }
+    let knows = leader.filter(|now| !now.is_paused() && cx.memory.unresumed.as_ref() != Some(now));
+    if knows.is_some() {
+        cx.memory.unresumed = None;
+    }
+}
+
 /// Row A4: the first cycle after a pause. Anything may have been done to the server by hand.
 pub(crate) fn resume(cx: &mut Cx<'_>) -> Asked<()> {
     cx.memory.was_paused = false;

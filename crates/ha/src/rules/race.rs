@@ -8,11 +8,12 @@ use crate::command::Peer;
 use crate::context::Cx;
 use crate::eligibility::{self, Ineligible, Refusal, Search};
 use crate::mutant::Mutant;
-use crate::observation::{Observation, PeerAnswer, PeerStatus};
+use crate::observation::{Observation, PeerAnswer};
 use crate::replay::Asked;
 use crate::rule::Rule;
 use crate::rules::follow::{self, Texts};
 use crate::rules::promote;
+use crate::rules::votes::Count;
 use crate::sentence::{Action, Text};
 use crate::verdict::CycleResult;
 
@@ -218,7 +219,7 @@ fn outside_failsafe(cx: &Cx<'_>) -> bool {
 }
 
 /// The members whose consent lets a primary lead on without the store.
-fn failsafe_topology<'c>(cx: &'c Cx<'_>) -> Option<&'c BTreeMap<MemberName, String>> {
+pub(super) fn failsafe_topology<'c>(cx: &'c Cx<'_>) -> Option<&'c BTreeMap<MemberName, String>> {
     let topology = cx.view.failsafe.as_ref();
     topology.filter(|members| cx.settings.failsafe_mode && !members.is_empty())
 }
@@ -409,7 +410,7 @@ fn candidate_myself(cx: &mut Cx<'_>, request: &FailoverRequest) -> Asked<Result<
     }
     let peers = known_peers(cx);
     let answers = cx.ask_peers(peers)?;
-    Ok(Count::new(cx).by_votes(cx, &answers))
+    Ok(Count::new(cx, &answers).by_votes(cx, &answers))
 }
 
 /// Paused, and somebody else was asked for: only a running primary looks after the key.
@@ -529,10 +530,10 @@ fn compare_with_peers(
     }
     let answers = cx.ask_peers(peers)?;
     let standby = |answer: &PeerAnswer| answer.reply.as_ref().map_or(true, |s| s.in_recovery);
+    let mut count = Count::new(cx, &answers);
     let (aside, answers): (Vec<_>, Vec<_>) = answers
         .into_iter()
         .partition(|answer| left_out == Some(&answer.name) && standby(answer));
-    let mut count = Count::new(cx);
     for answer in &aside {
         count.take_vote(cx, answer);
     }
@@ -559,172 +560,4 @@ fn own_timeline(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
         }));
     }
     Ok(Ok(()))
-}
-
-/// A standby on an older timeline than the cluster's: where timelines are checked it will never
-/// lead, and its position, on a branch that was left, must not keep others from leading.
-fn left_behind(cx: &Cx<'_>, answer: &PeerAnswer) -> Option<Ineligible> {
-    let status = answer.reply.as_ref().ok().filter(|s| s.in_recovery)?;
-    let (timeline, cluster) = (status.timeline?, cx.view.timeline()?);
-    let checked = cx.settings.check_timeline && !cx.in_standby_cluster();
-    (checked && timeline < cluster).then_some(Ineligible::TimelineBehind { timeline, cluster })
-}
-
-/// A standby that may not lead because it is not in the failsafe topology, which this node is in:
-/// nobody waits for it, however much it has.
-fn left_out(cx: &Cx<'_>, answer: &PeerAnswer) -> Option<Ineligible> {
-    let topology = failsafe_topology(cx).filter(|members| members.contains_key(cx.me()))?;
-    let standby = answer.reply.as_ref().is_ok_and(|status| status.in_recovery);
-    (standby && !topology.contains_key(&answer.name)).then_some(Ineligible::NotInFailsafe)
-}
-
-/// Whether a standby has something that this node lacks. Where votes decide, a later timeline is
-/// more than any position on an earlier one: its first leader was elected with all that counted
-/// on the one before.
-fn is_ahead(cx: &Cx<'_>, status: &PeerStatus, votes: bool) -> bool {
-    let mine = cx.position();
-    match (status.timeline, cx.timeline()) {
-        (Some(theirs), Some(ours)) if votes => (theirs, status.position) > (ours, mine),
-        (Some(_) | None, Some(_) | None) => status.position > mine,
-    }
-}
-
-/// The counting of answers.
-struct Count {
-    former: Option<MemberName>,
-    voter: bool,
-    quorum: bool,
-    votes: i64,
-    somebody_ahead: bool,
-}
-
-impl Count {
-    fn new(cx: &Cx<'_>) -> Self {
-        let active = cx.sync_active();
-        let former = if active {
-            cx.view.sync.leader.clone()
-        } else {
-            let old = cx.memory.old_view.as_ref();
-            old.and_then(|view| view.leader_member().map(|member| member.name.clone()))
-        };
-        let voter = cx.view.sync.has_member(cx.me());
-        Self {
-            former,
-            voter,
-            quorum: (cx.settings.quorum_commit && !cx.view.sync.is_empty()) || cx.votes_count(),
-            votes: if voter { 0 } else { -1 },
-            somebody_ahead: false,
-        }
-    }
-
-    fn judge(mut self, cx: &mut Cx<'_>, answers: &[PeerAnswer]) -> Result<(), Ineligible> {
-        for answer in answers {
-            let limitation = eligibility::limitation(answer);
-            let may_not = || left_behind(cx, answer).or_else(|| left_out(cx, answer));
-            if let Some(reason) = limitation.or_else(may_not) {
-                self.take_vote(cx, answer);
-                let name = answer.name.clone();
-                cx.refused.push(Refusal { name, reason });
-                continue;
-            }
-            self.take(cx, answer)?;
-        }
-        self.enough(cx)
-    }
-
-    /// Only the votes are counted, and nothing else speaks against this node.
-    fn by_votes(mut self, cx: &mut Cx<'_>, answers: &[PeerAnswer]) -> Result<(), Ineligible> {
-        for answer in answers {
-            self.take_vote(cx, answer);
-            let standby = answer.reply.as_ref().ok().filter(|s| s.in_recovery);
-            self.somebody_ahead |= standby.is_some_and(|status| is_ahead(cx, status, true));
-        }
-        self.enough(cx)
-    }
-
-    fn enough(&self, cx: &Cx<'_>) -> Result<(), Ineligible> {
-        if !self.quorum {
-            return Ok(());
-        }
-        let needed = cx.view.sync.quorum;
-        let enough = self.votes >= i64::try_from(needed).unwrap_or(i64::MAX);
-        if enough || (!self.somebody_ahead && cx.view.sync.is_leader(cx.me())) {
-            return Ok(());
-        }
-        Err(Ineligible::NoQuorum {
-            votes: self.votes,
-            needed,
-        })
-    }
-
-    /// A vote says "you have all that I have". So that of a voter which may not lead itself
-    /// counts (the reference ignores it, and an election that depends on it never ends), and
-    /// that of one with more does not, not even of the former leader (the reference counts it,
-    /// and elects a node without commits that the former leader and a lost one had). Nor does
-    /// that of one which has just started and cannot tell yet what it has.
-    fn take_vote(&mut self, cx: &mut Cx<'_>, answer: &PeerAnswer) {
-        let Ok(status) = &answer.reply else { return };
-        let standby = status.in_recovery && status.position.bytes() > 0;
-        let voter = self.quorum && standby && cx.view.sync.has_member(&answer.name);
-        if !voter || is_ahead(cx, status, true) {
-            return;
-        }
-        let name = answer.name.clone();
-        if status.replays_own_wal && !cx.mutated(Mutant::YoungVoterCounts) {
-            cx.say(Text::VoterReplays { name });
-            return;
-        }
-        cx.say(Text::QuorumVote { name });
-        self.votes += 1;
-    }
-
-    fn take(&mut self, cx: &mut Cx<'_>, answer: &PeerAnswer) -> Result<(), Ineligible> {
-        let (name, mine) = (answer.name.clone(), cx.position());
-        let Ok(status) = &answer.reply else {
-            return Ok(());
-        };
-        if !status.in_recovery {
-            cx.say(Text::PrimaryAlive { name: name.clone() });
-            return Err(Ineligible::PrimaryAlive(name));
-        }
-        if is_ahead(cx, status, self.quorum) {
-            cx.say(Text::PeerAhead { name: name.clone() });
-            if !(cx.sync_active() && cx.view.sync.is_leader(&name)) {
-                return Err(Ineligible::PeerAhead {
-                    name,
-                    theirs: status.position,
-                    mine,
-                });
-            }
-            cx.say(Text::FormerLeaderAhead);
-            self.somebody_ahead = true;
-        }
-        if status.position.bytes() == 0 {
-            return Ok(());
-        }
-        self.take_vote(cx, answer);
-        let theirs = status.tags.failover_priority();
-        let ours = cx.node.tags.failover_priority();
-        if status.position != mine || theirs <= ours || (self.quorum && !self.voter) {
-            return Ok(());
-        }
-        let former = self
-            .former
-            .as_ref()
-            .is_some_and(|former| former.matches(name.as_str()));
-        if former {
-            cx.say(Text::FormerLeaderPriority {
-                name,
-                theirs,
-                mine: ours,
-            });
-            return Ok(());
-        }
-        cx.say(Text::PeerPriority {
-            name: name.clone(),
-            theirs,
-            mine: ours,
-        });
-        Err(Ineligible::PeerPreferred(name))
-    }
 }

@@ -119,6 +119,7 @@ fn answers(case: &Value) -> BTreeMap<MemberName, PeerAnswer> {
                     .unwrap_or_default(),
                 watchdog_failed: flag("watchdog_failed", false),
                 replays_own_wal: false,
+                streams: false,
                 body: String::new(),
             };
             let reply = if flag("reachable", true) {

@@ -296,6 +296,7 @@ pub fn peer(who: &MemberName, lsn: u64) -> PeerAnswer {
             tags: Tags::default(),
             watchdog_failed: false,
             replays_own_wal: false,
+            streams: false,
             body: "{}".to_owned(),
         }),
     }

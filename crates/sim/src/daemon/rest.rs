@@ -49,6 +49,7 @@ impl World {
             tags: self.tags(there),
             watchdog_failed: watchdog.watchdog_required && !watchdog.has_watchdog,
             replays_own_wal: self.nodes[there].server.replays_until.is_some(),
+            streams: self.nodes[there].server.receiving,
             body: String::new(),
         })
     }

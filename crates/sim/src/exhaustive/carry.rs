@@ -335,6 +335,7 @@ impl Small {
                 tags: Tags::default(),
                 watchdog_failed: false,
                 replays_own_wal: false,
+                streams: false,
                 body: String::new(),
             }),
         };

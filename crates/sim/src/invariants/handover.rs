@@ -40,10 +40,16 @@ fn somebody_has_all(world: &World, node: usize) -> bool {
         return true;
     };
     let last = mine.checkpoint.begin;
+    let contains = |(branch, end)| end >= last && world.wal.contains(branch, mine.branch, last);
     let has_all = |other: &crate::node::Node| {
-        other.server.data.as_ref().is_some_and(|data| {
-            data.written >= last && world.wal.contains(data.branch, mine.branch, last)
-        })
+        let now = other
+            .server
+            .data
+            .as_ref()
+            .map(|data| (data.branch, data.written));
+        // Nobody can know that the power goes just after the answer.
+        let had = other.server.before_power_loss;
+        now.into_iter().chain(had).any(contains)
     };
     let mut others = world.nodes.iter().enumerate();
     others.any(|(index, other)| index != node && has_all(other))

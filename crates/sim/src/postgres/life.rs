@@ -71,6 +71,7 @@ impl World {
         server.received = None;
         server.receiving = false;
         server.replays_until = None;
+        server.before_power_loss = None;
         let after = match (clean, long) {
             (_, true) => self.chance.millis(5000, 45_000),
             (true, false) => self.chance.millis(100, 800),
@@ -148,7 +149,9 @@ impl World {
 
     /// The power goes: what was not flushed is lost.
     pub(crate) fn lose_power(&mut self, node: usize) {
-        if let Some(data) = self.nodes[node].server.data.as_mut() {
+        let server = &mut self.nodes[node].server;
+        if let Some(data) = server.data.as_mut() {
+            server.before_power_loss = Some((data.branch, data.written));
             data.written = data.flushed;
             data.replayed = data.replayed.min(data.flushed);
         }

@@ -96,6 +96,8 @@ pub(crate) struct Server {
     pub(crate) senders: BTreeMap<usize, Sender>,
     pub(crate) receiving: bool,
     pub(crate) received: Option<Lsn>,
+    /// What it had, without what it has lost since because the power went; `None` once it runs again.
+    pub(crate) before_power_loss: Option<(BranchId, Lsn)>,
     /// Until then it replays WAL that it had when it started, and shows less than it has.
     pub(crate) replays_until: Option<Moment>,
     /// What a postmaster that hangs was told, for when it goes on.
@@ -115,6 +117,7 @@ impl Server {
             senders: BTreeMap::new(),
             receiving: false,
             received: None,
+            before_power_loss: None,
             replays_until: None,
             told_to_stop: None,
             watch: StandbyWatch::default(),
