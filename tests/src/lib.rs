@@ -4,10 +4,12 @@
 //! it is dropped. Tests wait for states ([`wait::until`]), never for luck.
 
 pub mod browser;
+pub mod chaos;
 pub mod cluster;
 pub mod consul;
 pub mod etcd;
 pub mod http;
+pub mod journal;
 pub mod kubernetes;
 pub mod machines;
 pub mod maker;

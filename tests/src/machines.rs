@@ -1,8 +1,12 @@
 //! A cluster whose nodes and stores are on machines of their own.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::etcd::{Etcd, Place};
@@ -30,17 +34,17 @@ pub struct Machines {
     _home: TempDir,
 }
 
-/// How many of each.
-const COUNT: usize = 3;
+/// How many nodes there are, and how many servers of the store.
+pub const COUNT: usize = 3;
 
 impl Machines {
     /// A healthy cluster with this dynamic configuration (lines indented by four) and further
-    /// top-level lines in each file; `None`, with a line that says so, where namespaces cannot
-    /// be made.
+    /// top-level lines in each file, by the node's folder; `None`, with a line that says so, where
+    /// namespaces cannot be made.
     ///
     /// # Errors
     /// It does not come to that.
-    pub fn start(dynamic: &str, extra: &str) -> Result<Option<Self>> {
+    pub fn start(dynamic: &str, extra: impl Fn(&Path) -> String) -> Result<Option<Self>> {
         let Some(network) = Network::new(2 * COUNT)? else {
             return Ok(None);
         };
@@ -73,7 +77,7 @@ impl Machines {
                 dir: &node_dir,
                 store: &store,
                 dynamic,
-                extra,
+                extra: &extra(&node_dir),
                 host: &network.address(host),
             }
             .render();
@@ -160,6 +164,62 @@ impl Machines {
         self.network.inside(index, || Ok(Writer::start(vec![port])))
     }
 
+    /// The same with numbers after this one, and a pause between two writes.
+    ///
+    /// # Errors
+    /// The namespace is gone.
+    pub fn writer_after(&self, index: usize, number: i64, pause: Duration) -> Result<Writer> {
+        let port = self.nodes[index].ports.postgres;
+        let start = || Ok(Writer::start_after(number, pause, vec![port]));
+        self.network.inside(index, start)
+    }
+
+    /// Every process on a machine.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn processes(&self, machine: usize) -> Result<Vec<Pid>> {
+        let space = self.network.space(machine);
+        let output = Command::new("ip")
+            .args(["netns", "pids", &space])
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let pids = text
+            .lines()
+            .map(|line| Ok(Pid::from_raw(line.trim().parse()?)));
+        pids.collect()
+    }
+
+    /// Stops every process on a machine, or lets them go on.
+    ///
+    /// # Errors
+    /// The system does not tell which there are.
+    pub fn freeze(&self, machine: usize, frozen: bool) -> Result<()> {
+        let signal = if frozen {
+            Signal::SIGSTOP
+        } else {
+            Signal::SIGCONT
+        };
+        for pid in self.processes(machine)? {
+            // One that has just ended does not mind.
+            let _ = kill(pid, signal);
+        }
+        Ok(())
+    }
+
+    /// Ends every process on the machine of a node at once, as a power cut would; the disk has
+    /// everything.
+    ///
+    /// # Errors
+    /// The system does not tell which there are.
+    pub fn power_off(&mut self, index: usize) -> Result<()> {
+        for pid in self.processes(index)? {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        self.nodes[index].kill_all();
+        Ok(())
+    }
+
     /// The node that leads and runs as primary, if there is just one.
     ///
     /// # Errors
@@ -203,7 +263,8 @@ impl Machines {
         status["timeline"].as_u64().context("no timeline")
     }
 
-    fn tails(&self) -> String {
+    /// The end of every node's log.
+    pub fn tails(&self) -> String {
         let logs = self.nodes.iter();
         let tails: Vec<_> = logs
             .map(|node| format!("--- {}\n{}\n", node.name, tail(&node.log(), 8)))

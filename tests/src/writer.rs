@@ -6,15 +6,19 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// A row that the server acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub struct Ack {
     /// Its number.
     pub number: i64,
+    /// When it was sent.
+    pub sent: Instant,
     /// When the acknowledgement came.
     pub at: Instant,
+    /// The timeline that the server wrote it to.
+    pub timeline: u32,
 }
 
 /// The writing client. It ends when it is dropped.
@@ -33,12 +37,10 @@ struct Story {
 }
 
 impl Story {
-    fn add(&self, number: i64, acknowledged: bool) {
-        let at = Instant::now();
-        if acknowledged {
-            lock(&self.acks).push(Ack { number, at });
-        } else {
-            lock(&self.failures).push(at);
+    fn add(&self, ack: Option<Ack>) {
+        match ack {
+            Some(ack) => lock(&self.acks).push(ack),
+            None => lock(&self.failures).push(Instant::now()),
         }
     }
 }
@@ -63,6 +65,14 @@ impl Writer {
     /// # Panics
     /// As [`Self::start`].
     pub fn start_every(pause: Duration, ports: Vec<u16>) -> Self {
+        Self::start_after(0, pause, ports)
+    }
+
+    /// The same with numbers that begin after this one, for several clients on one table.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_after(number: i64, pause: Duration, ports: Vec<u16>) -> Self {
         let (story, stop) = (Arc::<Story>::default(), Arc::<AtomicBool>::default());
         let thread = {
             let (story, stop) = (Arc::clone(&story), Arc::clone(&stop));
@@ -71,7 +81,7 @@ impl Writer {
                     .enable_all()
                     .build()
                     .expect("a runtime for one thread");
-                runtime.block_on(write(&ports, pause, &story, &stop));
+                runtime.block_on(write(number, &ports, pause, &story, &stop));
             })
         };
         Self {
@@ -146,14 +156,13 @@ impl Drop for Writer {
     }
 }
 
-async fn write(ports: &[u16], pause: Duration, story: &Story, stop: &AtomicBool) {
+async fn write(mut number: i64, ports: &[u16], pause: Duration, story: &Story, stop: &AtomicBool) {
     let mut client = None;
-    let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         number += 1;
-        let acknowledged = insert(&mut client, ports, number).await.is_ok();
-        story.add(number, acknowledged);
-        if acknowledged {
+        let ack = insert(&mut client, ports, number).await.ok();
+        story.add(ack);
+        if ack.is_some() {
             tokio::time::sleep(pause).await;
         } else {
             client = None;
@@ -165,15 +174,29 @@ async fn write(ports: &[u16], pause: Duration, story: &Story, stop: &AtomicBool)
 /// A connection with the task that drives it.
 type Session = (Client, tokio::task::JoinSet<()>);
 
-async fn insert(session: &mut Option<Session>, ports: &[u16], number: i64) -> Result<()> {
+async fn insert(session: &mut Option<Session>, ports: &[u16], number: i64) -> Result<Ack> {
     if session.is_none() {
         *session = Some(connect(ports).await?);
     }
     let (client, _) = session.as_ref().context("just connected")?;
-    let statement = format!("insert into written values ({number})");
-    tokio::time::timeout(Duration::from_secs(3), client.simple_query(&statement)).await??;
-    Ok(())
+    let statement = format!("insert into written values ({number}) returning {TIMELINE}");
+    let sent = Instant::now();
+    let query = client.simple_query(&statement);
+    let answer = tokio::time::timeout(Duration::from_secs(3), query).await??;
+    let timeline = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+        _ => None,
+    });
+    Ok(Ack {
+        number,
+        sent,
+        at: Instant::now(),
+        timeline: timeline.context("no timeline")?,
+    })
 }
+
+/// The timeline that a primary writes to: the first part of the name of its WAL file.
+const TIMELINE: &str = "('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int";
 
 async fn connect(ports: &[u16]) -> Result<Session> {
     let hosts = vec!["127.0.0.1"; ports.len()].join(",");

@@ -10,6 +10,7 @@ mod say;
 
 mod bench;
 mod cargo;
+mod chaos;
 mod demo;
 mod man;
 mod needs;
@@ -55,6 +56,8 @@ enum Command {
     Screenshots(screenshots::Options),
     /// Measure write gaps, start times, footprints and request rates (release build).
     Bench(bench::Options),
+    /// Break things at random around real clusters, and check what their clients were promised.
+    Chaos(chaos::Options),
 }
 
 fn main() -> ExitCode {
@@ -81,5 +84,6 @@ fn run() -> Result<()> {
         Command::Man(options) => man::run(&options),
         Command::Screenshots(options) => screenshots::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Chaos(options) => chaos::run(&options),
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use patroni_tests::cluster::SOON;
+use patroni_tests::journal::{files, replay};
 use patroni_tests::{Cluster, Node, StoreKind, proc, wait};
 use serde_json::Value;
 
@@ -167,31 +168,10 @@ fn explain(cluster: &Cluster, args: &[&str]) -> Result<String> {
     Ok(text)
 }
 
-fn files(node: &Node) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(node.dir.join("journal"))?;
-    let files: Vec<PathBuf> = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<_>>()?;
-    ensure!(!files.is_empty(), "{} has no journal", node.name);
-    Ok(files)
-}
-
 /// The records of a node, a line each.
 fn lines(node: &Node) -> Result<usize> {
     let count = |file: PathBuf| Ok(std::fs::read_to_string(file)?.lines().count());
     files(node)?.into_iter().map(count).sum()
-}
-
-/// Replays a file, which must come out equal, and gives the number of records.
-fn replay(file: &std::path::Path) -> Result<usize> {
-    let mut command = proc::command(proc::bin("patroni"));
-    let output = command.arg("--replay").arg(file).output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{text}{errors}");
-    let count = text.trim_end().strip_suffix(" records replay equal");
-    let count = count.and_then(|text| text.rsplit(' ').next());
-    Ok(count.context("no number")?.parse()?)
 }
 
 #[test]

@@ -23,6 +23,7 @@ macro_rules! on_each_server {
 }
 
 mod bootstrap;
+mod chaos;
 mod citus;
 mod configuration;
 mod divergence;

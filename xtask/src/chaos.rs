@@ -1,0 +1,99 @@
+//! `cargo xtask chaos`: random faults against real clusters, each run judged by its clients.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use clap::{Args, ValueEnum};
+use patroni_tests::chaos::{self, Mode, Report};
+use patroni_tests::proc;
+
+use crate::cargo::build_release;
+use crate::needs::{self, Need};
+
+/// Options of `cargo xtask chaos`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How many runs.
+    #[arg(long, default_value_t = 20)]
+    runs: u64,
+    /// Minutes of faults in each.
+    #[arg(long, default_value_t = 5)]
+    minutes: u64,
+    /// The seed of the first run; the next ones follow.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// What commits wait for; by turns when not given.
+    #[arg(long)]
+    mode: Option<Wanted>,
+    /// Take the binaries from this folder instead of building them.
+    #[arg(long)]
+    bin_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Wanted {
+    Quorum,
+    Synchronous,
+}
+
+/// Plays the runs one after the other and prints a line for each.
+///
+/// # Errors
+/// A run did not hold; the others are played all the same.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    needs::ensure(&[
+        Need::Compiler,
+        Need::Protoc,
+        Need::PostgreSql,
+        Need::Setpriv,
+        Need::Etcd,
+    ])?;
+    proc::use_binaries_of(&build_release(options.bin_dir.as_deref())?)?;
+    let mut broken = Vec::new();
+    for seed in options.seed..options.seed + options.runs {
+        let one = one(options, seed);
+        say!("seed {seed}, {:?}, failsafe {}", one.mode, one.failsafe);
+        match chaos::run(&one, &mut |line| say!("  {line}")) {
+            Ok(Some(report)) => print(seed, &report),
+            Ok(None) => bail!("network namespaces are needed: root, and the program ip"),
+            Err(error) => {
+                say!("seed {seed} did NOT hold: {error:#}");
+                broken.push(seed);
+            }
+        }
+    }
+    ensure!(broken.is_empty(), "these seeds did not hold: {broken:?}");
+    Ok(())
+}
+
+fn one(options: &Options, seed: u64) -> chaos::Options {
+    let by_turns = if seed.is_multiple_of(2) {
+        Wanted::Synchronous
+    } else {
+        Wanted::Quorum
+    };
+    let mode = match options.mode.unwrap_or(by_turns) {
+        Wanted::Quorum => Mode::Quorum,
+        Wanted::Synchronous => Mode::Synchronous,
+    };
+    chaos::Options {
+        seed,
+        length: Duration::from_secs(60 * options.minutes),
+        mode,
+        failsafe: seed % 4 >= 2,
+    }
+}
+
+fn print(seed: u64, report: &Report) {
+    say!(
+        "seed {seed} held: {} faults, {} writes acknowledged on {} timelines, none lost, never two primaries; \
+         longest gap {:.1} s, healthy {:.1} s after the last fault, {} decisions replay equal",
+        report.faults,
+        report.acknowledged,
+        report.timelines,
+        report.longest_gap.as_secs_f64(),
+        report.healed.as_secs_f64(),
+        report.replayed
+    );
+}
