@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::etcd::{Etcd, Place};
 use crate::netns::Network;
 use crate::node::{ConfigText, Node, Ports, tail};
-use crate::writer::Writer;
+use crate::writer::{Pace, Writer};
 use crate::{proc, wait};
 
 /// The ports are the same on every machine.
@@ -38,13 +38,13 @@ pub struct Machines {
 pub const COUNT: usize = 3;
 
 impl Machines {
-    /// A healthy cluster with this dynamic configuration (lines indented by four) and further
-    /// top-level lines in each file, by the node's folder; `None`, with a line that says so, where
+    /// A healthy cluster with this dynamic configuration (lines indented by four). `edit` gets each
+    /// node's folder and file and gives the file to use. `None`, with a line that says so, where
     /// namespaces cannot be made.
     ///
     /// # Errors
     /// It does not come to that.
-    pub fn start(dynamic: &str, extra: impl Fn(&Path) -> String) -> Result<Option<Self>> {
+    pub fn start(dynamic: &str, edit: impl Fn(&Path, &str) -> String) -> Result<Option<Self>> {
         let Some(network) = Network::new(2 * COUNT)? else {
             return Ok(None);
         };
@@ -77,10 +77,11 @@ impl Machines {
                 dir: &node_dir,
                 store: &store,
                 dynamic,
-                extra: &extra(&node_dir),
+                extra: "",
                 host: &network.address(host),
             }
             .render();
+            let text = edit(&node_dir, &text);
             let mut node = Node::create(node_dir, &name, PORTS, &text)?;
             node.namespace = Some(network.space(host));
             nodes.push(node);
@@ -164,13 +165,13 @@ impl Machines {
         self.network.inside(index, || Ok(Writer::start(vec![port])))
     }
 
-    /// The same with numbers after this one, and a pause between two writes.
+    /// The same with numbers after this one, at this pace.
     ///
     /// # Errors
     /// The namespace is gone.
-    pub fn writer_after(&self, index: usize, number: i64, pause: Duration) -> Result<Writer> {
+    pub fn writer_after(&self, index: usize, number: i64, pace: Pace) -> Result<Writer> {
         let port = self.nodes[index].ports.postgres;
-        let start = || Ok(Writer::start_after(number, pause, vec![port]));
+        let start = || Ok(Writer::start_after(number, pace, vec![port]));
         self.network.inside(index, start)
     }
 

@@ -21,6 +21,15 @@ pub struct Ack {
     pub timeline: u32,
 }
 
+/// How often a client writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The pause after each acknowledged write.
+    pub between: Duration,
+    /// The pause after an attempt that failed.
+    pub retry: Duration,
+}
+
 /// The writing client. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Writer {
@@ -65,14 +74,19 @@ impl Writer {
     /// # Panics
     /// As [`Self::start`].
     pub fn start_every(pause: Duration, ports: Vec<u16>) -> Self {
-        Self::start_after(0, pause, ports)
+        let pace = Pace {
+            between: pause,
+            retry: pause.max(Duration::from_millis(2)),
+        };
+        Self::start_after(0, pace, ports)
     }
 
-    /// The same with numbers that begin after this one, for several clients on one table.
+    /// The same at a pace of the caller's, with numbers that begin after this one, for several
+    /// clients on one table.
     ///
     /// # Panics
     /// As [`Self::start`].
-    pub fn start_after(number: i64, pause: Duration, ports: Vec<u16>) -> Self {
+    pub fn start_after(number: i64, pace: Pace, ports: Vec<u16>) -> Self {
         let (story, stop) = (Arc::<Story>::default(), Arc::<AtomicBool>::default());
         let thread = {
             let (story, stop) = (Arc::clone(&story), Arc::clone(&stop));
@@ -81,7 +95,7 @@ impl Writer {
                     .enable_all()
                     .build()
                     .expect("a runtime for one thread");
-                runtime.block_on(write(number, &ports, pause, &story, &stop));
+                runtime.block_on(write(number, &ports, pace, &story, &stop));
             })
         };
         Self {
@@ -156,17 +170,17 @@ impl Drop for Writer {
     }
 }
 
-async fn write(mut number: i64, ports: &[u16], pause: Duration, story: &Story, stop: &AtomicBool) {
+async fn write(mut number: i64, ports: &[u16], pace: Pace, story: &Story, stop: &AtomicBool) {
     let mut client = None;
     while !stop.load(Ordering::Relaxed) {
         number += 1;
         let ack = insert(&mut client, ports, number).await.ok();
         story.add(ack);
         if ack.is_some() {
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pace.between).await;
         } else {
             client = None;
-            tokio::time::sleep(pause.max(Duration::from_millis(2))).await;
+            tokio::time::sleep(pace.retry).await;
         }
     }
 }

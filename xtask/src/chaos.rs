@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Take the binaries from this folder instead of building them.
     #[arg(long)]
     bin_dir: Option<PathBuf>,
+    /// Leave what the nodes logged in this folder.
+    #[arg(long)]
+    logs: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -82,17 +85,19 @@ fn one(options: &Options, seed: u64) -> chaos::Options {
         length: Duration::from_secs(60 * options.minutes),
         mode,
         failsafe: seed % 4 >= 2,
+        logs: options.logs.clone(),
     }
 }
 
 fn print(seed: u64, report: &Report) {
     say!(
         "seed {seed} held: {} faults, {} writes acknowledged on {} timelines, none lost, never two primaries; \
-         longest gap {:.1} s, healthy {:.1} s after the last fault, {} decisions replay equal",
+         longest gap {:.1} s (from {:.1} s on), healthy {:.1} s after the last fault, {} decisions replay equal",
         report.faults,
         report.acknowledged,
         report.timelines,
         report.longest_gap.as_secs_f64(),
+        report.gap_began.as_secs_f64(),
         report.healed.as_secs_f64(),
         report.replayed
     );

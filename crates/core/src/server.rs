@@ -42,6 +42,9 @@ pub struct LocalServer {
     pub has_recovery_signal: bool,
     /// `backup_label` lies in the data directory.
     pub has_backup_label: bool,
+    /// A rewind of the data began and did not end: they are no whole.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub half_rewound: bool,
     /// Whether `pg_rewind` could be used here, with the reason when not.
     pub rewind: RewindAbility,
     /// Parameters that wait for a restart.

@@ -12,8 +12,6 @@ use crate::context::Cx;
 /// prints the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Mutant {
-    /// A renewal without an answer counts as one that succeeded.
-    SilenceIsConsent,
     /// Switching synchronous mode off ends the waiting before the key is removed.
     SettingBeforeKey,
     /// A standby that is to be dropped leaves the setting before the key.
@@ -70,8 +68,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every one.
-    pub const ALL: [Self; 27] = [
-        Self::SilenceIsConsent,
+    pub const ALL: [Self; 26] = [
         Self::SettingBeforeKey,
         Self::DropFromSettingFirst,
         Self::KeyBeforeSetting,

@@ -74,6 +74,7 @@ rows! {
     R8 => "the lock of a standby cluster is ours and the server starts as its leader";
     R9 => "nobody leads the standby cluster and the server follows the remote";
     R10 => "the server starts as a standby";
+    R12 => "a rewind did not end and its data must not be started";
     S1 => "the lock was lost while PostgreSQL was starting";
     S2 => "PostgreSQL takes too long to start and somebody else can lead";
     S3 => "PostgreSQL takes too long to start and nobody else can lead";

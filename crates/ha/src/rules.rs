@@ -157,6 +157,9 @@ fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
         if matches!(cx.server.state, State::Running | State::Starting) {
             cx.set_state(State::Crashed)?;
         }
+        if cx.server.half_rewound {
+            return Ok((recovery::half_rewound(cx)?, None));
+        }
         return Ok((recovery::recover(cx)?, None));
     }
     let result = lead_or_follow(cx, obs)?;

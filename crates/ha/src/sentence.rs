@@ -176,6 +176,8 @@ wording! { levels
         Info LockOwner { owner: OrNone, me: MemberName } => "Lock owner: {owner}; I am {me}";
         Error StoreUnreachable => "Error communicating with DCS";
         Error Unexpected { what: String } => "Unexpected exception: {what}";
+        Warning HalfRewound =>
+            "A rewind did not come to its end, and its data must not be started: they are rewound when a primary answers, else `patronictl reinit` copies them anew";
         Warning PostgresqlNotRunning => "Postgresql is not running.";
         Warning FallingBackToRole => "Failed to determine PostgreSQL state from the connection, falling back to cached role";
         Error NoStatus => "Exception when called state_handler.last_operation()";

@@ -89,6 +89,7 @@ wording! {
         // ---- a server that does not run, or not yet
         ReleasedAfterFailedStart => "removed leader key after trying and failing to start postgres";
         StartFailed => "failed to start postgres";
+        HalfRewound => "not starting PostgreSQL on data that were left half rewound";
         StartedAsSecondary => "started as a secondary";
         ReleasedNotRunning => "removed leader lock because postgres is not running";
         NotRunning => "postgres is not running";

@@ -10,6 +10,7 @@ use patroni_core::server::DataDir;
 use tracing::info;
 
 use crate::bootstrap;
+use crate::rewind::mark;
 
 /// What is known of a data directory. Source: the supervision contract, section 9.
 pub(crate) fn look(data_dir: &Path) -> DataDir {
@@ -81,7 +82,9 @@ pub(crate) fn remove(data_dir: &Path) -> io::Result<()> {
             fs::remove_dir_all(&target.path)?;
         }
     }
-    fs::remove_dir_all(data_dir)
+    fs::remove_dir_all(data_dir)?;
+    mark::clear(data_dir);
+    Ok(())
 }
 
 /// Puts a data directory aside as `<dir>.failed`, with WAL and tablespaces that lie elsewhere.

@@ -13,6 +13,7 @@ use crate::controldata::ControlItems;
 use crate::data_dir;
 use crate::monitor::{self, Ask};
 use crate::programs;
+use crate::rewind;
 use crate::start::Readiness;
 use crate::supervisor::Supervisor;
 
@@ -61,6 +62,7 @@ impl Supervisor {
             control,
             has_recovery_signal: data_dir::has_recovery_signal(data_dir, major_version),
             has_backup_label: data_dir.join("backup_label").exists(),
+            half_rewound: rewind::is_half_rewound(data_dir),
             rewind,
             pending_restart: self.pending_restart(),
             postmaster_start_time: self.known().postmaster_start_time.clone(),

@@ -56,6 +56,10 @@ pub(crate) enum Event {
     Break,
     /// Something happens to the data or the tags of a member.
     Mishap,
+    /// The power of a member goes, as a mishap had planned.
+    Strike { node: usize },
+    /// Somebody takes back that synchronous mode was switched off.
+    FlipBack,
     /// Another node of the store leads now.
     StoreElected,
     /// Something broken gets mended.
@@ -87,6 +91,8 @@ impl Event {
             | Self::Boot { .. }
             | Self::Break
             | Self::Mishap
+            | Self::Strike { .. }
+            | Self::FlipBack
             | Self::StoreElected
             | Self::Mend { .. }
             | Self::Operator

@@ -42,6 +42,8 @@ pub(crate) enum Fault {
     Foreign(usize),
     /// The member must not lead.
     MayNotLead(usize),
+    /// The WAL receiver of the member gets little at a time.
+    SlowStream(usize),
 }
 
 /// What is broken now.
@@ -183,6 +185,7 @@ impl World {
             | Fault::DiskAway(_)
             | Fault::Foreign(_)
             | Fault::MayNotLead(_) => {}
+            Fault::SlowStream(node) => self.nodes[node].slow_stream = true,
         }
     }
 
@@ -244,6 +247,7 @@ impl World {
             Fault::DiskAway(node) => self.disk_comes_back(node),
             Fault::Foreign(node) => self.remove_foreign_data(node),
             Fault::MayNotLead(node) => self.allow_to_lead(node),
+            Fault::SlowStream(node) => self.nodes[node].slow_stream = false,
         }
     }
 
@@ -261,7 +265,7 @@ impl World {
     }
 
     /// `kill -9`
-    fn kill_daemon(&mut self, node: usize) {
+    pub(crate) fn kill_daemon(&mut self, node: usize) {
         let here = &self.nodes[node];
         if !here.daemon.alive || here.daemon_stands_still() {
             return;
@@ -272,7 +276,7 @@ impl World {
     }
 
     /// The postmaster dies with all its children.
-    fn kill_server(&mut self, node: usize) {
+    pub(crate) fn kill_server(&mut self, node: usize) {
         if !self.nodes[node].server.runs() || self.nodes[node].stands_still() {
             return;
         }
@@ -324,6 +328,7 @@ impl World {
             self.mend(&Fault::DiskAway(node));
             self.mend(&Fault::Foreign(node));
             self.mend(&Fault::MayNotLead(node));
+            self.mend(&Fault::SlowStream(node));
         }
     }
 }
@@ -333,6 +338,7 @@ impl Fault {
         match self {
             Self::Store(_, StoreFault::Unreachable) => "store unreachable",
             Self::Store(_, StoreFault::LostReply) => "lost replies",
+            Self::Store(_, StoreFault::LostWrites) => "lost writes",
             Self::Store(_, StoreFault::Delayed(_)) => "late requests",
             Self::Store(_, StoreFault::Repeated(_)) => "repeated requests",
             Self::Outage => "store outage",
@@ -351,6 +357,7 @@ impl Fault {
             Self::DiskAway(_) => "disk away",
             Self::Foreign(_) => "data of another cluster",
             Self::MayNotLead(_) => "nofailover set",
+            Self::SlowStream(_) => "slow streaming",
         }
     }
 }
@@ -383,6 +390,7 @@ fn network_fault(
 pub(crate) const NAMES: &[&str] = &[
     "store unreachable",
     "lost replies",
+    "lost writes",
     "late requests",
     "repeated requests",
     "store outage",
@@ -404,6 +412,7 @@ pub(crate) const NAMES: &[&str] = &[
     "disk away",
     "data of another cluster",
     "nofailover set",
+    "slow streaming",
     "drift",
     "wall clock step",
 ];

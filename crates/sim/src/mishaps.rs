@@ -1,12 +1,16 @@
-//! What happens to the data and the tags of a member, rarely, and in some seeds only: its disk
-//! goes away for a while, somebody puts the data of another cluster in their place, and it is not
-//! to lead for a while.
+//! What happens rarely, and in some seeds only: the disk of a member goes away for a while, somebody
+//! puts the data of another cluster in their place, a member is not to lead for a while or cannot
+//! write to the store, synchronous mode is switched off by mistake, two members fail one after the
+//! other while a third lags, and the power of all goes at once.
 //!
 //! They have a chance of their own, so that the other seeds live as they would without them.
 
 use std::time::Duration;
 
+use patroni_config::dynamic::SynchronousMode;
 use patroni_core::{Moment, SystemId};
+use patroni_dcs::memory::Fault as StoreFault;
+use serde_json::Value;
 
 use crate::chance::Chance;
 use crate::event::Event;
@@ -27,6 +31,8 @@ pub(crate) struct Mishaps {
     chance: Chance,
     /// Who must not lead, because somebody said so during the run, and since when.
     tagged: Option<(usize, Moment)>,
+    /// The mode that somebody is about to set again.
+    flipped: Option<Value>,
 }
 
 impl Mishaps {
@@ -34,6 +40,7 @@ impl Mishaps {
         Self {
             chance: Chance::new(seed ^ OTHER),
             tagged: None,
+            flipped: None,
         }
     }
 }
@@ -52,8 +59,9 @@ impl World {
         let count = self.nodes.len();
         let chance = &mut self.mishaps.chance;
         let next = chance.skewed((20_000, 200_000), (200_000, 600_000), 40);
-        let (kind, any, leader) = (chance.below(3), chance.index(count), chance.percent(50));
+        let (kind, any, leader) = (chance.below(7), chance.index(count), chance.percent(50));
         let lasts = chance.skewed((2000, 30_000), (30_000, 120_000), 40);
+        let (soon, later) = (chance.millis(100, 4000), chance.millis(1000, 15_000));
         self.schedule(next, Event::Mishap);
         let primary = self.nodes.iter().position(|node| node.server.is_primary());
         let node = primary.filter(|_| leader).unwrap_or(any);
@@ -65,7 +73,58 @@ impl World {
             0 if faults.crashes => self.disk_goes_away(node, lasts),
             1 if faults.operators => self.replace_data(node, lasts),
             2 if faults.operators => self.forbid_to_lead(node, lasts),
+            3 if faults.network => {
+                self.begin_fault(Fault::Store(node, StoreFault::LostWrites), lasts);
+            }
+            4 if faults.operators => self.flip_mode(soon),
+            5 if faults.crashes && faults.network => self.fail_one_by_one(any, soon, later),
+            6 if faults.crashes => self.black_out(soon),
             _ => {}
+        }
+    }
+
+    /// Somebody switches synchronous mode off, and sees what that was.
+    fn flip_mode(&mut self, back: Duration) {
+        let mode = match self.stored.mode {
+            SynchronousMode::Off => return,
+            SynchronousMode::Priority => Value::Bool(true),
+            SynchronousMode::Quorum => Value::String("quorum".to_owned()),
+        };
+        self.mishaps.flipped = Some(mode);
+        self.change_mode(Value::Bool(false));
+        self.schedule(back, Event::FlipBack);
+    }
+
+    pub(crate) fn flip_back(&mut self) {
+        if let Some(mode) = self.mishaps.flipped.take() {
+            self.change_mode(mode);
+        }
+    }
+
+    /// A standby lags behind; whoever the primary waits for fails, and then the primary.
+    fn fail_one_by_one(&mut self, lagging: usize, first: Duration, second: Duration) {
+        let primary = self.nodes.iter().position(|node| node.server.is_primary());
+        let Some(primary) = primary.filter(|primary| *primary != lagging) else {
+            return;
+        };
+        self.begin_fault(Fault::SlowStream(lagging), first + 2 * second);
+        let others = (0..self.nodes.len()).filter(|node| ![primary, lagging].contains(node));
+        for node in others {
+            self.schedule(first, Event::Strike { node });
+        }
+        self.schedule(first + second, Event::Strike { node: primary });
+    }
+
+    /// The power of all members goes at once, and comes back at different times.
+    fn black_out(&mut self, after: Duration) {
+        for node in 0..self.nodes.len() {
+            self.schedule(after, Event::Strike { node });
+        }
+    }
+
+    pub(crate) fn strike(&mut self, node: usize) {
+        if !self.troubles.over {
+            self.power_off(node);
         }
     }
 

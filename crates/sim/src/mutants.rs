@@ -33,6 +33,8 @@ pub enum Mutant {
     LockWithoutCondition,
     /// An acquisition without an answer counts as one that succeeded.
     SilenceIsSuccess,
+    /// A renewal without an answer counts as one that succeeded.
+    SilenceIsConsent,
     /// The watchdog waits longer than the lock lasts.
     WatchdogTooLong,
     /// The clock of the lease stands still while the machine does.
@@ -72,6 +74,7 @@ impl Mutant {
             Self::WallClockLease,
             Self::LockWithoutCondition,
             Self::SilenceIsSuccess,
+            Self::SilenceIsConsent,
             Self::WatchdogTooLong,
             Self::LeaseSleeps,
             Self::GuardianAsleep,
@@ -93,6 +96,7 @@ impl Mutant {
             | Self::WallClockLease
             | Self::LockWithoutCondition
             | Self::SilenceIsSuccess
+            | Self::SilenceIsConsent
             | Self::WatchdogTooLong
             | Self::LeaseSleeps
             | Self::GuardianAsleep => format!("{self:?}"),
@@ -153,6 +157,11 @@ impl Mutant {
                 TEXTBOOK,
                 &[I::OneHolder, I::OnePrimary, I::Timelines, I::NoLostWrite],
             ),
+            Self::SilenceIsConsent => story(
+                "a renewal without an answer counts as one that succeeded",
+                TEXTBOOK,
+                &[I::OneHolder, I::OnePrimary, I::NoLostWrite],
+            ),
             Self::WatchdogTooLong => story(
                 "let the watchdog wait longer than the lock lasts",
                 REFERENCE,
@@ -177,11 +186,6 @@ impl Mutant {
 fn rule_story(rule: Rule) -> Story {
     use Invariant as I;
     let (fault, source, found_by): (_, _, &'static [I]) = match rule {
-        Rule::SilenceIsConsent => (
-            "a renewal without an answer counts as one that succeeded",
-            TEXTBOOK,
-            &[I::OneHolder, I::OnePrimary, I::Timelines, I::NoLostWrite],
-        ),
         Rule::SettingBeforeKey => (
             "stop waiting for standbys, then remove the key",
             REFERENCE,

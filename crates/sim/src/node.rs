@@ -20,6 +20,8 @@ pub(crate) struct Node {
     pub(crate) wall_ahead_millis: i64,
     /// Its disk does not answer.
     pub(crate) stalls: bool,
+    /// What its WAL receiver gets comes drop by drop.
+    pub(crate) slow_stream: bool,
     /// Its disk is not there, and what is on it.
     pub(crate) disk_away: bool,
     pub(crate) out_of_reach: Option<Data>,

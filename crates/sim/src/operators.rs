@@ -72,13 +72,7 @@ impl World {
             0..4 => self.ask_for_switchover(node, variant),
             4 => self.ask_for_failover(node),
             5 => self.change_config("pause", Value::Bool(true)),
-            6..8 => {
-                self.change_config("synchronous_mode", mode_of(variant / 10));
-                self.stored.refresh(&self.model);
-                if self.stored.mode == SynchronousMode::Off {
-                    self.wal.forget_promises();
-                }
-            }
+            6..8 => self.change_mode(mode_of(variant / 10)),
             8 => self.ask_for(node, &Job::Restart(RestartConditions::default())),
             9 => self.schedule_restart(node, variant),
             10 => self.ask_for_reinit(node),
@@ -170,6 +164,15 @@ impl World {
         let _written = session.write_failover(model, self.now, request, None);
         if let Some(node) = self.node_named(asked) {
             self.wake(node);
+        }
+    }
+
+    /// Who switches synchronous mode off gives up what it promised.
+    pub(crate) fn change_mode(&mut self, mode: Value) {
+        self.change_config("synchronous_mode", mode);
+        self.stored.refresh(&self.model);
+        if self.stored.mode == SynchronousMode::Off {
+            self.wal.forget_promises();
         }
     }
 

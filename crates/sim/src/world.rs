@@ -191,6 +191,7 @@ impl World {
                 wall_ahead_millis: 0,
                 stalls: false,
                 disk_away: false,
+                slow_stream: false,
                 out_of_reach: None,
                 slept: Duration::ZERO,
                 slept_since: Moment::ZERO,
@@ -315,6 +316,8 @@ impl World {
             Event::Boot { node } => self.boot(node),
             Event::Break => self.break_something(),
             Event::Mishap => self.mishap(),
+            Event::Strike { node } => self.strike(node),
+            Event::FlipBack => self.flip_back(),
             Event::StoreElected => self.store_elected(),
             Event::Mend { fault } => self.mend(&fault),
             Event::Operator => self.operate(),
@@ -359,6 +362,8 @@ impl World {
             | Event::Boot { .. }
             | Event::Break
             | Event::Mishap
+            | Event::Strike { .. }
+            | Event::FlipBack
             | Event::StoreElected
             | Event::Mend { .. }
             | Event::Operator

@@ -57,12 +57,12 @@ fn each((machine, acks): (usize, &Vec<Ack>)) -> impl Iterator<Item = (usize, Ack
     acks.iter().map(move |ack| (machine, *ack))
 }
 
-/// The longest time without an acknowledgement from anybody.
-pub(super) fn longest_gap(acks: &[Vec<Ack>]) -> Duration {
+/// The longest time without an acknowledgement from anybody, and when it began.
+pub(super) fn longest_gap(acks: &[Vec<Ack>]) -> Option<(Duration, Instant)> {
     let mut times: Vec<Instant> = acks.iter().flatten().map(|ack| ack.at).collect();
     times.sort_unstable();
-    let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
-    gaps.max().unwrap_or_default()
+    let gaps = times.windows(2).map(|pair| (pair[1] - pair[0], pair[0]));
+    gaps.max()
 }
 
 #[cfg(test)]
@@ -93,6 +93,7 @@ mod tests {
         let same = vec![ack(now, 1, 20, 21)];
         let error = one_primary_at_a_time(&[one.clone(), same]).unwrap_err();
         assert!(error.to_string().contains("on machines 0 and 1"), "{error}");
-        assert_eq!(longest_gap(&[one]), Duration::from_millis(11));
+        let gap = (Duration::from_millis(11), now + Duration::from_millis(1));
+        assert_eq!(longest_gap(&[one]), Some(gap));
     }
 }

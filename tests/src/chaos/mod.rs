@@ -9,6 +9,7 @@
 mod check;
 mod fault;
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -17,7 +18,7 @@ use fastrand::Rng;
 use crate::journal;
 use crate::machines::{COUNT, Machines};
 use crate::wait;
-use crate::writer::Writer;
+use crate::writer::{Pace, Writer};
 use fault::Fault;
 
 /// `ttl` of these clusters.
@@ -26,8 +27,11 @@ const TTL: Duration = Duration::from_secs(20);
 pub const HEALING: Duration = Duration::from_secs(20 + 30);
 /// So many faults at a time.
 const AT_ONCE: usize = 2;
-/// The clients write so many milliseconds apart.
-const WRITES: Duration = Duration::from_millis(5);
+/// Two of three clients are refused all the time: each attempt costs the server a process.
+const PACE: Pace = Pace {
+    between: Duration::from_millis(5),
+    retry: Duration::from_millis(100),
+};
 
 /// What commits wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,8 @@ pub struct Options {
     pub mode: Mode,
     /// Whether a primary may lead on without the store when all members agree.
     pub failsafe: bool,
+    /// Where to leave what the nodes logged.
+    pub logs: Option<PathBuf>,
 }
 
 /// What a run came to.
@@ -62,6 +68,8 @@ pub struct Report {
     pub timelines: usize,
     /// The longest time in which no write was acknowledged anywhere.
     pub longest_gap: Duration,
+    /// When it began, after the first fault.
+    pub gap_began: Duration,
     /// How long after the last fault everything was healthy again.
     pub healed: Duration,
     /// How many decisions of the nodes were played again, with the same result.
@@ -74,11 +82,14 @@ pub struct Report {
 /// The cluster does not come up, or something was lost, or two members took writes at once, or it
 /// did not heal, or a decision does not replay: the text says which, with the logs' ends.
 pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Option<Report>> {
-    let Some(machines) = Machines::start(&dynamic(options), journal_section)? else {
+    let Some(machines) = Machines::start(&dynamic(options), with_journal)? else {
         return Ok(None);
     };
     let mut run = Run::new(machines, options)?;
     let result = run.play(say);
+    if let Some(folder) = &options.logs {
+        run.leave_logs(&folder.join(options.seed.to_string()))?;
+    }
     result.with_context(|| run.machines.tails()).map(Some)
 }
 
@@ -96,11 +107,14 @@ fn dynamic(options: &Options) -> String {
     )
 }
 
-fn journal_section(dir: &std::path::Path) -> String {
-    format!(
-        "journal:\n  every_cycle: true\n  dir: {}/journal\n",
-        dir.display()
-    )
+/// The settings of who wants no person for a rewind that failed, and a journal of every cycle.
+fn with_journal(dir: &Path, text: &str) -> String {
+    let text = text.replace(
+        "\npostgresql:\n",
+        "\npostgresql:\n  remove_data_directory_on_rewind_failure: true\n",
+    );
+    let dir = dir.display();
+    text + &format!("journal:\n  every_cycle: true\n  dir: {dir}/journal\n")
 }
 
 struct Run {
@@ -125,7 +139,7 @@ impl Run {
             })
         })?;
         let writers =
-            (0..COUNT).map(|index| machines.writer_after(index, first_number(index)?, WRITES));
+            (0..COUNT).map(|index| machines.writer_after(index, first_number(index)?, PACE));
         let writers = writers.collect::<Result<_>>()?;
         Ok(Self {
             machines,
@@ -151,11 +165,14 @@ impl Run {
         let acks: Vec<_> = self.writers.iter().map(Writer::acknowledged).collect();
         let timelines = check::one_primary_at_a_time(&acks)?;
         self.writers.clear();
+        let gap = check::longest_gap(&acks);
+        let (longest_gap, began) = gap.context("two writes at least")?;
         Ok(Report {
             faults: self.faults,
             acknowledged: acks.iter().map(Vec::len).sum(),
             timelines,
-            longest_gap: check::longest_gap(&acks),
+            longest_gap,
+            gap_began: began.saturating_duration_since(self.begun),
             healed,
             replayed: self.replay()?,
         })
@@ -262,6 +279,19 @@ impl Run {
             }
         }
         Ok(replayed)
+    }
+
+    fn leave_logs(&self, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder)?;
+        for node in &self.machines.nodes {
+            for (from, to) in [("patroni.log", "log"), ("patronictl.log", "ctl")] {
+                let name = format!("{}.{to}", node.name);
+                // There is none where nobody asked.
+                let text = std::fs::read(node.dir.join(from)).unwrap_or_default();
+                std::fs::write(folder.join(name), text)?;
+            }
+        }
+        Ok(())
     }
 
     fn line(&self, text: &str) -> String {

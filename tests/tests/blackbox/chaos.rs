@@ -11,6 +11,7 @@ fn a_minute(seed: u64, mode: Mode, failsafe: bool) -> Result<()> {
         length: Duration::from_mins(1),
         mode,
         failsafe,
+        logs: None,
     };
     let Some(report) = chaos::run(&options, &mut |line| eprintln!("{line}"))? else {
         return Ok(());

@@ -23,7 +23,7 @@ fn seconds(length: Duration) -> String {
 /// on the isolated machine must end before anybody else can get the lock, whatever hangs.
 #[test]
 fn an_isolated_primary_acknowledges_nothing_after_its_lease() -> Result<()> {
-    let Some(machines) = Machines::start(DYNAMIC, |_| String::new())? else {
+    let Some(machines) = Machines::start(DYNAMIC, |_, text| text.to_owned())? else {
         return Ok(());
     };
     let old = machines.leader()?;
@@ -67,7 +67,7 @@ fn an_isolated_primary_acknowledges_nothing_after_its_lease() -> Result<()> {
 
 #[test]
 fn a_cut_from_the_stores_inside_the_lease_changes_nothing() -> Result<()> {
-    let Some(machines) = Machines::start(DYNAMIC, |_| String::new())? else {
+    let Some(machines) = Machines::start(DYNAMIC, |_, text| text.to_owned())? else {
         return Ok(());
     };
     let leader = machines.leader()?;

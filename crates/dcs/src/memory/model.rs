@@ -104,6 +104,8 @@ pub enum Fault {
     LostReply,
     /// Requests arrive that much later, when the client has given up long since.
     Delayed(Duration),
+    /// Reads are answered; requests that change something do not arrive.
+    LostWrites,
     /// Requests are answered at once, and arrive once more that much later.
     Repeated(Duration),
 }
@@ -179,7 +181,7 @@ impl Model {
     ) -> Result<Arc<Cluster>, Silence> {
         self.advance(now);
         match self.fault(client) {
-            None | Some(Fault::Repeated(_)) => {
+            None | Some(Fault::Repeated(_) | Fault::LostWrites) => {
                 Ok(self.readings.of(keys, self.revision, &self.entries))
             }
             Some(Fault::Unreachable | Fault::LostReply | Fault::Delayed(_)) => Err(Silence),
@@ -253,7 +255,10 @@ impl Model {
         self.advance(now);
         match self.fault(client) {
             None => Ok(self.carried_out(request)),
-            Some(Fault::Unreachable) => Err(Silence),
+            Some(Fault::LostWrites) if matches!(request, Request::List(_)) => {
+                Ok(self.carried_out(request))
+            }
+            Some(Fault::Unreachable | Fault::LostWrites) => Err(Silence),
             Some(Fault::LostReply) => {
                 self.carried_out(request);
                 Err(Silence)

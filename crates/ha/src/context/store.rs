@@ -146,11 +146,6 @@ impl Cx<'_> {
                 self.lock_confirmed = false;
                 Ok(false)
             }
-            LockOutcome::Unreachable(_) if self.mutated(Mutant::SilenceIsConsent) => {
-                self.memory.lease = Lease::Until(self.now() + self.settings.ttl);
-                self.lock_confirmed = true;
-                Ok(true)
-            }
             LockOutcome::Unreachable(_) => {
                 // What was promised by the renewal before is promised still.
                 if !matches!(self.memory.lease, Lease::Until(_)) {

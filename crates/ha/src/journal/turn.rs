@@ -95,6 +95,7 @@ fn of_result(result: &CycleResult) -> Turn {
         | R::FollowingNotAllowed
         | R::FollowingNotHealthiest
         | R::FollowingWithoutLock
+        | R::HalfRewound
         | R::NoInitializeKey
         | R::NoInitializeLock
         | R::NotPromotingWithoutLock

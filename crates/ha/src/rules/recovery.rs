@@ -80,6 +80,26 @@ pub(crate) fn recover(cx: &mut Cx<'_>) -> Asked<CycleResult> {
     come_up_as_standby(cx, timeout)
 }
 
+/// Row R12: data of two histories are no database. They wait for the rewind that makes them one,
+/// or for a new copy where the settings allow that.
+pub(crate) fn half_rewound(cx: &mut Cx<'_>) -> Asked<CycleResult> {
+    cx.rule = Rule::R12;
+    cx.watchdog_disable()?;
+    cx.say(Text::HalfRewound);
+    if cx.has_lock() {
+        cx.release_leader(None)?;
+        return Ok(CycleResult::ReleasedNotRunning);
+    }
+    cx.reload()?;
+    if !cx.memory.rewind.was_executed() {
+        cx.mark_check();
+    }
+    if let Some(result) = rewind::rewind_or_reinit(cx)? {
+        return Ok(result);
+    }
+    Ok(CycleResult::HalfRewound)
+}
+
 /// A primary that died: its own start is the quickest way back. Not where the cluster has become
 /// a standby of another, which may have been promoted by now.
 fn crashed_primary(cx: &Cx<'_>) -> bool {

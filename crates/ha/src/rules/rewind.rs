@@ -48,7 +48,11 @@ pub(crate) fn needed(cx: &mut Cx<'_>) -> Asked<bool> {
         && let Some(source) = source(cx)
     {
         match compare(cx, &source)? {
-            Comparison::Unknown => {}
+            // What is left of half rewound data tells nothing of what they lack.
+            Comparison::NothingLocal | Comparison::Agrees if cx.server.half_rewound => {
+                cx.memory.rewind = RewindState::Need;
+            }
+            Comparison::NothingLocal | Comparison::Unknown => {}
             Comparison::Agrees => {
                 cx.memory.rewind = RewindState::NotNeed;
                 cx.memory.divergence = None;
@@ -67,7 +71,9 @@ pub(crate) fn note(cx: &mut Cx<'_>, why: Divergence) {
 
 /// What a comparison of histories came to.
 pub(crate) enum Comparison {
-    /// The leader or the local server did not answer, or not enough is known yet.
+    /// The local data tell no position.
+    NothingLocal,
+    /// The leader did not answer, or not enough is known yet.
     Unknown,
     /// The local data are a part of the leader's history.
     Agrees,
@@ -78,7 +84,7 @@ pub(crate) enum Comparison {
 /// One comparison of histories.
 pub(crate) fn compare(cx: &mut Cx<'_>, source: &RewindSource) -> Asked<Comparison> {
     let Some(local) = cx.local_position()? else {
-        return Ok(Comparison::Unknown);
+        return Ok(Comparison::NothingLocal);
     };
     cx.say(Text::LocalTimeline {
         timeline: local.timeline,
@@ -152,7 +158,8 @@ fn repair(cx: &mut Cx<'_>, source: RewindSource) -> Option<(Job, CycleResult)> {
             .control
             .as_ref()
             .is_some_and(|control| control.state == ControlState::InArchiveRecovery);
-        if halfway && !cx.is_running() && cx.memory.crash_recovery_tried.is_none() {
+        let whole = !cx.server.half_rewound;
+        if halfway && whole && !cx.is_running() && cx.memory.crash_recovery_tried.is_none() {
             cx.memory.crash_recovery_tried = Some(cx.now());
             return Some((Job::CrashRecovery, CycleResult::SingleUserRecovery));
         }

@@ -69,12 +69,12 @@ pub(crate) fn watch(cx: &mut Cx<'_>, upstream: &Upstream) -> Asked<Option<CycleR
             cx.memory.trouble = None;
             return Ok(None);
         }
-        Comparison::Unknown if explained => return Ok(None),
+        Comparison::NothingLocal | Comparison::Unknown if explained => return Ok(None),
         Comparison::Agrees => {
             tell(cx, Trouble::NoStream { source });
             return Ok(None);
         }
-        Comparison::Unknown => {
+        Comparison::NothingLocal | Comparison::Unknown => {
             tell(cx, Trouble::NotInspected { source });
             return Ok(None);
         }

@@ -152,6 +152,7 @@ fn server(role: Role, state: State) -> LocalServer {
         control: None,
         has_recovery_signal: false,
         has_backup_label: false,
+        half_rewound: false,
         rewind: RewindAbility::Possible,
         pending_restart: BTreeMap::new(),
         postmaster_start_time: Some("2026-01-01 00:00:00.000000+00:00".to_owned()),

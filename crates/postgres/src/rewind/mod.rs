@@ -5,11 +5,13 @@
 
 mod aside;
 pub mod inspect;
+pub(crate) mod mark;
 pub mod run;
 
 pub use inspect::{
     InspectError, LeaderInspection, LocalPosition, PositionSource, inspect_leader, local_position,
 };
+pub use mark::is_half_rewound;
 pub use run::{LeaderReadiness, NotYet, Parting, RewindOutcome, RewindRequest, can_execute, run};
 
 pub use crate::waldump::checkpoint_end;

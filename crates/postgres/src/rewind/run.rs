@@ -10,6 +10,7 @@ use patroni_core::value;
 
 use super::aside::Aside;
 use super::inspect::is_in_recovery;
+use super::mark;
 use crate::archive;
 use crate::binaries::Binaries;
 use crate::cancel::Cancel;
@@ -249,18 +250,36 @@ impl RewindRequest<'_> {
         let restore_command = self.restore_command().await;
         let command = self.command(restore_command.is_some());
         let archive = restore_command.filter(|_| !self.restores_itself());
+        let data_dir = &self.settings.data_dir;
+        if let Err(error) = mark::set(data_dir) {
+            tracing::error!(
+                "Unable to mark {} as being rewound: {error}",
+                data_dir.display()
+            );
+            return false;
+        }
         let mut fetched = BTreeSet::new();
         loop {
             tracing::info!("running pg_rewind from {}", self.conninfo);
             let Ok(outcome) = command.run(cancel).await else {
+                mark::clear(data_dir); // it was not started
                 return false;
             };
             tracing::info!("pg_rewind exit code={}", outcome.end.code());
-            tracing::info!(" stdout={}", outcome.stdout_text());
-            tracing::info!(" stderr={}", outcome.stderr_text());
+            tracing::info!(" stdout={}", without_progress(&outcome.stdout_text()));
+            tracing::info!(" stderr={}", without_progress(&outcome.stderr_text()));
             if outcome.is_success() {
+                mark::clear(data_dir);
                 return true;
             }
+            if has_changed_something(&outcome) {
+                tracing::error!(
+                    "pg_rewind ended half way: {} is no database until it is rewound or copied anew",
+                    data_dir.display()
+                );
+                return false;
+            }
+            mark::clear(data_dir);
             let Some((template, wal)) = archive.as_ref().zip(missing_wal(&outcome)) else {
                 return false;
             };
@@ -270,6 +289,9 @@ impl RewindRequest<'_> {
             }
             if !self.fetch(template, &wal, cancel).await {
                 tracing::info!("Failed to fetch WAL segment {wal} required for pg_rewind");
+                return false;
+            }
+            if mark::set(data_dir).is_err() {
                 return false;
             }
         }
@@ -288,6 +310,8 @@ impl RewindRequest<'_> {
             .arg("-D")
             .arg(&self.settings.data_dir)
             .args(["--source-server", self.conninfo])
+            // Its words tell whether it came to change something.
+            .arg("--progress")
             .untranslated()
             .env("PGOPTIONS", "-c statement_timeout=0")
             .pgpass(self.pgpass.as_deref())
@@ -328,6 +352,24 @@ impl RewindRequest<'_> {
         let outcome = command.run(cancel).await;
         outcome.is_ok_and(|outcome| outcome.is_success())
     }
+}
+
+/// Whether a `pg_rewind` that failed, or was killed, may have begun to change files. It says how
+/// much there is to copy just before.
+fn has_changed_something(outcome: &CommandOutcome) -> bool {
+    let said = |text: String| text.contains("need to copy") || text.lines().any(is_progress);
+    said(outcome.stderr_text()) || said(outcome.stdout_text())
+}
+
+/// A line that tells how much was copied so far, one each second.
+fn is_progress(line: &str) -> bool {
+    line.contains(" kB (") && line.ends_with(" copied")
+}
+
+/// The words of `pg_rewind` without its progress, for the log.
+fn without_progress(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !is_progress(line)).collect();
+    lines.join("\n")
 }
 
 /// The WAL file that `pg_rewind` did not find:

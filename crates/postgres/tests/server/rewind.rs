@@ -1,7 +1,10 @@
 //! Divergence on real servers.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
+use patroni_config::file::Postgresql;
 use patroni_core::server::{ControlData, ControlState};
 use patroni_core::{Lsn, Timeline};
 use patroni_postgres::bootstrap::{
@@ -9,9 +12,9 @@ use patroni_postgres::bootstrap::{
 };
 use patroni_postgres::rewind::{
     LeaderReadiness, NotYet, Parting, PositionSource, RewindOutcome, RewindRequest, can_execute,
-    checkpoint_end, inspect_leader, local_position, run,
+    checkpoint_end, inspect_leader, is_half_rewound, local_position, run,
 };
-use patroni_postgres::{Cancel, single_user, waldump};
+use patroni_postgres::{Binaries, Cancel, single_user, waldump};
 
 use crate::support::{LIMIT, Plain, Server, eventually, server_test};
 
@@ -288,6 +291,40 @@ async fn who_is_to_blame_for_a_failure_is_known() {
     new.stop("fast");
     let unreachable = rewind(&old, &new, 150_000, ready).await;
     assert_eq!(unreachable, RewindOutcome::NotYet(NotYet::NotAccessible));
+}
+}
+
+/// A stand-in for `pg_rewind` that says this and fails.
+fn failing_tool(home: &Path, says: &str) -> Binaries {
+    let dir = home.join("fake");
+    fs::create_dir_all(&dir).unwrap();
+    let tool = dir.join("pg_rewind");
+    fs::write(&tool, format!("#!/bin/sh\necho '{says}' >&2\nexit 1\n")).unwrap();
+    fs::set_permissions(&tool, PermissionsExt::from_mode(0o755)).unwrap();
+    Binaries::new(&Postgresql {
+        bin_dir: Some(dir),
+        ..Postgresql::default()
+    })
+}
+
+server_test! {
+async fn what_a_rewind_left_half_way_is_known() {
+    let (mut old, new) = pair().await;
+    diverge(&old, &new).await;
+    old.stop("fast");
+    let ready = LeaderReadiness::Checkpointed;
+    let early = failing_tool(old.home(), "could not connect to server");
+    let real = std::mem::replace(&mut old.binaries, early);
+    rewind(&old, &new, 120_000, ready).await;
+    assert!(!is_half_rewound(old.data_dir()), "nothing was changed");
+    old.binaries = failing_tool(old.home(), "need to copy 51 MB");
+    let failed = rewind(&old, &new, 120_000, ready).await;
+    assert_eq!(failed, RewindOutcome::Failed { leader_healthy: true });
+    assert!(is_half_rewound(old.data_dir()));
+    old.binaries = real;
+    assert_eq!(rewind(&old, &new, 120_000, ready).await, RewindOutcome::Success);
+    assert!(!is_half_rewound(old.data_dir()));
+    follows_after_all(&old, &new).await;
 }
 }
 

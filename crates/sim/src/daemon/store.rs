@@ -149,6 +149,10 @@ impl World {
                 let until = self.lease_from(node, pending.sent_at);
                 Outcome::Lock(LockOutcome::Held { until })
             }
+            Command::UpdateLeader { .. } if self.mutated(Mutant::SilenceIsConsent) => {
+                let until = self.lease_from(node, pending.sent_at);
+                Outcome::Lock(LockOutcome::Held { until })
+            }
             Command::AcquireLeader | Command::UpdateLeader { .. } | Command::TakeLeader => {
                 Outcome::Lock(LockOutcome::Unreachable(why))
             }

@@ -223,6 +223,7 @@ impl Small {
             },
             has_recovery_signal: server.standby,
             has_backup_label: false,
+            half_rewound: false,
             rewind: RewindAbility::Disabled,
             pending_restart: std::collections::BTreeMap::new(),
             postmaster_start_time: None,

@@ -8,7 +8,7 @@ use patroni_ha::command::{StartRequest, StopMode};
 
 use super::server::{Checkpoint, Data, Process};
 use crate::event::Event;
-use crate::invariants::{slots, timelines};
+use crate::invariants::{Invariant, slots, timelines};
 use crate::world::World;
 
 /// A checkpoint record.
@@ -50,11 +50,12 @@ impl World {
         if server.runs() {
             return true;
         }
-        let Some(data) = server
-            .data
-            .as_mut()
-            .filter(|d| !d.torn && d.system.is_some())
-        else {
+        if server.data.as_ref().is_some_and(|data| data.torn) {
+            let message = format!("{} starts on half rewound data", self.names[node]);
+            self.broken(Invariant::DataDirectory, message);
+            return false;
+        }
+        let Some(data) = server.data.as_mut().filter(|d| d.system.is_some()) else {
             return false;
         };
         data.signal = request.role != Role::Primary;

@@ -15,6 +15,8 @@ use crate::world::World;
 const SENDER_TIMEOUT: Duration = Duration::from_secs(15);
 /// At most so much is received in one step.
 const CHUNK: u64 = 2_000_000;
+/// The same over a link that has hardly any room.
+const DROP: u64 = 100;
 
 impl World {
     /// One step of the WAL receiver of `node`. While nothing moves, steps are rare.
@@ -155,10 +157,15 @@ impl World {
             moved: self.now,
         };
         let next = self.wal.towards(mine.branch, branch);
+        let most = if self.nodes[node].slow_stream {
+            DROP
+        } else {
+            CHUNK
+        };
         let now_at = self.nodes[node].server.data.as_mut().map(|data| {
             match next.filter(|_| data.written == limit) {
                 Some(next) => data.branch = next,
-                None => data.written = limit.min(data.written.saturating_add(CHUNK)),
+                None => data.written = limit.min(data.written.saturating_add(most)),
             }
             data.written
         });
