@@ -27,6 +27,10 @@ pub(super) fn run(cx: &mut Cx<'_>, conditions: &RestartConditions) -> Asked<JobE
         });
         return Ok(JobEnd::Cancelled);
     }
+    if cx.server.half_rewound {
+        cx.say(Text::HalfRewound);
+        return Ok(ended(false));
+    }
     sync::leave(cx)?;
     let timeout = conditions
         .timeout
