@@ -285,8 +285,16 @@ impl World {
         self.end_process(node);
     }
 
-    /// Everything on the machine ends, and it comes back later.
+    /// Everything on the machine ends, and it comes back some time later.
     pub(crate) fn power_off(&mut self, node: usize) {
+        if !self.nodes[node].down {
+            let lasts = self.chance.millis(5000, 60_000);
+            self.power_off_for(node, lasts);
+        }
+    }
+
+    /// The same for so long.
+    pub(crate) fn power_off_for(&mut self, node: usize, lasts: Duration) {
         if self.nodes[node].down {
             return;
         }
@@ -307,7 +315,6 @@ impl World {
         here.daemon.job = None;
         here.daemon.ordered = None;
         here.daemon.leaving = false;
-        let lasts = self.chance.millis(5000, 60_000);
         let fault = Fault::Down(node);
         self.schedule(lasts, Event::Mend { fault });
     }

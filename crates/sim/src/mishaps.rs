@@ -59,7 +59,7 @@ impl World {
         let count = self.nodes.len();
         let chance = &mut self.mishaps.chance;
         let next = chance.skewed((20_000, 200_000), (200_000, 600_000), 40);
-        let (kind, any, leader) = (chance.below(7), chance.index(count), chance.percent(50));
+        let (kind, any, leader) = (chance.below(9), chance.index(count), chance.percent(50));
         let lasts = chance.skewed((2000, 30_000), (30_000, 120_000), 40);
         let (soon, later) = (chance.millis(100, 4000), chance.millis(1000, 15_000));
         self.schedule(next, Event::Mishap);
@@ -77,8 +77,8 @@ impl World {
                 self.begin_fault(Fault::Store(node, StoreFault::LostWrites), lasts);
             }
             4 if faults.operators => self.flip_mode(soon),
-            5 if faults.crashes && faults.network => self.fail_one_by_one(any, soon, later),
-            6 if faults.crashes => self.black_out(soon),
+            5..8 if faults.crashes && faults.network => self.fail_one_by_one(any, soon, later),
+            8 if faults.crashes => self.black_out(soon),
             _ => {}
         }
     }
@@ -124,7 +124,8 @@ impl World {
 
     pub(crate) fn strike(&mut self, node: usize) {
         if !self.troubles.over {
-            self.power_off(node);
+            let lasts = self.mishaps.chance.millis(20_000, 90_000);
+            self.power_off_for(node, lasts);
         }
     }
 

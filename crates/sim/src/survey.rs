@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::event::Event;
 use crate::invariants::healing;
+use crate::node::Node;
 use crate::postgres::server::Process;
 use crate::world::{PREFIX, World};
 
@@ -103,16 +104,17 @@ impl World {
             }
         }
         if self.holder().is_none()
-            && !self.is_asked_for_failover()
             && let Some(outsider) = self.outsider()
+            && !self.is_asked_to_take_over(outsider)
         {
             self.ask_for_failover(outsider);
         }
     }
 
-    fn is_asked_for_failover(&self) -> bool {
+    fn is_asked_to_take_over(&self, node: usize) -> bool {
         let entry = self.model.entry(&format!("{PREFIX}/failover"));
-        entry.is_some_and(|entry| FailoverRequest::parse(&entry.value).candidate.is_some())
+        let asked = entry.and_then(|entry| FailoverRequest::parse(&entry.value).candidate);
+        asked.as_ref() == Some(&self.nodes[node].name)
     }
 
     /// A member that the failsafe topology does not name. It takes over only when a person asks
@@ -121,9 +123,14 @@ impl World {
     fn outsider(&self) -> Option<usize> {
         let entry = self.model.entry(&format!("{PREFIX}/failsafe"))?;
         let topology = patroni_core::json::object(&entry.value)?;
+        // Nobody asks one that has nothing to lead with.
+        let can_lead = |node: &Node| {
+            let data = node.server.data.as_ref();
+            node.daemon.alive && data.is_some_and(|data| data.system.is_some() && !data.torn)
+        };
         self.nodes
             .iter()
-            .position(|node| node.daemon.alive && !topology.contains_key(node.name.as_str()))
+            .position(|node| can_lead(node) && !topology.contains_key(node.name.as_str()))
     }
 
     /// The holder of the lock, seen from outside.

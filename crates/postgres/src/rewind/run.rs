@@ -451,7 +451,7 @@ mod tests {
             config_dir: "/c".into(),
             ..plain.clone()
         };
-        let tail = "-D /d --source-server 'dbname=postgres user=rw'";
+        let tail = "-D /d --source-server 'dbname=postgres user=rw' --progress";
         for (settings, version, restoring, options) in [
             (&plain, 150_000, false, ""),
             (&plain, 150_000, true, "--restore-target-wal "),
