@@ -58,7 +58,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let one = one(options, seed);
         say!("seed {seed}, {:?}, failsafe {}", one.mode, one.failsafe);
         match chaos::run(&one, &mut |line| say!("  {line}")) {
-            Ok(Some(report)) => print(seed, &report),
+            Ok(Some(report)) => {
+                print(seed, &report);
+                if report.healed > chaos::HEALED_WITHIN {
+                    say!("seed {seed} took too long to heal");
+                    broken.push(seed);
+                }
+            }
             Ok(None) => bail!("network namespaces are needed: root, and the program ip"),
             Err(error) => {
                 say!("seed {seed} did NOT hold: {error:#}");
