@@ -94,7 +94,8 @@ fn open_parent(path: &Path) -> io::Result<File> {
     File::open(path.parent().unwrap_or(Path::new("/")))
 }
 
-fn is_forbidden(error: &io::Error) -> bool {
+/// Whether the place beside the data directory is not ours to write to.
+pub(crate) fn is_forbidden(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem

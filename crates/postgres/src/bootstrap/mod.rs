@@ -13,6 +13,7 @@ pub mod post_init;
 pub mod quote;
 
 pub use clone::{CloneError, CloneRequest, CloneSource, DataDirectory, clone_replica};
+pub(crate) use copy_lock::is_forbidden;
 pub use copy_lock::is_interrupted;
 pub use custom::{CustomBootstrap, CustomError, run_custom};
 pub use hba::write_initial_hba;

@@ -8,10 +8,12 @@
 //! that came to its end, makes the mark void.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use crate::bootstrap::is_forbidden;
 
 /// Whether a rewind of these data began, changed something, and did not end.
 pub fn is_half_rewound(data_dir: &Path) -> bool {
@@ -19,19 +21,39 @@ pub fn is_half_rewound(data_dir: &Path) -> bool {
     marked.is_ok_and(|marked| control_file(data_dir).is_ok_and(|found| marked == found))
 }
 
-/// Puts the mark there before `pg_rewind` begins.
-///
-/// # Errors
-/// Any of the system: then nothing may begin that could not be marked.
-pub(super) fn set(data_dir: &Path) -> io::Result<()> {
+/// Puts the mark there before `pg_rewind` begins. A data directory that is a mount point may have a
+/// parent that is not ours to write to: its rewind goes on without a mark, and the log says so.
+/// False when the mark could not be written for another reason, which is in the log.
+pub(super) fn set(data_dir: &Path) -> bool {
+    let error = match write(data_dir) {
+        Ok(()) => return true,
+        Err(error) => error,
+    };
+    let forbidden = is_forbidden(&error);
+    let path = path(data_dir);
+    if forbidden {
+        tracing::warn!(
+            "Unable to write {}: {error}; a rewind that ends half way will not be recognised",
+            path.display()
+        );
+    } else {
+        tracing::error!("Unable to write {}: {error}", path.display());
+    }
+    forbidden
+}
+
+fn write(data_dir: &Path) -> io::Result<()> {
+    let path = path(data_dir);
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(path(data_dir))?;
+        .open(&path)?;
     file.write_all(control_file(data_dir)?.as_bytes())?;
-    file.sync_all()
+    file.sync_all()?;
+    // The name has to outlive a power cut, too.
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 /// Takes the mark away: the data are a whole, or gone.
@@ -73,20 +95,20 @@ mod tests {
         let control = dir.join("global/pg_control");
         fs::write(&control, "old").unwrap();
         assert!(!is_half_rewound(&dir));
-        set(&dir).unwrap();
+        assert!(set(&dir));
         assert!(is_half_rewound(&dir));
         assert!(is_half_rewound(&home.path().join("data/")));
 
         // The last thing that a rewind writes.
         let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
-        let file = fs::File::options().write(true).open(&control).unwrap();
+        let file = File::options().write(true).open(&control).unwrap();
         file.set_modified(later).unwrap();
         assert!(!is_half_rewound(&dir));
 
         // The rewind began only after the mark was on the disk.
         fs::write(home.path().join("data.rewinding"), "12").unwrap();
         assert!(!is_half_rewound(&dir));
-        set(&dir).unwrap();
+        assert!(set(&dir));
         assert!(is_half_rewound(&dir));
         clear(&dir);
         clear(&dir);

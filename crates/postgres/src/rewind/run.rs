@@ -251,15 +251,11 @@ impl RewindRequest<'_> {
         let command = self.command(restore_command.is_some());
         let archive = restore_command.filter(|_| !self.restores_itself());
         let data_dir = &self.settings.data_dir;
-        if let Err(error) = mark::set(data_dir) {
-            tracing::error!(
-                "Unable to mark {} as being rewound: {error}",
-                data_dir.display()
-            );
-            return false;
-        }
         let mut fetched = BTreeSet::new();
         loop {
+            if !mark::set(data_dir) {
+                return false;
+            }
             tracing::info!("running pg_rewind from {}", self.conninfo);
             let Ok(outcome) = command.run(cancel).await else {
                 mark::clear(data_dir); // it was not started
@@ -289,9 +285,6 @@ impl RewindRequest<'_> {
             }
             if !self.fetch(template, &wal, cancel).await {
                 tracing::info!("Failed to fetch WAL segment {wal} required for pg_rewind");
-                return false;
-            }
-            if mark::set(data_dir).is_err() {
                 return false;
             }
         }
