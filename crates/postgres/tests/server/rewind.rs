@@ -294,6 +294,33 @@ async fn who_is_to_blame_for_a_failure_is_known() {
 }
 }
 
+server_test! {
+async fn a_rewind_needs_no_place_beside_the_data_directory() {
+    let (old, new) = pair().await;
+    diverge(&old, &new).await;
+    old.stop("fast");
+    let superuser = &new.settings.superuser;
+    let request = RewindRequest {
+        settings: &old.settings,
+        binaries: &old.binaries,
+        version: 150_000,
+        leader: "new",
+        target: &new.target(superuser),
+        conninfo: &new.conninfo(superuser),
+        pgpass: Some(old.pgpass_for(&new, superuser)),
+        readiness: LeaderReadiness::Checkpointed,
+        parting: Parting::Plain,
+        limit: LIMIT,
+    };
+    // As where the data directory is a mount point.
+    fs::set_permissions(old.home(), PermissionsExt::from_mode(0o555)).unwrap();
+    let outcome = run(&request, &Cancel::new()).await;
+    fs::set_permissions(old.home(), PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(outcome, RewindOutcome::Success);
+    follows_after_all(&old, &new).await;
+}
+}
+
 /// A stand-in for `pg_rewind` that says this and fails.
 fn failing_tool(home: &Path, says: &str) -> Binaries {
     let dir = home.join("fake");
