@@ -10,7 +10,6 @@ use patroni_tests::writer::Writer;
 use patroni_tests::{Cluster, Node, StoreKind, http, proc, wait};
 use serde_json::{Map, Value, json};
 
-use crate::cargo::build_release;
 use crate::needs::{self, Need};
 
 /// Options of `cargo xtask bench`.
@@ -35,14 +34,7 @@ pub(crate) struct Options {
 /// # Errors
 /// A cluster does not come up, or a step does not happen.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    needs::ensure(&[
-        Need::Compiler,
-        Need::Protoc,
-        Need::PostgreSql,
-        Need::Setpriv,
-        Need::Etcd,
-    ])?;
-    proc::use_binaries_of(&build_release(options.bin_dir.as_deref())?)?;
+    needs::release_binaries(options.bin_dir.as_deref(), &[Need::Etcd])?;
     let mut report = Map::new();
     let floor = floor(options.rounds)?;
     report.insert("floor_switchover_gap_ms".to_owned(), median_ms(&floor));

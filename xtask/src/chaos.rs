@@ -6,9 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use patroni_tests::chaos::{self, Mode, Report};
-use patroni_tests::proc;
 
-use crate::cargo::build_release;
 use crate::needs::{self, Need};
 
 /// Options of `cargo xtask chaos`.
@@ -45,14 +43,7 @@ enum Wanted {
 /// # Errors
 /// A run did not hold; the others are played all the same.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    needs::ensure(&[
-        Need::Compiler,
-        Need::Protoc,
-        Need::PostgreSql,
-        Need::Setpriv,
-        Need::Etcd,
-    ])?;
-    proc::use_binaries_of(&build_release(options.bin_dir.as_deref())?)?;
+    needs::release_binaries(options.bin_dir.as_deref(), &[Need::Etcd])?;
     let mut broken = Vec::new();
     for seed in options.seed..options.seed + options.runs {
         let one = one(options, seed);

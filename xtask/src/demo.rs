@@ -10,7 +10,6 @@ use clap::{Args, ValueEnum};
 use patroni_tests::{Cluster, StoreKind, proc};
 use tempfile::TempDir;
 
-use crate::cargo::build_release;
 use crate::needs::{self, Need};
 use crate::story;
 
@@ -60,17 +59,11 @@ impl From<Dcs> for StoreKind {
 /// # Errors
 /// Something is missing or does not start, or the story did not hold.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let mut list = vec![
-        Need::Compiler,
-        Need::Protoc,
-        Need::PostgreSql,
-        Need::Setpriv,
-    ];
-    if matches!(options.dcs, Dcs::Etcd3) {
-        list.push(Need::Etcd);
-    }
-    needs::ensure(&list)?;
-    proc::use_binaries_of(&build_release(options.bin_dir.as_deref())?)?;
+    let store: &[Need] = match options.dcs {
+        Dcs::Etcd3 => &[Need::Etcd],
+        Dcs::Raft => &[],
+    };
+    needs::release_binaries(options.bin_dir.as_deref(), store)?;
     let home = Home::choose(options)?;
     let mut cluster = Cluster::prepare_in(
         options.dcs.into(),

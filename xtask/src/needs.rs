@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, anyhow, bail};
 use nix::unistd::Uid;
 
-use patroni_tests::proc::postgres_bin_dir;
+use patroni_tests::proc::{self, postgres_bin_dir};
 use patroni_tests::proxy;
 
-use crate::cargo::run;
+use crate::cargo::{build_release, run};
 use crate::older_debian;
 
 /// Something that the project needs from outside.
@@ -96,6 +96,22 @@ pub(crate) fn advice(need: Need) -> String {
         need.what(),
         need.packages().join(" ")
     )
+}
+
+/// What a cluster on release binaries needs, and what else is asked for; the clusters of the harness use
+/// those binaries from then on, built here unless `built` has them.
+///
+/// # Errors
+/// Something is missing or does not build.
+pub(crate) fn release_binaries(built: Option<&Path>, more: &[Need]) -> Result<()> {
+    let base = [
+        Need::Compiler,
+        Need::Protoc,
+        Need::PostgreSql,
+        Need::Setpriv,
+    ];
+    ensure(&[&base, more].concat())?;
+    proc::use_binaries_of(&build_release(built)?)
 }
 
 /// Checks the needs, and installs what is missing when this is Debian and we are root.

@@ -10,9 +10,8 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use patroni_tests::browser::Window;
 use patroni_tests::cluster::SOON;
-use patroni_tests::{Browser, Cluster, StoreKind, Terminal, proc, wait};
+use patroni_tests::{Browser, Cluster, StoreKind, Terminal, wait};
 
-use crate::cargo::build_release;
 use crate::needs::{self, Need};
 
 /// Options of `cargo xtask screenshots`.
@@ -53,14 +52,7 @@ const fn window(width: u32, height: u32, phone: bool, dark: bool) -> Window {
 /// # Errors
 /// Something is missing or does not come to be.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    needs::ensure(&[
-        Need::Compiler,
-        Need::Protoc,
-        Need::PostgreSql,
-        Need::Setpriv,
-        Need::Chromium,
-    ])?;
-    proc::use_binaries_of(&build_release(options.bin_dir.as_deref())?)?;
+    needs::release_binaries(options.bin_dir.as_deref(), &[Need::Chromium])?;
     std::fs::create_dir_all(&options.dir)
         .with_context(|| format!("create {}", options.dir.display()))?;
     let mut cluster = Cluster::prepare_with(StoreKind::Raft, 3, "", |index| match index {
