@@ -6,7 +6,9 @@ use crate::context::Cx;
 use crate::replay::Asked;
 use crate::sentence::Text;
 
-/// Writes the history when it does not end with the switch to the present timeline.
+/// Writes the history when it does not end with the switch to the present timeline. The local
+/// file is looked at once for each timeline: another node may have been promoted from the same one
+/// and have left its switch there (the reference leaves it, too).
 pub(crate) fn publish(cx: &mut Cx<'_>) -> Asked<()> {
     let Some(timeline) = cx.status().and_then(|status| status.primary_timeline) else {
         return Ok(());
@@ -18,20 +20,48 @@ pub(crate) fn publish(cx: &mut Cx<'_>) -> Asked<()> {
         }
         return Ok(());
     };
-    if is_complete(cx.view.history.as_ref(), previous) {
+    let complete = is_complete(cx.view.history.as_ref(), previous);
+    if complete && cx.memory.history_of == Some(timeline) {
         return Ok(());
     }
-    match cx.read_timeline_history()? {
-        Ok(lines) if lines.is_empty() => Ok(()),
-        Ok(lines) => {
-            let merged = merge(cx, lines);
-            cx.write_history(merged)
-        }
-        Err(what) => {
-            cx.say(Text::HistoryUnreadable { what });
-            Ok(())
-        }
+    let read = cx.read_timeline_history()?;
+    if let Ok(lines) = &read
+        && !lines.is_empty()
+        && (!complete || other_switch(cx, lines).is_some())
+    {
+        let merged = merge(cx, lines.clone());
+        return cx.write_history(merged);
     }
+    if let Err(what) = read {
+        cx.say(Text::HistoryUnreadable { what });
+    }
+    cx.memory.history_of = complete.then_some(timeline);
+    Ok(())
+}
+
+/// Why the local history cannot be that of the cluster, although both have come as far: two nodes
+/// were promoted from the same timeline, and the other one led last.
+pub(crate) fn fork(cx: &mut Cx<'_>) -> Asked<Option<String>> {
+    let told = cx.view.history.as_ref();
+    if told.is_none_or(|history| history.raw.is_empty()) {
+        return Ok(None);
+    }
+    // A file that cannot be read says nothing: the number of the timeline is right.
+    let lines = cx.read_timeline_history()?.unwrap_or_default();
+    Ok(other_switch(cx, &lines))
+}
+
+/// The last line of the store and that of the same timeline in `lines`, when they differ.
+fn other_switch(cx: &Cx<'_>, lines: &[HistoryLine]) -> Option<String> {
+    let stored = cx.view.history.as_ref()?.lines().pop()?;
+    let mine = lines.iter().find(|line| line.timeline == stored.timeline)?;
+    let (theirs, mine) = (stored.switchpoint, mine.switchpoint);
+    (theirs != mine).then(|| {
+        let timeline = stored.timeline;
+        format!(
+            "timeline {timeline} ends at {theirs} in the history of the cluster, at {mine} in mine"
+        )
+    })
 }
 
 /// The last stored line is that of the previous timeline, with all five elements.

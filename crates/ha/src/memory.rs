@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use patroni_core::{Cluster, Lsn, MemberData, MemberName, Moment, SlotName, Xid};
+use patroni_core::{Cluster, Lsn, MemberData, MemberName, Moment, SlotName, Timeline, Xid};
 use serde::{Deserialize, Serialize};
 
 use crate::divergence::{Divergence, Trouble};
@@ -89,6 +89,9 @@ pub struct Memory {
     pub slots: SlotMemory,
     /// When each member slot was last wanted by a present member.
     pub last_seen: BTreeMap<SlotName, Moment>,
+    /// The timeline whose switch in the store was compared with the local history.
+    #[serde(default)]
+    pub history_of: Option<Timeline>,
     /// We ask to be released as synchronous standby.
     pub leaving_sync: bool,
     /// Until when this primary runs on in failsafe mode.

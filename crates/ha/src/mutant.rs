@@ -28,8 +28,6 @@ pub enum Mutant {
     YoungVoterCounts,
     /// The node does not look at its own `nofailover`.
     IgnoreNofailover,
-    /// A primary takes a free lock without asking what happened meanwhile.
-    ThawedTakesBack,
     /// The race looks at no timeline.
     TimelineIgnored,
     /// The race does not look at `maximum_lag_on_failover`.
@@ -68,7 +66,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every one.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 25] = [
         Self::SettingBeforeKey,
         Self::DropFromSettingFirst,
         Self::KeyBeforeSetting,
@@ -77,7 +75,6 @@ impl Mutant {
         Self::UnconditionalSync,
         Self::YoungVoterCounts,
         Self::IgnoreNofailover,
-        Self::ThawedTakesBack,
         Self::TimelineIgnored,
         Self::LagIgnored,
         Self::WatchdogEarly,

@@ -4,6 +4,7 @@ use patroni_core::SyncState;
 use patroni_ha::Outcome;
 
 use crate::daemon::{Daemon, Lane};
+use crate::drills::Deed;
 use crate::faults::Fault;
 use crate::postgres::life::Transition;
 
@@ -56,8 +57,10 @@ pub(crate) enum Event {
     Break,
     /// Something happens to the data or the tags of a member.
     Mishap,
-    /// The power of a member goes, as a mishap had planned.
-    Strike { node: usize },
+    /// Several failures are planned to meet.
+    Drill,
+    /// One of them comes.
+    Deed { deed: Deed },
     /// Somebody takes back that synchronous mode was switched off.
     FlipBack,
     /// Another node of the store leads now.
@@ -91,7 +94,8 @@ impl Event {
             | Self::Boot { .. }
             | Self::Break
             | Self::Mishap
-            | Self::Strike { .. }
+            | Self::Drill
+            | Self::Deed { .. }
             | Self::FlipBack
             | Self::StoreElected
             | Self::Mend { .. }

@@ -36,6 +36,7 @@ mod chance;
 mod clients;
 mod clock;
 mod daemon;
+mod drills;
 mod event;
 mod exhaustive;
 mod faults;

@@ -1,7 +1,6 @@
 //! What happens rarely, and in some seeds only: the disk of a member goes away for a while, somebody
 //! puts the data of another cluster in their place, a member is not to lead for a while or cannot
-//! write to the store, synchronous mode is switched off by mistake, two members fail one after the
-//! other while a third lags, and the power of all goes at once.
+//! write to the store, synchronous mode is switched off by mistake, and the power of all goes at once.
 //!
 //! They have a chance of their own, so that the other seeds live as they would without them.
 
@@ -59,9 +58,9 @@ impl World {
         let count = self.nodes.len();
         let chance = &mut self.mishaps.chance;
         let next = chance.skewed((20_000, 200_000), (200_000, 600_000), 40);
-        let (kind, any, leader) = (chance.below(9), chance.index(count), chance.percent(50));
+        let (kind, any, leader) = (chance.below(6), chance.index(count), chance.percent(50));
         let lasts = chance.skewed((2000, 30_000), (30_000, 120_000), 40);
-        let (soon, later) = (chance.millis(100, 4000), chance.millis(1000, 15_000));
+        let soon = chance.millis(100, 4000);
         self.schedule(next, Event::Mishap);
         let primary = self.nodes.iter().position(|node| node.server.is_primary());
         let node = primary.filter(|_| leader).unwrap_or(any);
@@ -77,8 +76,7 @@ impl World {
                 self.begin_fault(Fault::Store(node, StoreFault::LostWrites), lasts);
             }
             4 if faults.operators => self.flip_mode(soon),
-            5..8 if faults.crashes && faults.network => self.fail_one_by_one(any, soon, later),
-            8 if faults.crashes => self.black_out(soon),
+            5 if faults.crashes => self.black_out(),
             _ => {}
         }
     }
@@ -101,29 +99,9 @@ impl World {
         }
     }
 
-    /// A standby lags behind; whoever the primary waits for fails, and then the primary.
-    fn fail_one_by_one(&mut self, lagging: usize, first: Duration, second: Duration) {
-        let primary = self.nodes.iter().position(|node| node.server.is_primary());
-        let Some(primary) = primary.filter(|primary| *primary != lagging) else {
-            return;
-        };
-        self.begin_fault(Fault::SlowStream(lagging), first + 2 * second);
-        let others = (0..self.nodes.len()).filter(|node| ![primary, lagging].contains(node));
-        for node in others {
-            self.schedule(first, Event::Strike { node });
-        }
-        self.schedule(first + second, Event::Strike { node: primary });
-    }
-
     /// The power of all members goes at once, and comes back at different times.
-    fn black_out(&mut self, after: Duration) {
+    fn black_out(&mut self) {
         for node in 0..self.nodes.len() {
-            self.schedule(after, Event::Strike { node });
-        }
-    }
-
-    pub(crate) fn strike(&mut self, node: usize) {
-        if !self.troubles.over {
             let lasts = self.mishaps.chance.millis(20_000, 90_000);
             self.power_off_for(node, lasts);
         }

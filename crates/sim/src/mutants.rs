@@ -226,11 +226,6 @@ fn rule_story(rule: Rule) -> Story {
             OTHERS,
             &[I::Electable],
         ),
-        Rule::ThawedTakesBack => (
-            "a thawed primary takes its lock back",
-            REFERENCE,
-            &[I::OnePrimary, I::NoLostWrite, I::Timelines],
-        ),
         Rule::TimelineIgnored => (
             "compare positions, not timelines",
             REFERENCE,

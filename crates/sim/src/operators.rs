@@ -148,6 +148,13 @@ impl World {
 
     pub(crate) fn ask_for_failover(&mut self, candidate: usize) {
         let name = self.nodes_name(candidate);
+        // The tools know members alone.
+        let Ok(view) = self.operator.session.load(&mut self.model, self.now) else {
+            return;
+        };
+        if view.member(&name).is_none() {
+            return;
+        }
         self.coverage.count("operator", "failover");
         let request = FailoverRequest {
             leader: None,
@@ -193,7 +200,7 @@ impl World {
     }
 
     /// Gives a task to the executor of a daemon between two cycles.
-    fn ask_for(&mut self, node: usize, job: &Job) {
+    pub(crate) fn ask_for(&mut self, node: usize, job: &Job) {
         let daemon = &self.nodes[node].daemon;
         let ready = daemon.alive
             && daemon.cycle.is_none()

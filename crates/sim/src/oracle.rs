@@ -1,5 +1,7 @@
 //! What the store really holds, read once for each change: the invariants know everything.
 
+use std::time::Duration;
+
 use patroni_config::Dynamic;
 use patroni_config::dynamic::SynchronousMode;
 use patroni_core::SyncState;
@@ -14,6 +16,12 @@ pub(crate) struct Stored {
     sync_at: Option<u64>,
     /// `pause` of the configuration.
     pub(crate) pause: bool,
+    /// `failsafe_mode` of the configuration.
+    pub(crate) failsafe: bool,
+    /// `ttl` of the configuration.
+    pub(crate) ttl: Duration,
+    /// `loop_wait` of the configuration.
+    pub(crate) loop_wait: Duration,
     /// `synchronous_mode` of the configuration.
     pub(crate) mode: SynchronousMode,
     /// The synchronous state; empty when there is none.
@@ -29,9 +37,12 @@ impl Stored {
             self.config = at;
             let doc = config.and_then(|entry| patroni_core::json::object(&entry.value));
             let settings = doc.and_then(|doc| Dynamic::read(&doc).ok());
-            let settings = settings.map(|(settings, _)| settings);
-            self.pause = settings.as_ref().is_some_and(|settings| settings.pause);
-            self.mode = settings.map_or(SynchronousMode::Off, |settings| settings.synchronous_mode);
+            let settings = settings.map(|(settings, _)| settings).unwrap_or_default();
+            self.pause = settings.pause;
+            self.failsafe = settings.failsafe_mode;
+            self.ttl = settings.ttl;
+            self.loop_wait = settings.loop_wait;
+            self.mode = settings.synchronous_mode;
         }
         let sync = model.entry(&format!("{PREFIX}/sync"));
         let at = sync.map(|entry| entry.revision);

@@ -84,6 +84,9 @@ impl World {
         if self.has_mishaps() {
             self.schedule(PAUSE, Event::Mishap);
         }
+        if self.has_drills() {
+            self.schedule(PAUSE, Event::Drill);
+        }
         if self.options.faults.operators {
             self.schedule(PAUSE, Event::Operator);
         }

@@ -15,6 +15,7 @@ use crate::chance::Chance;
 use crate::clients::Client;
 use crate::clock::Clock;
 use crate::daemon::{Daemon, Supervised};
+use crate::drills;
 use crate::event::Event;
 use crate::faults::Troubles;
 use crate::invariants::{Invariant, Witness};
@@ -59,6 +60,8 @@ pub(crate) struct World {
     pub(crate) operator: Operator,
     pub(crate) remote: Option<Remote>,
     pub(crate) mishaps: Mishaps,
+    /// Chooses what meets in a drill.
+    pub(crate) drills: Chance,
     pub(crate) troubles: Troubles,
     pub(crate) witness: Witness,
     pub(crate) coverage: Tally,
@@ -126,6 +129,7 @@ impl World {
             operator: Operator::new(),
             remote: None,
             mishaps: Mishaps::new(seed),
+            drills: drills::chance(seed),
             troubles: Troubles::default(),
             witness: Witness::default(),
             coverage: Tally::default(),
@@ -316,7 +320,8 @@ impl World {
             Event::Boot { node } => self.boot(node),
             Event::Break => self.break_something(),
             Event::Mishap => self.mishap(),
-            Event::Strike { node } => self.strike(node),
+            Event::Drill => self.drill(),
+            Event::Deed { deed } => self.do_deed(deed),
             Event::FlipBack => self.flip_back(),
             Event::StoreElected => self.store_elected(),
             Event::Mend { fault } => self.mend(&fault),
@@ -362,7 +367,8 @@ impl World {
             | Event::Boot { .. }
             | Event::Break
             | Event::Mishap
-            | Event::Strike { .. }
+            | Event::Drill
+            | Event::Deed { .. }
             | Event::FlipBack
             | Event::StoreElected
             | Event::Mend { .. }

@@ -7,6 +7,7 @@ use patroni_core::{FailoverRequest, Member, MemberName, Timeline};
 use crate::command::Peer;
 use crate::context::Cx;
 use crate::eligibility::{self, Ineligible, Refusal, Search};
+use crate::history;
 use crate::mutant::Mutant;
 use crate::observation::{Observation, PeerAnswer};
 use crate::replay::Asked;
@@ -244,6 +245,11 @@ fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
                 cluster,
             }));
         }
+        if mine == cluster
+            && let Some(why) = history::fork(cx)?
+        {
+            return Ok(refuse(cx, why));
+        }
     }
     if cx.paused() {
         return Ok(Ok(()));
@@ -276,34 +282,35 @@ fn is_of_this_cluster(cx: &Cx<'_>) -> bool {
 /// a living primary, a peer on a later timeline. With any of them the lock stays untouched.
 fn superseded(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
     let now = cx.now();
-    if cx.memory.lease.over_for(now).is_none() || cx.mutated(Mutant::ThawedTakesBack) {
+    if cx.memory.lease.over_for(now).is_none() {
         return Ok(Ok(()));
     }
-    let refuse = |cx: &mut Cx<'_>, why: String| {
-        cx.say(Text::Superseded { why: why.clone() });
-        Ok(Err(Ineligible::Superseded(why)))
-    };
     let Some(timeline) = shown_timeline(cx)? else {
         return Ok(Err(Ineligible::TimelineUnknown));
     };
     let (published, mine) = (cx.view.status.optime, cx.position());
     if published > mine {
-        return refuse(
-            cx,
-            format!("position {published} was published, mine is {mine}"),
-        );
+        let why = format!("position {published} was published, mine is {mine}");
+        return Ok(refuse(cx, why));
     }
     let peers = known_peers(cx);
     for answer in cx.ask_peers(peers)? {
         let Ok(status) = &answer.reply else { continue };
         if !status.in_recovery {
-            return refuse(cx, format!("{} is a primary", answer.name));
+            return Ok(refuse(cx, format!("{} is a primary", answer.name)));
         }
         if status.timeline > Some(timeline) {
-            return refuse(cx, format!("{} is on a later timeline", answer.name));
+            let why = format!("{} is on a later timeline", answer.name);
+            return Ok(refuse(cx, why));
         }
     }
     Ok(Ok(()))
+}
+
+/// The lock stays untouched: the cluster may have gone on without this primary.
+fn refuse(cx: &mut Cx<'_>, why: String) -> Result<(), Ineligible> {
+    cx.say(Text::Superseded { why: why.clone() });
+    Err(Ineligible::Superseded(why))
 }
 
 /// A member that may lead; where votes decide, every voter has one.
