@@ -95,6 +95,8 @@ pub enum Ineligible {
     FormerLeader,
     /// Its lease ran out while it did not run, and others may have gone on without it.
     Superseded(String),
+    /// What it was judged by is not true any more.
+    Outdated(String),
 }
 
 impl fmt::Display for Ineligible {
@@ -128,6 +130,7 @@ impl fmt::Display for Ineligible {
             Self::NotTheCandidate(name) => write!(f, "not the candidate {name}"),
             Self::FormerLeader => f.write_str("the leader that was asked to go"),
             Self::Superseded(why) => write!(f, "possibly superseded: {why}"),
+            Self::Outdated(why) => write!(f, "judged too long ago: {why}"),
         }
     }
 }
@@ -170,7 +173,8 @@ impl Ineligible {
             | Self::NoQuorum { .. }
             | Self::NotTheCandidate(_)
             | Self::FormerLeader
-            | Self::Superseded(_) => self.to_string(),
+            | Self::Superseded(_)
+            | Self::Outdated(_) => self.to_string(),
         }
     }
 }

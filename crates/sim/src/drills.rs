@@ -34,6 +34,16 @@ pub(crate) enum Deed {
     PowerOff(usize, Duration),
     /// A daemon is killed.
     KillDaemon(usize),
+    /// A person begins or ends a pause.
+    Pause(bool),
+    /// A person asks for a failover to this member.
+    Failover(usize),
+    /// A person forbids a member to lead for so long.
+    Forbid(usize, Duration),
+    /// A person removes the identity of the cluster from the store.
+    ForgetIdentity,
+    /// A person puts data of another cluster in the place of these for so long.
+    Replace(usize, Duration),
 }
 
 /// Who takes part, and the times that matter.
@@ -67,7 +77,7 @@ impl World {
         let (ttl, cycle) = (self.stored.ttl, self.stored.loop_wait);
         let chance = &mut self.drills;
         let next = chance.millis(60_000, 240_000);
-        let (kind, other) = (chance.below(6), chance.index(self.nodes.len()));
+        let (kind, other) = (chance.below(9), chance.index(self.nodes.len()));
         let early = chance.millis(1, millis(cycle));
         let late = chance.millis(1, millis(ttl));
         self.schedule(next, Event::Drill);
@@ -96,6 +106,9 @@ impl World {
             1 => self.topology_gets_lost(&cast),
             2 => self.consent_is_forgotten(&cast),
             3 => self.restart_outlasts_the_lock(&cast),
+            4 => self.replaced_in_a_pause(&cast),
+            5 => self.other_data_in_a_pause(&cast),
+            6 => self.identity_is_forgotten(&cast),
             _ => self.fail_one_by_one(&cast),
         }
     }
@@ -107,14 +120,14 @@ impl World {
         let lasts = 3 * cast.ttl;
         self.coverage.count("drill", "an outsider returns");
         self.loses_store(cast.other, StoreFault::Unreachable, Duration::ZERO, away);
-        let cut = away - cast.early;
+        let cut = away.saturating_sub(cast.early);
         self.loses_store(cast.primary, StoreFault::Unreachable, cut, lasts);
         self.parted(cast, cut, lasts);
     }
 
     /// The same, but the new topology never arrives at the store.
     fn topology_gets_lost(&mut self, cast: &Cast) {
-        let begin = cast.ttl - cast.early;
+        let begin = cast.ttl.saturating_sub(cast.early);
         let away = begin + 3 * cast.cycle;
         let lasts = 3 * cast.ttl;
         self.coverage.count("drill", "a topology gets lost");
@@ -152,6 +165,49 @@ impl World {
         self.begin_fault(Fault::Stalls(primary), lasts);
         self.plan(SOON, Deed::Begin(Fault::Frozen(primary), lasts));
         self.loses_store(primary, StoreFault::Unreachable, SOON, lasts + cast.cycle);
+    }
+
+    /// In a pause somebody puts another node in the place of a primary that cannot reach the store.
+    /// That one fails, the pause is over, and the old one comes back.
+    fn replaced_in_a_pause(&mut self, cast: &Cast) {
+        self.coverage.count("drill", "replaced in a pause");
+        let asked = cast.ttl + 2 * cast.cycle;
+        let resumed = asked + 2 * cast.cycle;
+        let failed = resumed + cast.cycle;
+        let back = failed + cast.ttl + cast.early;
+        self.change_config("pause", Value::Bool(true));
+        self.loses_store(
+            cast.primary,
+            StoreFault::Unreachable,
+            cast.cycle,
+            back.saturating_sub(cast.cycle),
+        );
+        self.plan(asked, Deed::Failover(cast.other));
+        self.plan(resumed, Deed::Pause(false));
+        self.plan(failed, Deed::Forbid(cast.primary, 3 * cast.ttl));
+        self.plan(failed, Deed::PowerOff(cast.other, 3 * cast.ttl));
+    }
+
+    /// In a pause somebody restores a backup of another cluster over the data of the leader.
+    fn other_data_in_a_pause(&mut self, cast: &Cast) {
+        self.coverage.count("drill", "other data in a pause");
+        self.change_config("pause", Value::Bool(true));
+        self.plan(cast.cycle, Deed::Replace(cast.primary, 3 * cast.cycle));
+        self.plan(5 * cast.cycle, Deed::Pause(false));
+    }
+
+    /// Nobody but one member, whose daemon starts anew, sees that the store has lost the identity
+    /// of the cluster.
+    fn identity_is_forgotten(&mut self, cast: &Cast) {
+        self.coverage.count("drill", "the identity is forgotten");
+        let lasts = cast.ttl + cast.cycle + cast.early;
+        let others = (0..self.nodes.len()).filter(|node| *node != cast.other);
+        for node in others {
+            self.loses_store(node, StoreFault::Unreachable, Duration::ZERO, lasts);
+        }
+        let then = cast.ttl.saturating_sub(cast.cycle);
+        self.plan(then, Deed::KillDaemon(cast.other));
+        self.plan(then, Deed::ForgetIdentity);
     }
 
     /// A standby lags behind; whoever the primary waits for fails, and then the primary. The
@@ -192,6 +248,11 @@ impl World {
             Deed::Begin(fault, lasts) => self.begin_fault(fault, lasts),
             Deed::PowerOff(node, lasts) => self.power_off_for(node, lasts),
             Deed::KillDaemon(node) => self.kill_daemon(node),
+            Deed::Pause(on) => self.change_config("pause", Value::Bool(on)),
+            Deed::Failover(candidate) => self.ask_for_failover(candidate),
+            Deed::Forbid(node, lasts) => self.forbid_to_lead(node, lasts),
+            Deed::ForgetIdentity => self.forget_identity(),
+            Deed::Replace(node, lasts) => self.replace_data(node, lasts),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use patroni_config::dynamic::SynchronousMode;
 use patroni_core::{Moment, SystemId};
-use patroni_dcs::memory::Fault as StoreFault;
+use patroni_dcs::memory::{Condition, Fault as StoreFault, Request};
 use serde_json::Value;
 
 use crate::chance::Chance;
@@ -30,6 +30,8 @@ pub(crate) struct Mishaps {
     chance: Chance,
     /// Who must not lead, because somebody said so during the run, and since when.
     tagged: Option<(usize, Moment)>,
+    /// The identity that somebody removed.
+    forgotten: Option<SystemId>,
     /// The mode that somebody is about to set again.
     flipped: Option<Value>,
 }
@@ -39,6 +41,7 @@ impl Mishaps {
         Self {
             chance: Chance::new(seed ^ OTHER),
             tagged: None,
+            forgotten: None,
             flipped: None,
         }
     }
@@ -130,7 +133,7 @@ impl World {
     /// Somebody restores a backup of another cluster over the data of this member. Only while all
     /// others have everything that is on it, and one of them may lead without being asked to. The
     /// members of a standby cluster have no one to take over from but the remote.
-    fn replace_data(&mut self, node: usize, lasts: Duration) {
+    pub(crate) fn replace_data(&mut self, node: usize, lasts: Duration) {
         let here = &self.nodes[node];
         let Some(lost) = here.server.data.as_ref() else {
             return;
@@ -183,8 +186,37 @@ impl World {
         SystemId::parse(&entry.value)
     }
 
+    /// Somebody removes the key; who leads puts it back.
+    pub(crate) fn forget_identity(&mut self) {
+        let Some(system) = self.stored_system() else {
+            return;
+        };
+        self.mishaps.forgotten = Some(system);
+        let request = Request::Delete {
+            key: format!("{PREFIX}/initialize"),
+            condition: Condition::Always,
+        };
+        // An unreachable store keeps it.
+        let _answer = self.model.call("operator", self.now, request);
+    }
+
+    /// Where all daemons have begun anew meanwhile, only a person can.
+    pub(crate) fn remember_identity(&mut self) {
+        let Some(system) = self.mishaps.forgotten.take() else {
+            return;
+        };
+        let request = Request::Put {
+            key: format!("{PREFIX}/initialize"),
+            value: system.to_string(),
+            lease: None,
+            condition: Condition::Absent,
+        };
+        // Refused where somebody was faster.
+        let _answer = self.model.call("operator", self.now, request);
+    }
+
     /// `nofailover: true` in the file of one member, and a reload.
-    fn forbid_to_lead(&mut self, node: usize, lasts: Duration) {
+    pub(crate) fn forbid_to_lead(&mut self, node: usize, lasts: Duration) {
         if self.mishaps.tagged.is_some() || self.nodes[node].traits.nofailover {
             return;
         }

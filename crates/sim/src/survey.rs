@@ -92,13 +92,15 @@ impl World {
         }
     }
 
-    /// What a person does when the log says that only a person can help: data that are no
+    /// What a person does when the log says that only a person can help: an identity that nobody
+    /// may announce is written back; data that are no
     /// database cluster, or were left half rewound, are copied anew; a member that may not race
     /// is asked to take over.
     fn help(&mut self, since: Moment) {
         if self.now.since(since) < Duration::from_secs(40) {
             return;
         }
+        self.remember_identity();
         for node in 0..self.nodes.len() {
             self.remove_foreign_data(node);
             let data = self.nodes[node].server.data.as_ref();

@@ -32,9 +32,10 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
         cx.say(Text::PromoteCancelled);
         return Ok(JobEnd::Cancelled);
     }
-    // Or than a pause: one that came and went has disarmed the watchdog, and one that has ended
-    // left it as it was.
-    if hook != HookOutcome::NotConfigured && !still_paused(cx)? && !cx.watchdog_rearm()? {
+    // Or than a pause: one that came and went has disarmed the watchdog, and one that has ended,
+    // perhaps before this task began, left it as it was.
+    let pause_matters = hook != HookOutcome::NotConfigured || cx.paused();
+    if pause_matters && !still_paused(cx)? && !cx.watchdog_rearm()? {
         cx.say(Text::PromoteCancelled);
         return Ok(JobEnd::Cancelled);
     }

@@ -2,7 +2,7 @@
 
 use patroni_core::server::CheckpointTask;
 use patroni_core::sync_names::SyncKind;
-use patroni_core::{Role, State, SyncNames, Upstream};
+use patroni_core::{MemberName, Role, State, SyncNames, Upstream};
 use serde_json::Map;
 
 use crate::command::{CallbackEvent, CloneSource};
@@ -26,7 +26,10 @@ pub(crate) fn bootstrap(cx: &mut Cx<'_>) -> Asked<CycleResult> {
         && cx.node.may_bootstrap
     {
         cx.rule = Rule::B1;
-        return new_cluster(cx);
+        let Some(name) = member_with_data(cx) else {
+            return new_cluster(cx);
+        };
+        cx.say(Text::LostIdentity { name });
     }
     if let Some(source) = reinit::source(cx) {
         cx.rule = Rule::B2;
@@ -45,6 +48,18 @@ pub(crate) fn bootstrap(cx: &mut Cx<'_>) -> Asked<CycleResult> {
     } else {
         CycleResult::WaitingForLeader
     })
+}
+
+/// Somebody who has data is in a cluster, whatever has become of the key of its identity. The
+/// reference makes a second one beside it.
+fn member_with_data(cx: &Cx<'_>) -> Option<MemberName> {
+    let mut others = cx
+        .view
+        .members
+        .iter()
+        .filter(|member| !cx.is_me(&member.name));
+    let with_data = others.find(|member| member.data.position().is_some());
+    with_data.map(|member| member.name.clone())
 }
 
 fn new_cluster(cx: &mut Cx<'_>) -> Asked<CycleResult> {

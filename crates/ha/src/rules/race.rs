@@ -1,8 +1,9 @@
 //! No leader: may this node become it? (HA contract 10)
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use patroni_core::{FailoverRequest, Member, MemberName, Timeline};
+use patroni_core::{FailoverRequest, Member, MemberName, Moment, SyncState, Timeline};
 
 use crate::command::Peer;
 use crate::context::Cx;
@@ -18,6 +19,56 @@ use crate::rules::votes::Count;
 use crate::sentence::{Action, Text};
 use crate::verdict::CycleResult;
 
+/// What a race was judged by. A process that stands still between two steps of it may find the
+/// lock free once more, after others have led, and would take for true what they told before.
+struct Judged {
+    at: Moment,
+    sync: SyncState,
+}
+
+impl Judged {
+    /// Nothing was judged of a candidate that a person named, and a running primary has looked
+    /// at what became of the cluster.
+    fn of(cx: &mut Cx<'_>, obs: &Observation) -> Option<Self> {
+        let request = cx.view.failover_request().map(|key| &key.request);
+        let named = request.is_some_and(|request| is_named(cx, request));
+        (!named && !cx.is_primary()).then(|| Self {
+            at: obs.now,
+            sync: cx.view.sync.clone(),
+        })
+    }
+
+    /// Why what was judged may not be true any more now that the lock was taken.
+    fn took_too_long(&self, cx: &Cx<'_>) -> Option<String> {
+        let took = cx.now().since(self.at);
+        let longest = MOST_QUESTIONS * TIME_FOR_AN_ANSWER + cx.settings.retry_timeout;
+        (took > longest).then(|| format!("it took {} s", took.as_secs()))
+    }
+
+    /// The same, by the first view with the lock.
+    fn is_contradicted(&self, cx: &Cx<'_>) -> Option<String> {
+        let (now, then) = (&cx.view.sync, &self.sync);
+        let same =
+            now.leader == then.leader && now.quorum == then.quorum && now.standbys == then.standbys;
+        (!same).then(|| "the synchronous standbys are others now".to_owned())
+    }
+}
+
+/// The lock stays free for a race that is judged anew.
+fn give_back(cx: &mut Cx<'_>, why: String) -> Asked<CycleResult> {
+    cx.say(Text::OutdatedJudgement { why: why.clone() });
+    let name = cx.me().clone();
+    let reason = Ineligible::Outdated(why);
+    cx.refused.push(Refusal { name, reason });
+    cx.release_leader(None)?;
+    Ok(CycleResult::FollowingWithoutLock)
+}
+
+/// A race asks the other members so many times at most.
+const MOST_QUESTIONS: u32 = 3;
+/// So long the body waits for the answers.
+const TIME_FOR_AN_ANSWER: Duration = Duration::from_secs(2);
+
 /// The race: take the free lock, or follow who will.
 pub(crate) fn race(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
     cx.rule = Rule::H;
@@ -28,6 +79,7 @@ pub(crate) fn race(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
         return stand_back(cx);
     }
     cx.rule = Rule::T3;
+    let judged = Judged::of(cx, obs);
     if !cx.acquire_leader()? {
         cx.rule = Rule::T2;
         return follow::follow(
@@ -39,11 +91,15 @@ pub(crate) fn race(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
             true,
         );
     }
-    won(cx)
+    won(cx, judged.as_ref())
 }
 
 /// The lock is ours: clean up the request, look again, and act as the leader.
-fn won(cx: &mut Cx<'_>) -> Asked<CycleResult> {
+fn won(cx: &mut Cx<'_>, judged: Option<&Judged>) -> Asked<CycleResult> {
+    if let Some(why) = judged.and_then(|judged| judged.took_too_long(cx)) {
+        cx.reload()?;
+        return give_back(cx, why);
+    }
     if let Some(key) = cx.view.failover_request().cloned() {
         let both = key.request.leader.is_some() && key.request.candidate.is_some();
         if cx.paused() && both {
@@ -63,6 +119,9 @@ fn won(cx: &mut Cx<'_>) -> Asked<CycleResult> {
         // The new view names somebody else: an old read, or a lock lost at once. The next cycle
         // tells; nothing is promoted on a contradiction.
         return Ok(CycleResult::FollowingWithoutLock);
+    }
+    if let Some(why) = judged.and_then(|judged| judged.is_contradicted(cx)) {
+        return give_back(cx, why);
     }
     if cx.in_standby_cluster() {
         return follow::follow_as_standby_leader(cx, CycleResult::PromotedStandbyLeaderByRace);
@@ -101,7 +160,7 @@ fn stand_back(cx: &mut Cx<'_>) -> Asked<CycleResult> {
 }
 
 /// How long others get to take the lock before this node looks again.
-pub(crate) const TIME_FOR_OTHERS: std::time::Duration = std::time::Duration::from_secs(2);
+pub(crate) const TIME_FOR_OTHERS: Duration = Duration::from_secs(2);
 
 /// Whether this node is the healthiest, in the order of the contract (10.1).
 pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(), Ineligible>> {
@@ -136,9 +195,9 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
     }
     // A primary without the store leads on by the consent of this topology alone. Whoever is
     // not in it was not asked, and takes over only when a person asks for a failover to it.
-    let named = request.as_ref().is_some_and(|request| {
-        request.candidate.as_ref() == Some(cx.me()) && !waits_for_leader(cx, request)
-    });
+    let named = request
+        .as_ref()
+        .is_some_and(|request| is_named(cx, request));
     if outside_failsafe(cx) && !named && !cx.mutated(Mutant::OutsiderRaces) {
         return Ok(Err(Ineligible::NotInFailsafe));
     }
@@ -203,6 +262,11 @@ fn all_stand_by(cx: &mut Cx<'_>) -> Asked<bool> {
     let answers = cx.ask_peers_quietly(peers)?;
     let stands_by = |answer: &PeerAnswer| answer.reply.as_ref().is_ok_and(|s| s.in_recovery);
     Ok(answers.iter().all(stands_by))
+}
+
+/// A person asks for this node, and not for an orderly change from another one.
+fn is_named(cx: &Cx<'_>, request: &FailoverRequest) -> bool {
+    request.candidate.as_ref() == Some(cx.me()) && !waits_for_leader(cx, request)
 }
 
 /// A switchover: the leader hands over in order when it can read the request. Unlike a failover

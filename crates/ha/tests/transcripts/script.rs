@@ -14,6 +14,7 @@
 //! | `restart-scheduled {..}` | a restart waits for its time |
 //! | `peer NAME {..}\|unreachable` | what a member answers |
 //! | `answer COMMAND OUTCOME` | what becomes of a command, once |
+//! | `slow COMMAND SECONDS` | a command takes so long, once |
 //! | `after SECONDS` | time passes |
 //! | `cycle`, `job JOB` | the core runs; what can be seen of it follows |
 
@@ -82,6 +83,7 @@ struct World {
     document: Value,
     peers: BTreeMap<String, Option<Value>>,
     answers: BTreeMap<String, VecDeque<Outcome>>,
+    slow: BTreeMap<String, Duration>,
     rules: BTreeSet<Rule>,
     place: String,
 }
@@ -98,6 +100,7 @@ impl World {
             document: json!({}),
             peers: BTreeMap::new(),
             answers: BTreeMap::new(),
+            slow: BTreeMap::new(),
             rules: BTreeSet::new(),
             place: String::new(),
         }
@@ -140,6 +143,7 @@ impl World {
             }
             "peer" => self.peer(rest),
             "answer" => self.answer(rest),
+            "slow" => self.slow(rest),
             "after" => self.pass(rest),
             other => self.wrong(&format!("what is {other:?}?")),
         }
@@ -280,8 +284,18 @@ impl World {
         waiting.push_back(outcome);
     }
 
+    fn seconds(&self, text: &str) -> u64 {
+        text.parse().unwrap_or_else(|_| self.wrong("seconds"))
+    }
+
+    fn slow(&mut self, rest: &str) {
+        let (command, time) = rest.split_once(' ').unwrap_or((rest, ""));
+        let time = Duration::from_secs(self.seconds(time));
+        self.slow.insert(command.to_owned(), time);
+    }
+
     fn pass(&mut self, rest: &str) {
-        let seconds: u64 = rest.parse().unwrap_or_else(|_| self.wrong("seconds"));
+        let seconds = self.seconds(rest);
         self.observation.now = self.observation.now + Duration::from_secs(seconds);
         self.observation.wall += Duration::from_secs(seconds);
     }
@@ -297,7 +311,7 @@ impl World {
                 Step::Do { say, command } => {
                     seen.extend(say.iter().map(spoken));
                     seen.push(asked(rule, &command));
-                    now = now + takes(&command);
+                    now = now + self.takes(&command);
                     let outcome = self.outcome(&command, now);
                     cycle.resume(outcome, now);
                 }
@@ -337,7 +351,7 @@ impl World {
                 JobStep::Do { say, command } => {
                     seen.extend(say.iter().map(spoken));
                     seen.push(asked(Rule::J, &command));
-                    now = now + takes(&command);
+                    now = now + self.takes(&command);
                     let outcome = self.outcome(&command, now);
                     run.resume(outcome, now);
                 }
@@ -382,20 +396,23 @@ impl World {
         fine(command, &self.observation.server, &view, now)
     }
 
+    /// How long a command takes.
+    fn takes(&mut self, command: &Command) -> Duration {
+        if let Some(time) = self.slow.remove(&parts(command).0) {
+            return time;
+        }
+        match command {
+            Command::Wait(Wait::For(time) | Wait::StoreChange { at_most: time }) => *time,
+            _ => Duration::from_millis(10),
+        }
+    }
+
     fn nothing_left(&mut self) {
         for (command, left) in std::mem::take(&mut self.answers) {
             if !left.is_empty() {
                 self.wrong(&format!("nobody asked for {command}"));
             }
         }
-    }
-}
-
-/// How long a command takes.
-fn takes(command: &Command) -> Duration {
-    match command {
-        Command::Wait(Wait::For(time) | Wait::StoreChange { at_most: time }) => *time,
-        _ => Duration::from_millis(10),
     }
 }
 

@@ -541,7 +541,6 @@ pub(crate) const COMMANDS: &[&str] = &[
     "reload recovery",
     "set sync names",
     "resume replay",
-    "sync slots",
     "inspect leader",
     "has history",
     "local position",
