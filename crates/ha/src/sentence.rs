@@ -207,7 +207,7 @@ wording! { levels
         Info ServerSilent { seconds: u64 } => "demoting self because PostgreSQL has not answered new connections for {seconds} seconds";
         Info DemotingForLostStore => "demoting self because DCS is not accessible and I was a leader";
         Warning LeaseRanOut { seconds: u64 } => "the leader lock ran out {seconds} s ago while this process did not run, looking at the cluster before anything else";
-        Warning LostIdentity { name: MemberName } => "the store has no initialize key, but member {name} has data: no new cluster is made beside it";
+        Warning LostIdentity { name: MemberName } => "the store has no initialize key, but member {name} has data: this node founds no cluster beside it";
         Warning OutdatedJudgement { why: String } => "giving the lock back, the race was judged by what is not true any more: {why}";
         Warning Superseded { why: String } => "another node may have been promoted meanwhile: {why}";
         Info UpdatingFailoverKey => "Updating failover key after acquiring leader lock...";

@@ -94,6 +94,7 @@ fn demote() -> Job {
 fn the_first_node_copies_the_remote_and_announces_itself_without_a_watchdog() {
     let mut nobody = view(None);
     nobody.initialize = None;
+    nobody.members.clear();
     let first = play(
         observed(empty(), nobody.clone()),
         Memory::default(),

@@ -52,7 +52,7 @@ pub(crate) fn bootstrap(cx: &mut Cx<'_>) -> Asked<CycleResult> {
 
 /// Somebody who has data is in a cluster, whatever has become of the key of its identity. The
 /// reference makes a second one beside it.
-fn member_with_data(cx: &Cx<'_>) -> Option<MemberName> {
+pub(super) fn member_with_data(cx: &Cx<'_>) -> Option<MemberName> {
     let mut others = cx
         .view
         .members

@@ -7,7 +7,7 @@ use crate::context::Cx;
 use crate::observation::Observation;
 use crate::replay::Asked;
 use crate::rule::Rule;
-use crate::rules::Decided;
+use crate::rules::{Decided, bootstrap};
 use crate::sentence::Text;
 use crate::verdict::{CycleResult, Exit};
 
@@ -75,7 +75,9 @@ fn mismatch(cx: &mut Cx<'_>, cluster: &SystemId, mine: &SystemId) -> Asked<Optio
     Ok(Some((result, Some(exit))))
 }
 
-/// Nobody announced an identity: a primary may, a replica must not.
+/// Nobody announced an identity: a primary may, a replica must not, and what is not running only
+/// where nobody has data that run (the reference lets it, and the others end as those of a
+/// different cluster when its data are the wrong ones).
 fn first_to_speak(cx: &mut Cx<'_>, mine: SystemId) -> Asked<Option<Decided>> {
     cx.rule = Rule::A15;
     if cx.is_running() && !cx.is_primary() {
@@ -87,6 +89,12 @@ fn first_to_speak(cx: &mut Cx<'_>, mine: SystemId) -> Asked<Option<Decided>> {
             leave_server: true,
         };
         return Ok(Some((CycleResult::NoInitializeKey, Some(exit))));
+    }
+    if !cx.is_running()
+        && let Some(name) = bootstrap::member_with_data(cx)
+    {
+        cx.say(Text::LostIdentity { name });
+        return Ok(None);
     }
     let free = match &cx.view.initialize {
         None => cx.begin_initialize()?,

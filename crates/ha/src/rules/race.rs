@@ -315,10 +315,21 @@ fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
             return Ok(refuse(cx, why));
         }
     }
+    if let Some(leader) = other_sync_leader(cx) {
+        return Ok(refuse(cx, format!("the sync key is that of {leader}")));
+    }
     if cx.paused() {
         return Ok(Ok(()));
     }
     superseded(cx)
+}
+
+/// Who leads writes its name into the key before it is promoted.
+fn other_sync_leader(cx: &Cx<'_>) -> Option<MemberName> {
+    let leader = cx.view.sync.leader.as_ref();
+    leader
+        .filter(|name| cx.sync_active() && !cx.is_me(name))
+        .cloned()
 }
 
 /// The timeline that the running primary shows, asked once more when it has shown none. Not

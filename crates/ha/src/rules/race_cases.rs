@@ -214,7 +214,8 @@ fn decide<T>(case: &Value, question: impl Fn(&mut Cx<'_>, &Observation) -> Asked
 /// that is ahead on a branch the cluster has left, which itself may never lead. And with an
 /// empty `sync` key in synchronous mode it holds everybody back for as long as a request names a
 /// candidate that can not lead; that key promises nothing, so here the others race. Where it asks
-/// for votes, it does not ask the leader that was to go, and the others may wait for ever.
+/// for votes, it does not ask the leader that was to go, and the others may wait for ever. A primary
+/// takes the lock although the `sync` key is that of another leader.
 fn differs_on_purpose(case: &Value, race: &Result<(), Ineligible>) -> bool {
     let outsider = *race == Err(Ineligible::NotInFailsafe)
         && case["failover"].is_object()
@@ -240,12 +241,17 @@ fn differs_on_purpose(case: &Value, race: &Result<(), Ineligible>) -> bool {
         && case["config"]["synchronous_mode"] == "quorum"
         && case["failover"]["leader"].is_string()
         && case["failover"]["leader"] == case["sync"]["leader"];
+    let replaced = matches!(race, Err(Ineligible::Superseded(_)))
+        && case["me"]["primary"] == true
+        && case["sync"]["leader"].is_string()
+        && case["sync"]["leader"] != "me";
     let leader_leads_on = match race {
         Err(Ineligible::PrimaryAlive(name)) => case["failover"]["leader"] == name.as_str(),
         _ => false,
     };
     outsider
         || leader_leads_on
+        || replaced
         || old_history_in_pause
         || nothing_promised
         || former_has_a_vote

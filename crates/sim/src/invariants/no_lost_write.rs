@@ -75,6 +75,13 @@ impl World {
     /// A promotion ended.
     pub(crate) fn promotion(&mut self, node: usize, branch: BranchId) {
         self.coverage.count("promotion", "done");
+        let late = self.holder() != Some(node) && super::one_primary::excuse(self, node).is_some();
+        if late {
+            // It was ordered under a lock that is another one's by now, and nobody was there to
+            // stop it: the history of the cluster is not this one.
+            self.coverage.count("excused", "late promotion");
+            return;
+        }
         self.witness.newest = Some(branch);
         // The promotion that a request led to may fail, and succeed later without it.
         self.witness.newest_by_request = self.witness.by_request.contains(&node);
