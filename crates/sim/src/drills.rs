@@ -30,7 +30,7 @@ const SOON: Duration = Duration::from_millis(100);
 pub(crate) enum Deed {
     /// Something breaks for so long.
     Begin(Fault, Duration),
-    /// A machine loses its power for so long.
+    /// A machine loses its power for so long, and its server has much to replay afterwards.
     PowerOff(usize, Duration),
     /// A daemon is killed.
     KillDaemon(usize),
@@ -246,7 +246,10 @@ impl World {
         }
         match deed {
             Deed::Begin(fault, lasts) => self.begin_fault(fault, lasts),
-            Deed::PowerOff(node, lasts) => self.power_off_for(node, lasts),
+            Deed::PowerOff(node, lasts) => {
+                self.nodes[node].replays_long = true;
+                self.power_off_for(node, lasts);
+            }
             Deed::KillDaemon(node) => self.kill_daemon(node),
             Deed::Pause(on) => self.change_config("pause", Value::Bool(on)),
             Deed::Failover(candidate) => self.ask_for_failover(candidate),

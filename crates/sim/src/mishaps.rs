@@ -155,7 +155,8 @@ impl World {
         let by_tag = others
             .filter(|(other, _)| *other != node)
             .any(|(_, other)| !other.traits.nofailover);
-        let replaced = on_all && by_key && by_tag && self.remote.is_none();
+        let known = self.stored_system().is_some();
+        let replaced = on_all && by_key && by_tag && known && self.remote.is_none();
         if here.stands_still() || here.silent_since.is_some() || !replaced {
             return;
         }
@@ -186,9 +187,11 @@ impl World {
         SystemId::parse(&entry.value)
     }
 
-    /// Somebody removes the key; who leads puts it back.
+    /// Somebody removes the key; who leads puts it back. Not while data of another cluster are
+    /// there, which might be taken for the right ones.
     pub(crate) fn forget_identity(&mut self) {
-        let Some(system) = self.stored_system() else {
+        let foreign = (0..self.nodes.len()).any(|node| self.has_foreign_data(node));
+        let Some(system) = self.stored_system().filter(|_| !foreign) else {
             return;
         };
         self.mishaps.forgotten = Some(system);

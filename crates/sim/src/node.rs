@@ -22,6 +22,8 @@ pub(crate) struct Node {
     pub(crate) stalls: bool,
     /// What its WAL receiver gets comes drop by drop.
     pub(crate) slow_stream: bool,
+    /// Its next start replays for a while.
+    pub(crate) replays_long: bool,
     /// Its disk is not there, and what is on it.
     pub(crate) disk_away: bool,
     pub(crate) out_of_reach: Option<Data>,

@@ -196,6 +196,7 @@ impl World {
                 stalls: false,
                 disk_away: false,
                 slow_stream: false,
+                replays_long: false,
                 out_of_reach: None,
                 slept: Duration::ZERO,
                 slept_since: Moment::ZERO,

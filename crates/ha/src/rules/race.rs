@@ -15,7 +15,7 @@ use crate::replay::Asked;
 use crate::rule::Rule;
 use crate::rules::follow::{self, Texts};
 use crate::rules::promote;
-use crate::rules::votes::Count;
+use crate::rules::votes::{self, Count};
 use crate::sentence::{Action, Text};
 use crate::verdict::CycleResult;
 
@@ -571,13 +571,20 @@ fn look_at(cx: &mut Cx<'_>, name: &MemberName, behind_is_unfit: bool) -> Asked<O
     })
 }
 
-/// A standby that has less than this node.
+/// A standby that has less than this node, and so would not get its vote.
 fn behind(cx: &Cx<'_>, answer: &PeerAnswer) -> Option<Ineligible> {
     let status = answer.reply.as_ref().ok().filter(|s| s.in_recovery)?;
-    let target = cx.position();
-    (status.position < target).then_some(Ineligible::NotReached {
-        at: status.position,
-        target,
+    if votes::compared(cx, status, true).is_ge() {
+        return None;
+    }
+    Some(match (status.timeline, cx.timeline()) {
+        (Some(timeline), Some(cluster)) if timeline < cluster => {
+            Ineligible::TimelineBehind { timeline, cluster }
+        }
+        (Some(_) | None, Some(_) | None) => Ineligible::NotReached {
+            at: status.position,
+            target: cx.position(),
+        },
     })
 }
 

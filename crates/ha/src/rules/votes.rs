@@ -1,6 +1,8 @@
 //! What the others answer to a candidate: who is ahead, who may not lead, whose vote counts.
 //! (HA contract 10.2 and 12)
 
+use std::cmp::Ordering;
+
 use patroni_core::MemberName;
 
 use crate::context::Cx;
@@ -27,15 +29,20 @@ fn left_out(cx: &Cx<'_>, answer: &PeerAnswer) -> Option<Ineligible> {
     (standby && !topology.contains_key(&answer.name)).then_some(Ineligible::NotInFailsafe)
 }
 
-/// Whether a standby has something that this node lacks. Where votes decide, a later timeline is
-/// more than any position on an earlier one: its first leader was elected with all that counted
-/// on the one before.
-fn is_ahead(cx: &Cx<'_>, status: &PeerStatus, votes: bool) -> bool {
+/// What a standby has, compared with this node. Where votes decide, a later timeline is more than
+/// any position on an earlier one: its first leader was elected with all that counted on the one
+/// before.
+pub(super) fn compared(cx: &Cx<'_>, status: &PeerStatus, votes: bool) -> Ordering {
     let mine = cx.position();
     match (status.timeline, cx.timeline()) {
-        (Some(theirs), Some(ours)) if votes => (theirs, status.position) > (ours, mine),
-        (Some(_) | None, Some(_) | None) => status.position > mine,
+        (Some(theirs), Some(ours)) if votes => (theirs, status.position).cmp(&(ours, mine)),
+        (Some(_) | None, Some(_) | None) => status.position.cmp(&mine),
     }
+}
+
+/// Whether a standby has something that this node lacks.
+fn is_ahead(cx: &Cx<'_>, status: &PeerStatus, votes: bool) -> bool {
+    compared(cx, status, votes).is_gt()
 }
 
 /// Whether a primary may lead on without the lock: one that lost the store in a pause does not hear

@@ -3,8 +3,9 @@
 //!
 //! A commit counts when it was acknowledged after waiting for a standby, while the `sync` key
 //! named its primary and at least one standby (in quorum mode also while it still is that of the
-//! former leader, after whose votes this primary was elected). A failover that somebody asked for by hand may
-//! lose it: it takes any candidate, whatever that lacks.
+//! former leader, after whose votes this primary was elected). A failover that somebody asked for
+//! by hand may lose it: it takes any candidate, whatever that lacks. So may one from a primary
+//! whose daemon stands still, without a watchdog and without a guardian.
 
 use patroni_config::dynamic::SynchronousMode;
 use patroni_core::Lsn;
@@ -23,6 +24,11 @@ pub(crate) fn acknowledged(world: &mut World, node: usize, branch: BranchId, lsn
         world
             .coverage
             .count("excused", "primary replaced by request");
+        return;
+    }
+    if replaced && let Some(why) = super::one_primary::excuse(world, node) {
+        // A standby that has not left it yet confirmed what nobody could keep it from writing.
+        world.coverage.count("excused", why);
         return;
     }
     world.coverage.count("commit", "promised");

@@ -15,8 +15,9 @@ pub(crate) fn in_production(world: &mut World, node: usize, branch: BranchId) {
     let twin = world.wal.iter().any(|(id, other)| {
         id != branch && other.in_production && other.number == number && other.system == system
     });
-    world.wal.get_mut(branch).in_production = true;
-    if world.wal.get(branch).parent.is_none() {
+    let here = world.wal.get_mut(branch);
+    let begins = !std::mem::replace(&mut here.in_production, true);
+    if begins && here.parent.is_none() {
         world.witness.newest = Some(branch);
     }
     let shared = world.nodes.iter().enumerate().find(|(index, other)| {

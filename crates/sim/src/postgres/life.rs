@@ -171,7 +171,8 @@ impl World {
     }
 
     fn ready(&mut self, node: usize) {
-        let late = self.chance.percent(20);
+        let long = std::mem::take(&mut self.nodes[node].replays_long);
+        let late = self.chance.percent(20) || long;
         let late = late.then(|| self.now + self.chance.skewed((20, 1000), (1000, 20_000), 20));
         let server = &mut self.nodes[node].server;
         let Some(data) = server.data.as_mut() else {
