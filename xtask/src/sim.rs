@@ -2,13 +2,15 @@
 //! life of a very small one.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
 use patroni_sim::{
-    Bounds, Coverage, Mutant, Question, Report, Scene, Summary, exhaust, hunt, shrink, sweep,
-    trace, unreached,
+    Bounds, Coverage, Mutant, Question, Report, Scene, Search, Summary, exhaust, hunt, shrink,
+    sweep, trace, unreached,
 };
 
 use crate::cargo;
@@ -278,55 +280,63 @@ const MUTANT_SEEDS: u64 = 1000;
 
 fn exhaustive(states: u64) -> Result<()> {
     let start = Instant::now();
-    let bounds = Bounds {
-        states,
-        ..Bounds::default()
-    };
+    let questions: Vec<Question> = Scene::ALL
+        .into_iter()
+        .flat_map(|scene| {
+            scene
+                .bounds()
+                .into_iter()
+                .map(move |bounds| (scene, bounds))
+        })
+        .map(|(scene, bounds)| Question {
+            scene,
+            bounds: Bounds { states, ..bounds },
+            mutant: None,
+        })
+        .collect();
+    say!("3 members; every interleaving within these bounds, at most {states} states each:");
+    let left = Mutex::new(questions.into_iter());
+    let take = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let broken = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..threads() {
+            scope.spawn(|| {
+                while let Some(question) = take() {
+                    let search = exhaust(&question);
+                    broken.fetch_or(search.broken.is_some(), Ordering::Relaxed);
+                    show_search(&question, search);
+                }
+            });
+        }
+    });
+    say!("sim: {:.0} s", start.elapsed().as_secs_f64());
+    if broken.into_inner() {
+        bail!("an invariant is broken")
+    }
+    Ok(())
+}
+
+fn show_search(question: &Question, search: Search) {
+    let bounds = question.bounds;
     say!(
-        "3 members, {} cycles each, {} faults, {} writes, {} spans of 10 s, at most {} states",
+        "{:?}: {} states ({}), {} steps, at most {} deep; each member's cycles {}, faults {}, writes {}, \
+         spans of 10 s {}",
+        question.scene,
+        search.states,
+        if search.complete { "all" } else { "not all" },
+        search.steps,
+        search.depth,
         bounds.cycles,
         bounds.faults,
         bounds.writes,
         bounds.spans,
-        bounds.states
     );
-    let found: Vec<_> = std::thread::scope(|scope| {
-        let ask = |scene| {
-            let question = Question {
-                scene,
-                bounds,
-                mutant: None,
-            };
-            scope.spawn(move || (scene, exhaust(&question)))
-        };
-        let searches = Scene::ALL.map(ask);
-        searches
-            .into_iter()
-            .filter_map(|search| search.join().ok())
-            .collect()
-    });
-    let mut broken = false;
-    for (scene, search) in found {
-        let extent = if search.complete { "all" } else { "not all" };
-        say!(
-            "{scene:?}: {} states ({extent}), {} steps, at most {} deep",
-            search.states,
-            search.steps,
-            search.depth
-        );
-        if let Some(found) = search.broken {
-            broken = true;
-            say!("  {}: {}", found.invariant, found.message);
-            for step in found.way {
-                say!("    {step}");
-            }
+    if let Some(found) = search.broken {
+        say!("  {}: {}", found.invariant, found.message);
+        for step in found.way {
+            say!("    {step}");
         }
     }
-    say!("sim: {:.0} s", start.elapsed().as_secs_f64());
-    if broken {
-        bail!("an invariant is broken")
-    }
-    Ok(())
 }
 
 fn threads() -> usize {

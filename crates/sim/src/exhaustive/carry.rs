@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use patroni_core::sync_names::SyncKind;
 use patroni_core::{HistoryLine, Lsn, Moment, Role, State, Tags, Timeline};
 use patroni_dcs::StoreError;
 use patroni_ha::command::{RewindSource, Until, Wait};
@@ -14,26 +15,31 @@ use patroni_ha::outcome::{
 use patroni_ha::{Command, Outcome};
 
 use super::search::Fate;
-use super::small::{Small, member_data, name};
+use super::shared::Shared;
+use super::small::{Small, Tiny, member_data, name};
 use super::{Question, Scene};
+use crate::daemon::Lane;
 use crate::invariants::Invariant;
 use crate::options::Mutant;
 
 /// An invariant that does not hold any more.
 pub(super) type Broken = Option<(Invariant, String)>;
 
-/// Whether other members can notice that (or when) it is carried out.
-pub(super) fn is_visible(command: &Command) -> bool {
+/// Whether other members can notice that (or when) it is carried out. A long task that waits
+/// looks again and again for what others do; a cycle that waits for a time does so once.
+pub(super) fn is_visible(command: &Command, lane: Lane) -> bool {
     is_for_the_store(command)
-        || matches!(
-            command,
+        || match command {
+            Command::Wait(Wait::For(_)) => lane == Lane::Job,
             Command::AskPeers(_)
-                | Command::Requery
-                | Command::SetSyncNames(_)
-                | Command::Promote
-                | Command::Stop(_)
-                | Command::Start(_)
-        )
+            | Command::Requery
+            | Command::Wait(Wait::StoreChange { .. })
+            | Command::SetSyncNames(_)
+            | Command::Promote
+            | Command::Stop(_)
+            | Command::Start(_) => true,
+            _ => false,
+        }
 }
 
 pub(super) fn is_for_the_store(command: &Command) -> bool {
@@ -92,12 +98,7 @@ impl Small {
         }
         let mut broken = None;
         let outcome = match command {
-            Command::TouchMember(_) => {
-                let now = self.now();
-                let here = &mut self.members[member];
-                let data = member_data(member, &here.server, &here.memory);
-                written(here.session.touch_member(&mut self.model, now, &data, None))
-            }
+            Command::TouchMember(_) => self.touch(member),
             Command::AskPeers(peers) => {
                 let ask = |peer: &patroni_ha::command::Peer| self.peer(&peer.name);
                 Outcome::Peers(peers.iter().map(ask).collect())
@@ -210,6 +211,22 @@ impl Small {
         (outcome, broken)
     }
 
+    /// The key is written when it says something else; either way its lease lasts.
+    fn touch(&mut self, member: usize) -> Outcome {
+        let now = self.now();
+        let here = &mut self.members[member];
+        let data = member_data(member, &here.server, &here.memory);
+        let stored = here.session.load(&mut self.model, now);
+        let judged = stored
+            .as_ref()
+            .ok()
+            .and_then(|view| view.member(&name(member)));
+        written(
+            here.session
+                .touch_member(&mut self.model, now, &data, judged),
+        )
+    }
+
     fn store(
         &mut self,
         question: &Question,
@@ -267,7 +284,7 @@ impl Small {
 
     /// Nobody else relies on the lock when it is given to a member.
     fn one_holder(&self, member: usize) -> Broken {
-        let relies = |(index, other): (usize, &super::small::Tiny)| {
+        let relies = |(index, other): (usize, &Shared<Tiny>)| {
             (index != member && other.server.is_primary() && self.now() < other.guard)
                 .then_some(index)
         };
@@ -408,14 +425,18 @@ impl Small {
                 continue;
             }
             let names = &server.names;
-            let waits = names.names.iter().any(|listed| {
+            let confirms = |listed: &&String| {
                 let standby = (0..self.members.len()).find(|other| name(*other).matches(listed));
-                !standby.is_some_and(|standby| {
+                standby.is_some_and(|standby| {
                     self.streams_from(standby, member)
                         && self.members[standby].server.log.len() >= server.log.len()
                 })
-            });
-            if waits || names.star {
+            };
+            let needed = match names.kind {
+                SyncKind::Quorum => names.count,
+                SyncKind::Priority | SyncKind::Off => names.names.len(),
+            };
+            if names.names.iter().filter(confirms).count() < needed || names.star {
                 continue;
             }
             let (log, timeline) = (server.log.clone(), server.timeline);
@@ -439,12 +460,18 @@ impl Small {
         }
         let sync = self.model.entry("/service/small/sync");
         let sync = sync.map(|entry| patroni_core::SyncState::parse(&entry.value, None));
-        let sync = sync.filter(|sync| scene == Scene::Synchronous && sync.is_leader(&me))?;
-        for (index, other) in self.members.iter().enumerate() {
-            if sync.has_standby(&name(index)) && !other.server.log.starts_with(log) {
-                let message = format!("{me} acknowledged what {} lacks", name(index));
-                return Some((Invariant::SyncKey, message));
-            }
+        let promises = matches!(scene, Scene::Synchronous | Scene::Quorum);
+        let sync = sync.filter(|sync| promises && sync.is_leader(&me))?;
+        let members = self.members.iter().enumerate();
+        let lack = members
+            .filter(|(index, other)| {
+                sync.has_standby(&name(*index)) && !other.server.log.starts_with(log)
+            })
+            .count();
+        // Whoever is elected asks so many of the others that one of them has it.
+        if lack > sync.quorum {
+            let message = format!("{me} acknowledged what {lack} of the key lack");
+            return Some((Invariant::SyncKey, message));
         }
         if !sync.standbys.is_empty() {
             self.promised = log.to_vec();

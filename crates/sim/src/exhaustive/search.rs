@@ -1,13 +1,12 @@
 //! The search: depth first, each world once.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hasher};
-use std::io;
 
 use patroni_ha::{Command, Cycle, JobContext, JobRun, JobStep, Outcome, Step};
 
 use super::carry::{self, is_for_the_store, is_visible};
-use super::small::{Small, name, settings};
+use super::shared::Shared;
+use super::small::{Small, Tiny, Waits, name, settings};
 use super::{Broken, Question, Search};
 use crate::daemon::Lane;
 use crate::daemon::act::command_name;
@@ -46,7 +45,7 @@ pub fn exhaust(question: &Question) -> Search {
     let mut seen = HashSet::new();
     let mut way: Vec<Move> = Vec::new();
     let begin = Small::new(question);
-    seen.insert(fingerprint(&begin));
+    seen.insert(begin.print());
     let mut stack = vec![(moves(&begin), begin)];
     while let Some((left, world)) = stack.last_mut() {
         let Some(step) = left.pop() else {
@@ -71,7 +70,7 @@ pub fn exhaust(question: &Question) -> Search {
             });
             break;
         }
-        if !seen.insert(fingerprint(&next)) {
+        if !seen.insert(next.print()) {
             continue;
         }
         search.states = u64::try_from(seen.len()).unwrap_or(u64::MAX);
@@ -100,6 +99,13 @@ fn moves(world: &Small) -> Vec<Move> {
         let job = member.job.as_ref();
         let job = job.map(|(_, command)| (Lane::Job, is_for_the_store(command)));
         for (lane, stored) in [load, cycle, job].into_iter().flatten() {
+            let waits = match lane {
+                Lane::Cycle => member.waits.cycle,
+                Lane::Job => member.waits.job,
+            };
+            if waits {
+                continue;
+            }
             moves.push(Move::Go(index, lane, Fate::Carried));
             if stored && world.faults > 0 {
                 moves.push(Move::Go(index, lane, Fate::Lost));
@@ -129,7 +135,35 @@ fn moves(world: &Small) -> Vec<Move> {
 
 impl Small {
     fn happen(&mut self, question: &Question, step: Move) -> carry::Broken {
-        let broken = match step {
+        let before = self.shown();
+        let broken = self.step(question, step);
+        if before != self.shown() {
+            for member in &mut self.members {
+                if member.waits != Waits::default() {
+                    member.waits = Waits::default();
+                }
+            }
+        }
+        broken.or_else(|| self.acknowledge(question.scene))
+    }
+
+    /// What somebody who waits may be waiting for.
+    fn shown(&self) -> impl PartialEq + use<> {
+        let server = |member: &Shared<Tiny>| {
+            let server = &member.server;
+            (
+                server.runs,
+                server.standby,
+                server.timeline,
+                server.log.len(),
+            )
+        };
+        let servers: Vec<_> = self.members.iter().map(server).collect();
+        (self.model.revision(), self.now(), servers)
+    }
+
+    fn step(&mut self, question: &Question, step: Move) -> carry::Broken {
+        match step {
             Move::Begin(member) => {
                 self.members[member].cycles -= 1;
                 self.members[member].loads = true;
@@ -165,8 +199,7 @@ impl Small {
                 self.pass(question);
                 None
             }
-        };
-        broken.or_else(|| self.acknowledge(question.scene))
+        }
     }
 
     fn go(&mut self, question: &Question, member: usize, lane: Lane, fate: Fate) -> carry::Broken {
@@ -201,7 +234,8 @@ impl Small {
     fn run_cycle(&mut self, question: &Question, member: usize, mut cycle: Cycle) -> carry::Broken {
         loop {
             match cycle.step() {
-                Step::Do { command, .. } if is_visible(&command) => {
+                Step::Do { command, .. } if is_visible(&command, Lane::Cycle) => {
+                    self.members[member].waits.cycle = matches!(command, Command::Wait(_));
                     self.members[member].cycle = Some((cycle, command));
                     return None;
                 }
@@ -240,7 +274,8 @@ impl Small {
     fn run_job(&mut self, question: &Question, member: usize, mut run: JobRun) -> carry::Broken {
         loop {
             match run.step() {
-                JobStep::Do { command, .. } if is_visible(&command) => {
+                JobStep::Do { command, .. } if is_visible(&command, Lane::Job) => {
+                    self.members[member].waits.job = matches!(command, Command::Wait(_));
                     self.members[member].job = Some((run, command));
                     return None;
                 }
@@ -277,28 +312,5 @@ impl Small {
             Move::Kill(member) => format!("the server of {} dies", name(member)),
             Move::Pass => "ten seconds pass".to_owned(),
         }
-    }
-}
-
-/// A world as 128 bits.
-fn fingerprint(world: &Small) -> (u64, u64) {
-    let mut sink = Sink(DefaultHasher::new(), DefaultHasher::new());
-    sink.1.write_u8(1);
-    let written = serde_json::to_writer(&mut sink, world);
-    written.unwrap_or_else(|_| unreachable!("a world has text keys, and a hash takes everything"));
-    (sink.0.finish(), sink.1.finish())
-}
-
-struct Sink(DefaultHasher, DefaultHasher);
-
-impl io::Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes);
-        self.1.write(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

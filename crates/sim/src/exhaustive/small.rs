@@ -1,5 +1,6 @@
 //! The small world as a value.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use patroni_core::server::{
     Answer, CheckpointTask, ControlData, ControlState, DataDir, LocalServer, Process,
     RewindAbility, ServerStatus, WalReceiver, WalSender,
 };
+use patroni_core::sync_names::SyncKind;
 use patroni_core::{
     FailoverRequest, Lsn, MemberData, MemberName, Moment, Role, Scope, State, SyncNames, SyncState,
     SystemId, Timeline,
@@ -21,6 +23,7 @@ use patroni_ha::{Command, Cycle, Job, JobRun, Memory};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::shared::{self, Print, Shared};
 use super::{Bounds, Question, Scene};
 use crate::daemon::observe::{api_url, conn_url, wall};
 
@@ -31,7 +34,7 @@ const SYSTEM: &str = "7000000000000000001";
 const FIRST: u64 = 100;
 
 /// Everything that tells two worlds apart.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Small {
     pub(super) spans: u8,
     pub(super) faults: u8,
@@ -39,8 +42,8 @@ pub(super) struct Small {
     pub(super) last_write: u8,
     /// Acknowledged writes that synchronous mode promised to keep.
     pub(super) promised: Vec<u8>,
-    pub(super) model: Model,
-    pub(super) members: Vec<Tiny>,
+    pub(super) model: Shared<Model>,
+    pub(super) members: Vec<Shared<Tiny>>,
 }
 
 /// One member.
@@ -56,10 +59,19 @@ pub(super) struct Tiny {
     pub(super) cycle: Option<(Cycle, Command)>,
     pub(super) loads: bool,
     pub(super) job: Option<(JobRun, Command)>,
+    /// Nothing has happened yet that the loop, or the long task, waits for.
+    pub(super) waits: Waits,
     pub(super) ordered: Option<Job>,
     pub(super) since: Moment,
     pub(super) committed: bool,
     pub(super) finished: Vec<JobReport>,
+}
+
+/// Who waits for the store or the clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Waits {
+    pub(super) cycle: bool,
+    pub(super) job: bool,
 }
 
 /// The smallest server.
@@ -87,7 +99,11 @@ pub(super) fn config(scene: Scene) -> Map<String, Value> {
         "loop_wait": 10,
         "retry_timeout": 5,
         "maximum_lag_on_failover": 1_048_576,
-        "synchronous_mode": scene == Scene::Synchronous,
+        "synchronous_mode": match scene {
+            Scene::Lock | Scene::Switchover => Value::Bool(false),
+            Scene::Synchronous => Value::Bool(true),
+            Scene::Quorum => Value::String("quorum".to_owned()),
+        },
         "primary_start_timeout": 0,
     });
     match config {
@@ -99,6 +115,15 @@ pub(super) fn config(scene: Scene) -> Map<String, Value> {
 pub(super) fn settings(scene: Scene) -> Dynamic {
     let read = Dynamic::read(&config(scene)).map(|(settings, _)| settings);
     read.unwrap_or_else(|_| unreachable!("our own document is readable"))
+}
+
+/// For whom `n1` waits, and how many of them have to be asked in an election.
+fn promise(scene: Scene) -> Option<(SyncKind, usize, BTreeSet<MemberName>)> {
+    match scene {
+        Scene::Lock | Scene::Switchover => None,
+        Scene::Synchronous => Some((SyncKind::Priority, 0, [name(1)].into())),
+        Scene::Quorum => Some((SyncKind::Quorum, 1, [name(1), name(2)].into())),
+    }
 }
 
 impl Small {
@@ -130,14 +155,14 @@ impl Small {
                 let _led = session.take_leader(&mut model, now);
                 member.guard = now + ttl - guard_margin(ttl);
                 member.memory.lease = patroni_ha::memory::Lease::Until(now + ttl);
-                if scene == Scene::Synchronous {
-                    let state = SyncState::new(Some(name(0)), 0, [name(1)].into());
+                if let Some((kind, quorum, standbys)) = promise(scene) {
+                    let state = SyncState::new(Some(name(0)), quorum, standbys.clone());
                     let _sync = session.write_sync(&mut model, now, &state, None);
                     member.server.names = SyncNames {
-                        kind: patroni_core::sync_names::SyncKind::Priority,
+                        kind,
                         count: 1,
                         star: false,
-                        names: std::iter::once(name(1).to_string()).collect(),
+                        names: standbys.iter().map(ToString::to_string).collect(),
                     };
                 }
                 if scene == Scene::Switchover {
@@ -156,9 +181,16 @@ impl Small {
             writes,
             last_write: 0,
             promised: Vec::new(),
-            model,
-            members,
+            model: Shared::new(model),
+            members: members.into_iter().map(Shared::new).collect(),
         }
+    }
+
+    /// Equal for equal worlds.
+    pub(super) fn print(&self) -> Print {
+        let members: Vec<Print> = self.members.iter().map(Shared::print).collect();
+        let left = (self.spans, self.faults, self.writes, self.last_write);
+        shared::print(&(left, &self.promised, self.model.print(), members))
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -241,10 +273,10 @@ impl Small {
                 let name = name(member);
                 let position = Some(standby.server.position());
                 WalSender {
-                    sync_state: if names.has(name.as_str()) {
-                        "sync"
-                    } else {
-                        "async"
+                    sync_state: match names.kind {
+                        _ if !names.has(name.as_str()) => "async",
+                        SyncKind::Quorum => "quorum",
+                        SyncKind::Priority | SyncKind::Off => "sync",
                     }
                     .to_owned(),
                     application_name: name.to_string(),
@@ -337,6 +369,7 @@ impl Tiny {
             cycle: None,
             loads: false,
             job: None,
+            waits: Waits::default(),
             ordered: None,
             since: Moment::ZERO,
             committed: false,
