@@ -44,8 +44,12 @@ fn a_standby_cluster_follows_both_failovers_and_is_promoted(store: StoreKind) ->
         ("/primary", 503, 503),
         ("/replica", 503, 200),
     ] {
-        let codes = [leader, 1 - leader].map(|node| west.nodes[node].health(path).ok());
-        ensure!(codes == [Some(leads), Some(follows)], "{path}: {codes:?}");
+        // A member answers by the view of its last cycle.
+        wait::until(&format!("the answers to {path}"), SOON, || {
+            let codes = [leader, 1 - leader].map(|node| west.nodes[node].health(path).ok());
+            ensure!(codes == [Some(leads), Some(follows)], "{path}: {codes:?}");
+            Ok(())
+        })?;
     }
     let cascade = west.nodes[leader].sql("select application_name from pg_stat_replication")?;
     ensure!(

@@ -177,8 +177,13 @@ fn commits_wait_for_two_standbys(store: StoreKind) -> Result<()> {
     let leader = cluster.leader()?;
     let standbys = wait_role(&cluster, "Sync Standby", 2)?;
     wait_names(&cluster.nodes[leader], "2 (node2,node3)")?;
-    ensure!(cluster.nodes[standbys[0]].health("/sync")? == 200);
-    ensure!(cluster.nodes[standbys[0]].health("/quorum")? == 503);
+    let standby = &cluster.nodes[standbys[0]];
+    // A member answers by the view of its last cycle.
+    wait::until("the standby knows that it is synchronous", SOON, || {
+        ensure!(standby.health("/sync")? == 200);
+        Ok(())
+    })?;
+    ensure!(standby.health("/quorum")? == 503);
     let writer = writer(&cluster, leader)?;
     cluster.nodes[standbys[1]].kill_all();
     writer.wait_write(SOON)?;
