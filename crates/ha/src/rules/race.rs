@@ -326,10 +326,9 @@ fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
 
 /// Who leads writes its name into the key before it is promoted.
 fn other_sync_leader(cx: &Cx<'_>) -> Option<MemberName> {
-    let leader = cx.view.sync.leader.as_ref();
-    leader
-        .filter(|name| cx.sync_active() && !cx.is_me(name))
-        .cloned()
+    let sync = &cx.view.sync;
+    let other = cx.sync_active() && !sync.is_leader(cx.me());
+    sync.leader.clone().filter(|_| other)
 }
 
 /// The timeline that the running primary shows, asked once more when it has shown none. Not
