@@ -4,8 +4,7 @@
 //! A commit counts when it was acknowledged after waiting for a standby, while the `sync` key
 //! named its primary and at least one standby (in quorum mode also while it still is that of the
 //! former leader, after whose votes this primary was elected). A failover that somebody asked for
-//! by hand may lose it: it takes any candidate, whatever that lacks. So may one from a primary
-//! whose daemon stands still, without a watchdog and without a guardian.
+//! by hand may lose it: it takes any candidate, whatever that lacks.
 
 use patroni_config::dynamic::SynchronousMode;
 use patroni_core::Lsn;
@@ -24,11 +23,6 @@ pub(crate) fn acknowledged(world: &mut World, node: usize, branch: BranchId, lsn
         world
             .coverage
             .count("excused", "primary replaced by request");
-        return;
-    }
-    if replaced && let Some(why) = super::one_primary::excuse(world, node) {
-        // A standby that has not left it yet confirmed what nobody could keep it from writing.
-        world.coverage.count("excused", why);
         return;
     }
     world.coverage.count("commit", "promised");
@@ -81,8 +75,9 @@ impl World {
     /// A promotion ended.
     pub(crate) fn promotion(&mut self, node: usize, branch: BranchId) {
         self.coverage.count("promotion", "done");
-        let late = self.holder() != Some(node) && super::one_primary::excuse(self, node).is_some();
-        if late {
+        let here = &self.nodes[node];
+        let away = here.daemon_stands_still() || self.now < here.excused_until;
+        if away && self.holder() != Some(node) {
             // It was ordered under a lock that is another one's by now, and nobody was there to
             // stop it: the history of the cluster is not this one.
             self.coverage.count("excused", "late promotion");

@@ -5,14 +5,12 @@
 //! Allowed by the documentation, and so by this file: a paused cluster; a server whose daemon
 //! stands still, is dead, or has just come back, on a machine without an armed watchdog and without a
 //! guardian on duty; a
-//! primary in failsafe mode, when a person named a candidate that is not in its topology; one
-//! that was replaced by request and never heard of it, because the other failed before it had
-//! written the history.
+//! primary in failsafe mode, when a person named a candidate that is not in its topology.
 
-use patroni_core::{History, Lsn};
+use patroni_core::Lsn;
 
 use crate::postgres::wal::BranchId;
-use crate::world::{PREFIX, World};
+use crate::world::World;
 
 pub(crate) fn acknowledged(world: &mut World, node: usize, branch: BranchId, lsn: Lsn) {
     let Some(newest) = world.witness.newest else {
@@ -46,19 +44,7 @@ pub(crate) fn excuse(world: &World, node: usize) -> Option<&'static str> {
     if world.now < here.excused_until {
         return Some("daemon just came back");
     }
-    if world.witness.newest_by_request && !newest_is_known(world) {
-        return Some("replaced by request, and nobody was told");
-    }
     let idle = !here.daemon.alive || here.daemon_stands_still();
     let guarded = here.watchdog.is_some() || here.guardian.is_some();
     (idle && !guarded).then_some("daemon does not run, no watchdog and no guardian")
-}
-
-/// The history in the store goes as far as the last promotion.
-fn newest_is_known(world: &World) -> bool {
-    let newest = world.witness.newest.map(|newest| world.wal.get(newest));
-    let entry = world.model.entry(&format!("{PREFIX}/history"));
-    let history = entry.and_then(|entry| History::parse(&entry.value));
-    let known = history.and_then(|history| history.timeline());
-    newest.is_none_or(|newest| known.is_some_and(|known| known >= newest.number))
 }
