@@ -195,6 +195,10 @@ server_test! {
 async fn a_diverged_primary_is_rewound() {
     let (old, new) = pair().await;
     let fork = diverge(&old, &new).await;
+    // The last file is read below: were it archived at once, the shutdown checkpoint would take
+    // it away.
+    old.configure("archive_command = ''");
+    old.pg_ctl(&["reload"]);
     old.stop("fast");
     assert!(can_execute(&old.binaries).await);
 
