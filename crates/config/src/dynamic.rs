@@ -31,9 +31,6 @@ pub struct Dynamic {
     pub primary_stop_timeout: Duration,
     /// `synchronous_mode`, already `Off` in a standby cluster.
     pub synchronous_mode: SynchronousMode,
-    /// `synchronous_mode: quorum` is written, even where the mode is off (standby cluster): the
-    /// race then still asks for the votes that a left-over `sync` key demands.
-    pub quorum_commit: bool,
     /// `synchronous_mode_strict`.
     pub synchronous_mode_strict: bool,
     /// `synchronous_node_count`, at least 1 when strict.
@@ -160,7 +157,6 @@ impl Dynamic {
                 Some(_) => SynchronousMode::Off,
                 None => synchronous_mode(doc.get("synchronous_mode")),
             },
-            quorum_commit: synchronous_mode(doc.get("synchronous_mode")) == SynchronousMode::Quorum,
             synchronous_mode_strict: strict,
             synchronous_node_count: usize::try_from(nodes).unwrap_or(0),
             failsafe_mode: flag("failsafe_mode"),

@@ -209,8 +209,7 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
         return Ok(Err(Ineligible::MayHaveConsented));
     }
     if let Some(request) = &request {
-        let me = cx.me().clone();
-        if request.leader.is_some() && cx.sync_active() && !cx.view.sync.has_member(&me) {
+        if is_barred_by_sync(cx, request, cx.me()) {
             return Ok(Err(Ineligible::NotSynchronous));
         }
         if let Some(decided) = requested(cx, request)? {
@@ -267,6 +266,12 @@ fn all_stand_by(cx: &mut Cx<'_>) -> Asked<bool> {
 /// A person asks for this node, and not for an orderly change from another one.
 fn is_named(cx: &Cx<'_>, request: &FailoverRequest) -> bool {
     request.candidate.as_ref() == Some(cx.me()) && !waits_for_leader(cx, request)
+}
+
+/// In a switchover nobody leads without being named in the `sync` key: not even the candidate, so
+/// that nobody waits for it either.
+fn is_barred_by_sync(cx: &Cx<'_>, request: &FailoverRequest, name: &MemberName) -> bool {
+    request.leader.is_some() && cx.sync_active() && !cx.view.sync.has_member(name)
 }
 
 /// A switchover: the leader hands over in order when it can read the request. Unlike a failover
@@ -446,6 +451,8 @@ fn requested(cx: &mut Cx<'_>, request: &FailoverRequest) -> Asked<Option<Result<
             && request.leader.is_some();
         let limitation = if outside {
             Some(Ineligible::NotInFailsafe)
+        } else if is_barred_by_sync(cx, request, candidate) {
+            Some(Ineligible::NotSynchronous)
         } else {
             let behind_is_unfit = request.leader.is_some() && cx.votes_count();
             look_at(cx, candidate, behind_is_unfit)?

@@ -96,7 +96,7 @@ impl Count {
             streams_matter: may_be_led_unheard(cx) && !answers.iter().any(stands_by),
             former,
             voter,
-            quorum: (cx.settings.quorum_commit && !cx.view.sync.is_empty()) || cx.votes_count(),
+            quorum: cx.votes_count(),
             votes: if voter { 0 } else { -1 },
             somebody_ahead: false,
         }
