@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use patroni_core::{Cluster, Lsn, MemberData, MemberName, Moment, SlotName, Timeline, Xid};
+use patroni_core::{
+    Cluster, Lsn, MemberData, MemberName, Moment, SlotName, SyncState, Timeline, Xid,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::divergence::{Divergence, Trouble};
@@ -81,6 +83,9 @@ pub struct Memory {
     pub inherited: Inherited,
     /// The hook refused the promotion; the lock is still to be given back.
     pub pre_promote_failed: bool,
+    /// The race that won the lock, until it is decided that it was judged well.
+    #[serde(default)]
+    pub race: Option<JudgedRace>,
     /// When the lock was given back because of the hook.
     pub backing_off_since: Option<Moment>,
     /// Who of the synchronous standbys has caught up.
@@ -104,6 +109,19 @@ pub struct Memory {
     #[cfg(feature = "mutants")]
     #[serde(default)]
     pub mutant: Option<crate::mutant::Mutant>,
+}
+
+/// What a race was judged by. A process that stands still between two steps of it may find the
+/// lock free once more, after others have led, and would take for true what they told before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgedRace {
+    /// When the questions began.
+    pub at: Moment,
+    /// Whose votes or words counted.
+    pub sync: SyncState,
+    /// Why it is worth nothing, once that is known: the lock goes back, however often the store
+    /// has to be asked for it.
+    pub outdated: Option<String>,
 }
 
 /// What a daemon that has just begun knows of the promotions ordered before its time. A server

@@ -119,8 +119,9 @@ fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
         cx.rule = Rule::A6;
         identity::restore_keys(cx, obs)?;
     } else {
-        // The refusal of the hook was about a lock that is gone.
+        // What was said against promoting was about a lock that is gone.
         cx.memory.pre_promote_failed = false;
+        cx.memory.race = None;
     }
     cx.memory.leaving_sync = restarts_out_of_sync(cx, obs);
     if let Some(running) = &obs.executor {

@@ -9,7 +9,7 @@ use crate::replay::Asked;
 use crate::rule::Rule;
 use crate::rules::demote::{self, Mode};
 use crate::rules::follow::{self, Texts};
-use crate::rules::{failover, promote, silent};
+use crate::rules::{failover, promote, race, silent};
 use crate::sentence::Text;
 use crate::verdict::CycleResult;
 
@@ -21,6 +21,9 @@ pub(crate) fn leader_exists(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleRe
         let leader = cx.view.leader_name().cloned();
         let texts = following(cx, me, leader.unwrap_or_else(|| MemberName::new("")));
         return follow::follow(cx, texts, false);
+    }
+    if let Some(result) = race::undecided(cx)? {
+        return Ok(result);
     }
     // A promotion that was issued cannot be taken back, and ends some time.
     if cx.paused()

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use patroni_core::{FailoverRequest, Member, MemberName, Moment, SyncState, Timeline};
+use patroni_core::{FailoverRequest, Member, MemberName, Timeline};
 
 use crate::command::Peer;
 use crate::context::Cx;
 use crate::eligibility::{self, Ineligible, Refusal, Search};
 use crate::history;
+use crate::memory::JudgedRace;
 use crate::mutant::Mutant;
 use crate::observation::{Observation, PeerAnswer};
 use crate::replay::Asked;
@@ -19,49 +20,64 @@ use crate::rules::votes::{self, Count};
 use crate::sentence::{Action, Text};
 use crate::verdict::CycleResult;
 
-/// What a race was judged by. A process that stands still between two steps of it may find the
-/// lock free once more, after others have led, and would take for true what they told before.
-struct Judged {
-    at: Moment,
-    sync: SyncState,
+/// What the race is judged by. Nothing is of a candidate that a person named, and a running
+/// primary has looked at what became of the cluster.
+fn judged(cx: &mut Cx<'_>, obs: &Observation) -> Option<JudgedRace> {
+    let request = cx.view.failover_request().map(|key| &key.request);
+    let named = request.is_some_and(|request| is_named(cx, request));
+    (!named && !cx.is_primary()).then(|| JudgedRace {
+        at: obs.now,
+        sync: cx.view.sync.clone(),
+        outdated: None,
+    })
 }
 
-impl Judged {
-    /// Nothing was judged of a candidate that a person named, and a running primary has looked
-    /// at what became of the cluster.
-    fn of(cx: &mut Cx<'_>, obs: &Observation) -> Option<Self> {
-        let request = cx.view.failover_request().map(|key| &key.request);
-        let named = request.is_some_and(|request| is_named(cx, request));
-        (!named && !cx.is_primary()).then(|| Self {
-            at: obs.now,
-            sync: cx.view.sync.clone(),
-        })
-    }
+/// Why what was judged may not be true any more now that the lock was taken.
+fn took_too_long(cx: &Cx<'_>, judged: &JudgedRace) -> Option<String> {
+    let took = cx.now().since(judged.at);
+    let longest = MOST_QUESTIONS * TIME_FOR_AN_ANSWER + cx.settings.retry_timeout;
+    (took > longest).then(|| format!("it took {} s", took.as_secs()))
+}
 
-    /// Why what was judged may not be true any more now that the lock was taken.
-    fn took_too_long(&self, cx: &Cx<'_>) -> Option<String> {
-        let took = cx.now().since(self.at);
-        let longest = MOST_QUESTIONS * TIME_FOR_AN_ANSWER + cx.settings.retry_timeout;
-        (took > longest).then(|| format!("it took {} s", took.as_secs()))
-    }
-
-    /// The same, by the first view with the lock.
-    fn is_contradicted(&self, cx: &Cx<'_>) -> Option<String> {
-        let (now, then) = (&cx.view.sync, &self.sync);
-        let same =
-            now.leader == then.leader && now.quorum == then.quorum && now.standbys == then.standbys;
-        (!same).then(|| "the synchronous standbys are others now".to_owned())
-    }
+/// The same, by a view with the lock.
+fn is_contradicted(cx: &Cx<'_>, judged: &JudgedRace) -> Option<String> {
+    let (now, then) = (&cx.view.sync, &judged.sync);
+    let same =
+        now.leader == then.leader && now.quorum == then.quorum && now.standbys == then.standbys;
+    (!same).then(|| "the synchronous standbys are others now".to_owned())
 }
 
 /// The lock stays free for a race that is judged anew.
 fn give_back(cx: &mut Cx<'_>, why: String) -> Asked<CycleResult> {
     cx.say(Text::OutdatedJudgement { why: why.clone() });
     let name = cx.me().clone();
-    let reason = Ineligible::Outdated(why);
+    let reason = Ineligible::Outdated(why.clone());
     cx.refused.push(Refusal { name, reason });
-    cx.release_leader(None)?;
+    if let Some(race) = &mut cx.memory.race {
+        race.outdated = Some(why);
+    }
+    if cx.release_leader(None)? {
+        cx.memory.race = None;
+    }
     Ok(CycleResult::FollowingWithoutLock)
+}
+
+/// The lock is ours, and the cycle that won it did not come to its end: the store has failed, or
+/// it said nothing of a lock that it gave.
+pub(crate) fn undecided(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
+    let Some(race) = cx.memory.race.clone() else {
+        return Ok(None);
+    };
+    let known = race.outdated.clone();
+    let why = known
+        .or_else(|| took_too_long(cx, &race))
+        .or_else(|| is_contradicted(cx, &race));
+    if let Some(why) = why.filter(|_| !cx.may_be_primary()) {
+        cx.rule = Rule::T3;
+        return give_back(cx, why).map(Some);
+    }
+    cx.memory.race = None;
+    Ok(None)
 }
 
 /// A race asks the other members so many times at most.
@@ -79,8 +95,9 @@ pub(crate) fn race(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
         return stand_back(cx);
     }
     cx.rule = Rule::T3;
-    let judged = Judged::of(cx, obs);
+    cx.memory.race = judged(cx, obs);
     if !cx.acquire_leader()? {
+        cx.memory.race = None;
         cx.rule = Rule::T2;
         return follow::follow(
             cx,
@@ -91,12 +108,13 @@ pub(crate) fn race(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
             true,
         );
     }
-    won(cx, judged.as_ref())
+    won(cx)
 }
 
 /// The lock is ours: clean up the request, look again, and act as the leader.
-fn won(cx: &mut Cx<'_>, judged: Option<&Judged>) -> Asked<CycleResult> {
-    if let Some(why) = judged.and_then(|judged| judged.took_too_long(cx)) {
+fn won(cx: &mut Cx<'_>) -> Asked<CycleResult> {
+    let race = cx.memory.race.clone();
+    if let Some(why) = race.as_ref().and_then(|race| took_too_long(cx, race)) {
         cx.reload()?;
         return give_back(cx, why);
     }
@@ -120,9 +138,10 @@ fn won(cx: &mut Cx<'_>, judged: Option<&Judged>) -> Asked<CycleResult> {
         // tells; nothing is promoted on a contradiction.
         return Ok(CycleResult::FollowingWithoutLock);
     }
-    if let Some(why) = judged.and_then(|judged| judged.is_contradicted(cx)) {
+    if let Some(why) = race.as_ref().and_then(|race| is_contradicted(cx, race)) {
         return give_back(cx, why);
     }
+    cx.memory.race = None;
     if cx.in_standby_cluster() {
         return follow::follow_as_standby_leader(cx, CycleResult::PromotedStandbyLeaderByRace);
     }

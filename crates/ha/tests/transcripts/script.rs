@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use patroni_core::server::ControlState;
 use patroni_core::sync::SyncState;
-use patroni_core::{Failover, FailoverRequest, History, Revision, Role};
+use patroni_core::{Failover, FailoverRequest, History, Moment, Revision, Role};
 use patroni_ha::command::Wait;
 use patroni_ha::job::{JobReport, RunningJob};
 use patroni_ha::memory::{Inherited, Lease};
@@ -300,6 +300,12 @@ impl World {
         self.observation.wall += Duration::from_secs(seconds);
     }
 
+    /// What a cycle or a job took.
+    fn passed_until(&mut self, now: Moment) {
+        self.observation.wall += now.since(self.observation.now);
+        self.observation.now = now;
+    }
+
     fn cycle(&mut self) -> Vec<String> {
         let mut cycle = Cycle::begin(self.observation.clone(), self.memory.clone());
         let mut seen = Vec::new();
@@ -326,6 +332,7 @@ impl World {
             }
         };
         self.memory = memory;
+        self.passed_until(now);
         self.observation.finished.clear();
         self.nothing_left();
         seen.extend(decided(&verdict));
@@ -361,6 +368,7 @@ impl World {
                 }
             }
         };
+        self.passed_until(now);
         self.nothing_left();
         let effects = serde_json::to_string(&report.effects).expect("effects are plain data");
         seen.push(format!("= {}: {:?} {effects}", report.job, report.end));
@@ -369,7 +377,7 @@ impl World {
     }
 
     /// What was written for this command, else what a working world would say.
-    fn outcome(&mut self, command: &Command, now: patroni_core::Moment) -> Outcome {
+    fn outcome(&mut self, command: &Command, now: Moment) -> Outcome {
         let (name, _) = parts(command);
         if let Some(outcome) = self.answers.get_mut(&name).and_then(VecDeque::pop_front) {
             return outcome;
