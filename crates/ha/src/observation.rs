@@ -77,8 +77,18 @@ pub struct NodeFacts {
     /// Its group in that cluster; 0 is the coordinator's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub citus_group: Option<u32>,
+    /// A primary stops at the end of its lease also when its daemon does not run: by its guardian,
+    /// or by the watchdog without which nobody leads. The members of a cluster are taken to be
+    /// set up alike.
+    #[serde(default = "yes")]
+    pub guarded: bool,
     /// The store is the embedded Raft, where one cycle is skipped after a start without leader.
     pub store_is_raft: bool,
+}
+
+/// What a journal means that was written before it said so.
+const fn yes() -> bool {
+    true
 }
 
 /// The watchdog as the node sees it.

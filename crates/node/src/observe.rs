@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use patroni_config::dynamic::Dynamic;
+use patroni_config::file::guardian::GuardianMode;
 use patroni_config::file::watchdog::WatchdogMode;
 use patroni_core::server::{Answer, LocalServer};
 use patroni_core::{Cluster, Role, State};
@@ -150,6 +151,8 @@ pub(crate) fn node_facts(body: &Body) -> NodeFacts {
         wipe_on_divergence: postgresql.remove_data_directory_on_diverged_timelines,
         citus_database: settings.citus.as_ref().map(|citus| citus.database.clone()),
         citus_group: settings.citus.as_ref().map(|citus| citus.group),
+        guarded: settings.guardian.mode == GuardianMode::On
+            || settings.watchdog.mode == WatchdogMode::Required,
         store_is_raft: body.store.kind() == "raft",
     }
 }

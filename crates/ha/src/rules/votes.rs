@@ -7,6 +7,7 @@ use patroni_core::MemberName;
 
 use crate::context::Cx;
 use crate::eligibility::{self, Ineligible, Refusal};
+use crate::lease::Again;
 use crate::mutant::Mutant;
 use crate::observation::{PeerAnswer, PeerStatus};
 use crate::rules::race::failsafe_topology;
@@ -45,12 +46,12 @@ fn is_ahead(cx: &Cx<'_>, status: &PeerStatus, votes: bool) -> bool {
     compared(cx, status, votes).is_gt()
 }
 
-/// Whether a primary may lead on without the lock: one that lost the store in a pause does not hear
-/// of its end. Only who has seen a leader since then can exclude it. The lease of the lock ends
-/// the time of all others.
+/// Whether a primary may write on without the lock. The lease of the lock ends the time of one
+/// whose daemon runs, or that is guarded. But one that lost the store in a pause does not hear of
+/// its end; only who has seen a leader since then can exclude it.
 fn may_be_led_unheard(cx: &Cx<'_>) -> bool {
     let unheard = cx.memory.old_view.is_none() || cx.memory.unresumed.is_some();
-    unheard && !cx.in_standby_cluster()
+    (unheard || !cx.node.guarded) && !cx.in_standby_cluster()
 }
 
 /// A peer that is a primary speaks against every election.
@@ -171,6 +172,8 @@ impl Count {
         }
         if self.streams_matter && status.streams {
             cx.say(Text::VoterStreams { name });
+            // Without a leader it stops doing so in a moment.
+            cx.again = Some(Again::SOON);
             return;
         }
         cx.say(Text::QuorumVote { name });

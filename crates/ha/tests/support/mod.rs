@@ -65,6 +65,7 @@ pub fn node(me: &str) -> NodeFacts {
         wipe_on_divergence: false,
         citus_database: None,
         citus_group: None,
+        guarded: true,
         store_is_raft: false,
     }
 }

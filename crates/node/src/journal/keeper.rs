@@ -315,6 +315,7 @@ pub(super) mod tests {
                 can_clone_without_leader: false,
                 wipe_on_rewind_failure: false,
                 wipe_on_divergence: false,
+                guarded: true,
                 store_is_raft: false,
                 citus_database: None,
                 citus_group: None,

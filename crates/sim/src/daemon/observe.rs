@@ -79,6 +79,7 @@ impl World {
             wipe_on_divergence: here.traits.wipe_on_divergence,
             citus_database: None,
             citus_group: None,
+            guarded: here.traits.has_guardian || here.traits.watchdog_required,
             store_is_raft: matches!(self.model.discipline(), Discipline::Ticks { .. }),
         }
     }

@@ -309,6 +309,7 @@ impl Small {
             can_clone_without_leader: false,
             wipe_on_rewind_failure: false,
             wipe_on_divergence: false,
+            guarded: true,
             store_is_raft: false,
             citus_database: None,
             citus_group: None,
