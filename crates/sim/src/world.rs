@@ -418,10 +418,18 @@ impl World {
         self.stirred = self.now;
     }
 
-    /// What waited for a machine or its daemon happens now. The lease comes first.
+    /// What waited for a machine or its daemon happens now. The lease comes first, most times: no
+    /// system promises in which order it wakes the threads of a process.
     pub(crate) fn release_held_back(&mut self, node: usize) {
-        if !self.nodes[node].daemon_stands_still() && self.nodes[node].daemon.alive {
-            self.guard(node);
+        let here = &self.nodes[node];
+        if !here.daemon_stands_still() && here.daemon.alive {
+            let life = here.daemon.life;
+            if self.chance.percent(25) {
+                let after = self.chance.millis(0, 500);
+                self.schedule(after, Event::Guard { node, life });
+            } else {
+                self.guard(node);
+            }
         }
         let waiting = std::mem::take(&mut self.held_back);
         let (mine, others) = waiting.into_iter().partition(|(held, _)| *held == node);

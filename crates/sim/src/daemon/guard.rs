@@ -69,9 +69,14 @@ impl World {
         let off = new || here.daemon.settings.pause || self.mutated(Mutant::GuardOff);
         if !leads || off || now < here.daemon.guard {
             let mutated = [Mutant::WallClockLease, Mutant::LeaseSleeps];
-            if leads && !off && mutated.into_iter().any(|mutant| self.mutated(mutant)) {
+            let looks_again = mutated.into_iter().any(|mutant| self.mutated(mutant));
+            let left = here.daemon.guard.since(now);
+            // A clock whose pace has changed calls a little too early.
+            let early = left < Duration::from_secs(1);
+            if leads && !off && (early || looks_again) {
                 let life = here.daemon.life;
-                self.schedule(Duration::from_secs(1), Event::Guard { node, life });
+                let after = left.min(Duration::from_secs(1)) + Duration::from_millis(1);
+                self.schedule(after, Event::Guard { node, life });
             }
             return;
         }
