@@ -26,6 +26,10 @@ pub(crate) fn store_down(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResul
 
 fn without_store(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
     cx.rule = Rule::D1;
+    if cx.paused() {
+        // A promotion that began before the pause may have armed it.
+        cx.watchdog_disable()?;
+    }
     if cx.paused() || !cx.is_running() {
         return Ok(CycleResult::StoreDown);
     }
