@@ -170,6 +170,7 @@ impl World {
         }
         self.note(node, "verdict", || verdict.to_string());
         self.count_verdict(verdict);
+        crate::invariants::own_check::decided(self, node, verdict);
         let daemon = &mut self.nodes[node].daemon;
         daemon.cycle = None;
         let life = daemon.life;

@@ -8,6 +8,7 @@ pub(crate) mod judged_revision;
 pub(crate) mod no_lost_write;
 pub(crate) mod one_holder;
 pub(crate) mod one_primary;
+pub(crate) mod own_check;
 pub(crate) mod slots;
 pub(crate) mod sync_key;
 pub(crate) mod timelines;
@@ -48,6 +49,8 @@ pub enum Invariant {
     Watchdog,
     /// Nobody leads who may not, or who lags too much.
     Electable,
+    /// The core has nothing to stop at the end of a cycle.
+    OwnCheck,
     /// When faults end, everything heals.
     Healing,
 }
@@ -66,6 +69,7 @@ impl fmt::Display for Invariant {
             Self::Handover => "handover",
             Self::Watchdog => "watchdog",
             Self::Electable => "electable",
+            Self::OwnCheck => "own check",
             Self::Healing => "healing",
         })
     }
