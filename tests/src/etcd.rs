@@ -155,6 +155,22 @@ impl Etcd {
         })
     }
 
+    /// Writes one key.
+    ///
+    /// # Errors
+    /// The server does not answer, or refuses.
+    pub fn put(&self, key: &str, value: &str) -> Result<()> {
+        let body = json!({"key": STANDARD.encode(key), "value": STANDARD.encode(value)});
+        self.gateway("/v3/kv/put", &body).map(drop)
+    }
+
+    fn gateway(&self, path: &str, body: &Value) -> Result<Value> {
+        let at_most = Duration::from_secs(5);
+        let answer = http::request(self.port, "POST", path, Some(&body.to_string()), at_most)?;
+        ensure!(answer.status == 200, "{path}: {}", answer.body);
+        answer.json()
+    }
+
     /// Every key below a prefix that ends in a slash, with its value.
     ///
     /// # Errors
@@ -163,15 +179,7 @@ impl Etcd {
         // The slash's successor ends the range.
         let end = format!("{}0", prefix.trim_end_matches('/'));
         let body = json!({"key": STANDARD.encode(prefix), "range_end": STANDARD.encode(end)});
-        let at_most = Duration::from_secs(5);
-        let answer = http::request(
-            self.port,
-            "POST",
-            "/v3/kv/range",
-            Some(&body.to_string()),
-            at_most,
-        )?
-        .json()?;
+        let answer = self.gateway("/v3/kv/range", &body)?;
         let pairs = answer["kvs"].as_array().cloned().unwrap_or_default();
         let text = |pair: &Value, field: &str| -> Result<String> {
             // An empty value is left out by the gateway.

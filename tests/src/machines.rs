@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::etcd::{Etcd, Place};
+use crate::maker::Maker;
 use crate::netns::Network;
 use crate::node::{ConfigText, Node, Ports, tail};
 use crate::writer::{Pace, Writer};
@@ -45,6 +46,18 @@ impl Machines {
     /// # Errors
     /// It does not come to that.
     pub fn start(dynamic: &str, edit: impl Fn(&Path, &str) -> String) -> Result<Option<Self>> {
+        Self::start_made_by(Maker::Ours, dynamic, edit)
+    }
+
+    /// The same with the daemons of this maker.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn start_made_by(
+        maker: Maker,
+        dynamic: &str,
+        edit: impl Fn(&Path, &str) -> String,
+    ) -> Result<Option<Self>> {
         let Some(network) = Network::new(2 * COUNT)? else {
             return Ok(None);
         };
@@ -84,6 +97,7 @@ impl Machines {
             let text = edit(&node_dir, &text);
             let mut node = Node::create(node_dir, &name, PORTS, &text)?;
             node.namespace = Some(network.space(host));
+            node.maker = maker;
             nodes.push(node);
         }
         let mut machines = Self {

@@ -1,9 +1,12 @@
 //! `cargo xtask bench`: figures, each beside the floor that PostgreSQL itself sets.
 
+mod load;
+mod process;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use patroni_tests::cluster::SOON;
 use patroni_tests::writer::Writer;
@@ -27,6 +30,9 @@ pub(crate) struct Options {
     /// How long to watch an idle cluster.
     #[arg(long, default_value_t = 60)]
     idle_seconds: u64,
+    /// How long the REST interface is under load.
+    #[arg(long, default_value_t = 60)]
+    load_seconds: u64,
 }
 
 /// Measures everything on both stores and prints a table.
@@ -34,7 +40,7 @@ pub(crate) struct Options {
 /// # Errors
 /// A cluster does not come up, or a step does not happen.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    needs::release_binaries(options.bin_dir.as_deref(), &[Need::Etcd])?;
+    needs::release_binaries(options.bin_dir.as_deref(), &[Need::Etcd, Need::Load])?;
     let mut report = Map::new();
     let floor = floor(options.rounds)?;
     report.insert("floor_switchover_gap_ms".to_owned(), median_ms(&floor));
@@ -102,6 +108,20 @@ fn measure(kind: StoreKind, options: &Options) -> Result<Map<String, Value>> {
     put("rest_p99_us", json!(p99.as_micros()));
     let idle = idle_cost(&mut cluster, Duration::from_secs(options.idle_seconds))?;
     figures.extend(idle);
+    if kind == StoreKind::Etcd3 {
+        // What follows is the same on each store, or about this one.
+        let length = Duration::from_secs(options.load_seconds);
+        for more in [
+            load::health_checks(&mut cluster, length)?,
+            load::over_tls(&mut cluster, length / 4)?,
+            load::large_list(&cluster, options.rounds)?,
+        ] {
+            for (name, value) in &more {
+                say!("  {kind:?} {name}: {value}");
+            }
+            figures.extend(more);
+        }
+    }
     Ok(figures)
 }
 
@@ -244,17 +264,20 @@ fn idle_cost(cluster: &mut Cluster, length: Duration) -> Result<Map<String, Valu
         .collect();
     let cpu_before: Vec<u64> = pids
         .iter()
-        .map(|pid| cpu_ticks(*pid))
+        .map(|pid| process::cpu_ticks(*pid))
         .collect::<Result<_>>()?;
     wait::pause(length);
     let minutes = length.as_secs_f64() / 60.0;
     let mut figures = Map::new();
-    let pss: Vec<u64> = pids.iter().map(|pid| pss_kb(*pid)).collect::<Result<_>>()?;
+    let pss: Vec<u64> = pids
+        .iter()
+        .map(|pid| process::pss_kb(*pid))
+        .collect::<Result<_>>()?;
     figures.insert("pss_kb_per_node".to_owned(), json!(pss));
     let cpu: Vec<u64> = pids
         .iter()
         .zip(cpu_before)
-        .map(|(pid, before)| Ok(cpu_ticks(*pid)? - before))
+        .map(|(pid, before)| Ok(process::cpu_ticks(*pid)? - before))
         .collect::<Result<_>>()?;
     figures.insert("cpu_ticks_per_node".to_owned(), json!(cpu));
     if let (Some(before), Some(after)) = (before, etcd_requests(cluster)?) {
@@ -299,30 +322,6 @@ fn etcd_requests(cluster: &Cluster) -> Result<Option<Counters>> {
         }
     }
     Ok(Some(counters))
-}
-
-fn pss_kb(pid: i32) -> Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("Pss:"))
-        .context("no Pss")?;
-    Ok(line
-        .split_whitespace()
-        .nth(1)
-        .context("no number")?
-        .parse()?)
-}
-
-fn cpu_ticks(pid: i32) -> Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = text
-        .rsplit_once(')')
-        .context("no name")?
-        .1
-        .split_whitespace()
-        .collect();
-    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
 }
 
 fn ms(time: Duration) -> Value {

@@ -43,9 +43,15 @@ fn join(command: &Command) -> String {
         .join(" ")
 }
 
-/// The folder where cargo puts what it builds.
+/// The folder where cargo puts what it builds, also where a configuration of cargo names it.
 pub(crate) fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+    let told = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let found = || {
+        let output = cargo_command(&["metadata", "--format-version", "1", "--no-deps"]).output();
+        let text = serde_json::from_slice::<serde_json::Value>(&output.ok()?.stdout).ok()?;
+        Some(PathBuf::from(text["target_directory"].as_str()?))
+    };
+    told.or_else(found).unwrap_or_else(|| root().join("target"))
 }
 
 /// Builds the binaries for use and gives their folder, unless there are built ones already.

@@ -25,6 +25,8 @@ pub(crate) enum Need {
     ZooKeeper,
     /// The proxy and the pooler of the examples, for tests.
     Proxies,
+    /// The load generator of the bench.
+    Load,
     /// A browser that runs without a window, for pictures of the page.
     Chromium,
     /// `setpriv`, when root has to become the user `postgres`.
@@ -46,6 +48,7 @@ impl Need {
             Self::Proxies => ["haproxy", "pgbouncer"]
                 .into_iter()
                 .all(proxy::is_installed),
+            Self::Load => on_path("wrk"),
             Self::Chromium => on_path("chromium"),
             Self::Setpriv => !Uid::effective().is_root() || on_path("setpriv"),
             Self::Compiler => on_path("cc"),
@@ -60,6 +63,7 @@ impl Need {
             Self::Etcd => &["etcd-server"],
             Self::ZooKeeper => &["zookeeper", "default-jre-headless"],
             Self::Proxies => &["haproxy", "pgbouncer"],
+            Self::Load => &["wrk"],
             Self::Chromium => &["chromium", "fonts-dejavu-core"],
             Self::Setpriv => &["util-linux"],
             Self::Compiler => &["gcc", "libc6-dev"],
@@ -77,6 +81,7 @@ impl Need {
             Self::Etcd => "the etcd server",
             Self::ZooKeeper => "the ZooKeeper server, and Java to run it",
             Self::Proxies => "HAProxy and PgBouncer",
+            Self::Load => "the load generator wrk",
             Self::Chromium => "the browser chromium",
             Self::Setpriv => "setpriv",
             Self::Compiler => "a C compiler named cc",

@@ -23,3 +23,4 @@ mod migrate;
 mod shape;
 mod sync;
 mod transcript;
+mod weak_points;

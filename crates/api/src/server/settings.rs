@@ -101,7 +101,7 @@ impl ServerSettings {
         Self {
             listen,
             backlog: 128,
-            max_connections: 256,
+            max_connections: 512,
             credentials: None,
             tls: None,
             allowlist: Vec::new(),
