@@ -18,6 +18,7 @@ mod older_debian;
 mod screenshots;
 mod servers;
 mod sim;
+mod stores;
 mod story;
 mod tidy;
 mod verify;

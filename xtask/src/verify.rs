@@ -5,6 +5,7 @@ use clap::Args;
 
 use crate::cargo::{cargo, cargo_command, run, target_dir};
 use crate::needs::{self, Need};
+use crate::stores;
 use crate::tidy;
 
 /// Options of `cargo xtask test`.
@@ -16,7 +17,8 @@ pub(crate) struct TestOptions {
     /// Run the black-box suite so many times.
     #[arg(long, default_value_t = 1)]
     repeat: usize,
-    /// Only the black-box tests whose name contains this.
+    /// Only the black-box tests whose name contains this; `stores`: what each store promises, as
+    /// a table.
     filter: Option<String>,
 }
 
@@ -119,6 +121,9 @@ pub(crate) fn test(options: &TestOptions) -> Result<()> {
         Need::ZooKeeper,
         Need::Proxies,
     ])?;
+    if options.filter.as_deref() == Some("stores") {
+        return stores::table();
+    }
     needs::tell_of_kubernetes();
     needs::want_servers();
     if options.filter.is_none() {

@@ -35,5 +35,6 @@ impl Factory for InMemory {
 #[tokio::test]
 async fn keeps_all_promises() {
     let result = conformance::run(&InMemory(Server::new())).await;
+    print!("{}", conformance::lines("memory", &result));
     assert_eq!(result, Ok(()));
 }

@@ -116,11 +116,15 @@ impl Factory for Beside {
 #[tokio::test(flavor = "multi_thread")]
 async fn members_keep_all_promises() {
     let through = Through(Members::start().await);
-    assert_eq!(conformance::run(&through).await, Ok(()));
+    let result = conformance::run(&through).await;
+    print!("{}", conformance::lines("raft", &result));
+    assert_eq!(result, Ok(()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn observers_keep_all_promises() {
     let beside = Beside(Members::start().await);
-    assert_eq!(conformance::run(&beside).await, Ok(()));
+    let result = conformance::run(&beside).await;
+    print!("{}", conformance::lines("raft-observer", &result));
+    assert_eq!(result, Ok(()));
 }

@@ -146,13 +146,23 @@ fn a_leader_that_is_cut_off_for_a_while() -> Result<()> {
             machines.cut_from_stores(leader)?;
             wait::pause(Duration::from_secs(length)); // the fault itself has a length
             machines.mend_to_stores(leader)?;
+            let ends: Vec<usize> = machines.nodes.iter().map(|node| node.log().len()).collect();
+            wait::until("a leader that has renewed its lock", SOON, || {
+                let mut logs = machines.nodes.iter().zip(&ends);
+                let led =
+                    logs.any(|(node, end)| node.log()[*end..].contains("leader with the lock"));
+                ensure!(led, "{}", machines.tails());
+                Ok(())
+            })?;
             machines.wait_healthy()?;
         }
         let now = machines.wait_healthy()?;
         let log = machines.nodes[leader].log();
+        let is_demotion =
+            |line: &&str| line.contains("emoted self") || line.contains("emoting self");
+        let demotions: Vec<&str> = log[from..].lines().filter(is_demotion).collect();
         Ok(format!(
-            "demotions: {}, new timelines: {}, longest time without a write on it: {}",
-            log[from..].matches("emoted self").count(),
+            "new timelines: {}, longest time without a write on it: {}, demotions: {demotions:#?}",
             machines.timeline(now)? - timeline,
             seconds(writer.longest_gap_since(begun))
         ))

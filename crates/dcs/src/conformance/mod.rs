@@ -85,57 +85,74 @@ pub struct Broken {
     pub reason: String,
 }
 
-macro_rules! checks {
-    ($bench:ident, $broken:ident: $($room:ident :: $name:ident),* $(,)?) => {
-        $(
-            let check = stringify!($name);
-            let bench = Bench::new($bench, check);
-            if let Err(reason) = $room::$name(&bench).await {
-                $broken.push(Broken { check, reason });
+macro_rules! suite {
+    ($($room:ident :: $name:ident),* $(,)?) => {
+        /// The names of all checks, in their order.
+        pub const CHECKS: &[&str] = &[$(stringify!($name)),*];
+
+        /// Runs all checks, one after the other, and lists those that failed.
+        ///
+        /// # Errors
+        /// The broken promises, at least one.
+        pub async fn run(factory: &dyn Factory) -> Result<(), Vec<Broken>> {
+            let mut broken = Vec::new();
+            $(
+                let check = stringify!($name);
+                let bench = Bench::new(factory, check);
+                if let Err(reason) = $room::$name(&bench).await {
+                    broken.push(Broken { check, reason });
+                }
+            )*
+            if broken.is_empty() {
+                Ok(())
+            } else {
+                Err(broken)
             }
-        )*
+        }
     };
 }
 
-/// Runs all checks, one after the other, and lists those that failed.
-///
-/// # Errors
-/// The broken promises, at least one.
-pub async fn run(factory: &dyn Factory) -> Result<(), Vec<Broken>> {
-    let mut broken = Vec::new();
-    checks! { factory, broken:
-        lock::one_racer_wins,
-        lock::a_held_lock_is_not_taken,
-        lock::the_lock_is_kept_and_carries_a_session,
-        lock::a_changed_ttl_keeps_the_lock,
-        lock::a_removed_lock_is_put_back_by_its_owner,
-        lock::a_lock_of_another_is_a_lost_race,
-        lock::only_the_owner_releases_the_lock,
-        lock::an_abandoned_lock_and_member_expire,
-        lock::bootstrap_takes_the_lock_in_any_case,
-        lock::keeping_the_lock_keeps_the_member,
-        objects::an_empty_cluster_loads,
-        objects::members_are_written_and_rewritten,
-        objects::one_racer_begins_to_initialize,
-        objects::conditional_writes_notice_other_writers,
-        objects::objects_are_shown_as_they_are_stored,
-        objects::groups_are_found_and_apart,
-        objects::sync_is_compared_and_removed,
-        objects::status_is_written_when_it_changed,
-        objects::history_and_failsafe_are_kept,
-        objects::big_values_survive,
-        objects::names_may_have_any_letters,
-        objects::clusters_do_not_mix,
-        objects::the_control_tool_removes_everything,
-        watch::a_released_lock_wakes_others,
-        watch::a_changed_configuration_wakes,
-        watch::a_kept_lock_does_not_wake,
-        watch::a_change_between_two_waits_is_not_lost,
-        watch::a_quiet_store_lets_the_wait_end,
-    }
-    if broken.is_empty() {
-        Ok(())
-    } else {
-        Err(broken)
-    }
+suite! {
+    lock::one_racer_wins,
+    lock::a_held_lock_is_not_taken,
+    lock::the_lock_is_kept_and_carries_a_session,
+    lock::a_changed_ttl_keeps_the_lock,
+    lock::a_removed_lock_is_put_back_by_its_owner,
+    lock::a_lock_of_another_is_a_lost_race,
+    lock::only_the_owner_releases_the_lock,
+    lock::an_abandoned_lock_and_member_expire,
+    lock::bootstrap_takes_the_lock_in_any_case,
+    lock::keeping_the_lock_keeps_the_member,
+    objects::an_empty_cluster_loads,
+    objects::members_are_written_and_rewritten,
+    objects::one_racer_begins_to_initialize,
+    objects::conditional_writes_notice_other_writers,
+    objects::objects_are_shown_as_they_are_stored,
+    objects::groups_are_found_and_apart,
+    objects::sync_is_compared_and_removed,
+    objects::status_is_written_when_it_changed,
+    objects::history_and_failsafe_are_kept,
+    objects::big_values_survive,
+    objects::names_may_have_any_letters,
+    objects::clusters_do_not_mix,
+    objects::the_control_tool_removes_everything,
+    watch::a_released_lock_wakes_others,
+    watch::a_changed_configuration_wakes,
+    watch::a_kept_lock_does_not_wake,
+    watch::a_change_between_two_waits_is_not_lost,
+    watch::a_quiet_store_lets_the_wait_end,
+}
+
+/// What [`run`] found, a line for each check, as `cargo xtask test stores` reads them:
+/// `conformance STORE CHECK kept` or `broken`.
+pub fn lines(store: &str, result: &Result<(), Vec<Broken>>) -> String {
+    let broken = |check: &str| {
+        let broken = result.as_ref().err().into_iter().flatten();
+        broken.into_iter().any(|broken| broken.check == check)
+    };
+    let line = |check: &&str| {
+        let word = if broken(check) { "broken" } else { "kept" };
+        format!("conformance {store} {check} {word}\n")
+    };
+    CHECKS.iter().map(line).collect()
 }

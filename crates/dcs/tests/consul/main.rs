@@ -55,6 +55,7 @@ async fn keeps_all_promises() {
         return;
     };
     let result = conformance::run(&OnConsul(agent.url.clone())).await;
+    print!("{}", conformance::lines("consul", &result));
     assert_eq!(result, Ok(()));
 }
 

@@ -49,6 +49,7 @@ async fn keeps_all_promises() {
         return;
     };
     let result = conformance::run(&OnEtcd(etcd.url.clone())).await;
+    print!("{}", conformance::lines("etcd3", &result));
     assert_eq!(result, Ok(()));
 }
 

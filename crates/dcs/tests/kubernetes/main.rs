@@ -1,6 +1,7 @@
 //! The Kubernetes backend against a real API server.
 #![cfg(feature = "kubernetes")]
 #![expect(
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "helpers of tests are not exempt by themselves"
 )]
@@ -82,6 +83,11 @@ async fn keeps_all_promises(mode: Mode) {
         return;
     };
     let result = conformance::run(&OnKubernetes { api, mode }).await;
+    let store = match mode {
+        Mode::ConfigMaps => "kubernetes-configmaps",
+        Mode::Endpoints => "kubernetes-endpoints",
+    };
+    print!("{}", conformance::lines(store, &result));
     assert_eq!(result, Ok(()));
 }
 

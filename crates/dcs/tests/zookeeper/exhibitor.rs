@@ -96,6 +96,7 @@ async fn keeps_all_promises() {
     };
     let stand_in = StandIn::naming(&server).await;
     let result = conformance::run(&ThroughExhibitor(stand_in.options())).await;
+    print!("{}", conformance::lines("exhibitor", &result));
     assert_eq!(result, Ok(()));
 }
 

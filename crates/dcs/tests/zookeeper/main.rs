@@ -45,5 +45,6 @@ async fn keeps_all_promises() {
         return;
     };
     let result = conformance::run(&OnZooKeeper(server.address.clone())).await;
+    print!("{}", conformance::lines("zookeeper", &result));
     assert_eq!(result, Ok(()));
 }
