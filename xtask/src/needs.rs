@@ -6,8 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, anyhow, bail};
 use nix::unistd::Uid;
 
-use patroni_tests::proc::{self, postgres_bin_dir};
-use patroni_tests::proxy;
+use patroni_tests::{postgresql, proc, proxy};
 
 use crate::cargo::{build_release, run};
 use crate::older_debian;
@@ -39,7 +38,7 @@ const ZOOKEEPER: &str = "/usr/share/java/zookeeper.jar";
 impl Need {
     fn is_met(self) -> bool {
         match self {
-            Self::PostgreSql => postgres_bin_dir().is_some(),
+            Self::PostgreSql => postgresql::bin_dir().is_some(),
             Self::Protoc => protoc_works(),
             Self::Etcd => on_path("etcd"),
             Self::ZooKeeper => Path::new(ZOOKEEPER).exists() && on_path("java"),

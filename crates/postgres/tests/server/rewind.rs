@@ -15,6 +15,7 @@ use patroni_postgres::rewind::{
     checkpoint_end, inspect_leader, is_half_rewound, local_position, run,
 };
 use patroni_postgres::{Binaries, Cancel, single_user, waldump};
+use patroni_tests::postgresql;
 
 use crate::support::{LIMIT, Plain, Server, eventually, server_test};
 
@@ -82,7 +83,7 @@ async fn follow(new: &Server, old: &Server) {
     let request = CloneRequest {
         settings: &new.settings,
         binaries: &new.binaries,
-        version: 150_000,
+        version: postgresql::version(),
         source: Some(&source),
         methods: &[],
         directory: Plain::of(new),
@@ -219,10 +220,10 @@ async fn a_diverged_primary_is_rewound() {
     assert!(point.previous < here.lsn, "archiving switches the file before the checkpoint");
 
     // Nothing happens as long as the leader's control file is behind.
-    let waiting = rewind(&old, &new, 150_000, LeaderReadiness::Waiting).await;
+    let waiting = rewind(&old, &new, postgresql::version(), LeaderReadiness::Waiting).await;
     assert_eq!(waiting, RewindOutcome::NotYet(NotYet::Waiting));
     let ask = LeaderReadiness::Unknown { may_checkpoint: false };
-    assert_eq!(rewind(&old, &new, 150_000, ask).await, RewindOutcome::Success);
+    assert_eq!(rewind(&old, &new, postgresql::version(), ask).await, RewindOutcome::Success);
     follows_after_all(&old, &new).await;
     let target = old.target(&new.settings.replication);
     let source = PositionSource::Running { target: &target, replayed: Lsn::new(7) };
@@ -253,11 +254,11 @@ async fn another_timeline_of_the_same_number_is_rewound() {
 
     // Taken for one timeline, nothing is done about it.
     let ready = LeaderReadiness::Checkpointed;
-    assert_eq!(rewind(&old, &new, 150_000, ready).await, RewindOutcome::Success);
+    assert_eq!(rewind(&old, &new, postgresql::version(), ready).await, RewindOutcome::Success);
     assert_eq!(old.control("Database cluster state"), "shut down");
     assert_eq!(old.control("Latest checkpoint's TimeLineID"), "2");
 
-    let parted = rewind_parted(&old, &new, 150_000, ready, Parting::SameNumber).await;
+    let parted = rewind_parted(&old, &new, postgresql::version(), ready, Parting::SameNumber).await;
     assert_eq!(parted, RewindOutcome::Success);
     // The number that it had for a moment is not seen anywhere.
     let pg_wal = old.data_dir().join("pg_wal");
@@ -290,10 +291,10 @@ async fn who_is_to_blame_for_a_failure_is_known() {
     old.stop("fast");
     old.configure("restore_command = ''");
     let ready = LeaderReadiness::Checkpointed;
-    let failed = rewind(&old, &new, 150_000, ready).await;
+    let failed = rewind(&old, &new, postgresql::version(), ready).await;
     assert_eq!(failed, RewindOutcome::Failed { leader_healthy: true });
     new.stop("fast");
-    let unreachable = rewind(&old, &new, 150_000, ready).await;
+    let unreachable = rewind(&old, &new, postgresql::version(), ready).await;
     assert_eq!(unreachable, RewindOutcome::NotYet(NotYet::NotAccessible));
 }
 }
@@ -307,7 +308,7 @@ async fn a_rewind_needs_no_place_beside_the_data_directory() {
     let request = RewindRequest {
         settings: &old.settings,
         binaries: &old.binaries,
-        version: 150_000,
+        version: postgresql::version(),
         leader: "new",
         target: &new.target(superuser),
         conninfo: &new.conninfo(superuser),
