@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use patroni_config::file::Postgresql;
 use patroni_core::server::{ControlData, ControlState};
 use patroni_core::{Lsn, Timeline};
@@ -15,7 +17,7 @@ use patroni_postgres::rewind::{
     checkpoint_end, inspect_leader, is_half_rewound, local_position, run,
 };
 use patroni_postgres::{Binaries, Cancel, single_user, waldump};
-use patroni_tests::postgresql;
+use patroni_tests::{postgresql, proc};
 
 use crate::support::{LIMIT, Plain, Server, eventually, server_test};
 
@@ -229,6 +231,78 @@ async fn a_diverged_primary_is_rewound() {
     let source = PositionSource::Running { target: &target, replayed: Lsn::new(7) };
     let here = local_position(source, LIMIT).await.unwrap();
     assert!(here.in_recovery && here.timeline.number() == 2 && here.lsn == Lsn::new(7));
+}
+}
+
+/// Fills the page that WAL is written on, so that the next record begins behind the header of the
+/// next page, where nothing is yet.
+async fn fill_page(server: &Server) {
+    const PAGE: u64 = 8192;
+    const HEADER: u64 = 24;
+    let client = server.connect().await;
+    let next = async || {
+        let query = "SELECT pg_current_wal_insert_lsn()::text";
+        let next: Lsn = client.text(query).await.parse().unwrap();
+        next.bytes()
+    };
+    let emit = async |length: u64| {
+        let query =
+            format!("SELECT pg_logical_emit_message(false, '', repeat('x', {length}))::text");
+        client.text(&query).await;
+    };
+    // What a record has around its content, learnt from one that stays on its page.
+    let mut around = 64;
+    for _ in 0..100 {
+        let at = next().await;
+        let length = (PAGE - at % PAGE).saturating_sub(around);
+        if length < 300 {
+            emit(300).await;
+            continue;
+        }
+        emit(length).await;
+        let then = next().await;
+        if then % PAGE == HEADER {
+            return;
+        }
+        around = if then / PAGE == at / PAGE {
+            then - at - length
+        } else {
+            around + 8
+        };
+    }
+    panic!("something else writes all the time");
+}
+
+server_test! {
+/// The data were consistent only behind the header of a page that the leader, on which nobody
+/// writes, had not begun yet: the rewound server let nobody in.
+async fn an_idle_leader_does_not_keep_the_rewound_server_waiting() {
+    let (old, new) = pair().await;
+    diverge(&old, &new).await;
+    old.stop("fast");
+    let client = new.connect().await;
+    // What would help by chance: hints that readers leave, and the background writer's record of the
+    // running transactions.
+    client.batch_execute("VACUUM FREEZE").await.unwrap();
+    client.batch_execute("CHECKPOINT").await.unwrap();
+    let query = "SELECT pid::text FROM pg_stat_activity WHERE backend_type = 'background writer'";
+    let writer = Pid::from_raw(client.text(query).await.parse().unwrap());
+    new.configure("autovacuum = off");
+    new.pg_ctl(&["reload"]);
+    proc::signal(writer, Signal::SIGSTOP).unwrap();
+    fill_page(&new).await;
+    let ready = LeaderReadiness::Checkpointed;
+    assert_eq!(rewind(&old, &new, postgresql::version(), ready).await, RewindOutcome::Success);
+    let consistent: Lsn = old.control("Minimum recovery ending location").parse().unwrap();
+    assert_eq!(consistent.bytes() % 8192, 24, "behind a header");
+    eventually("the leader wrote", || {
+        let query = format!("SELECT (pg_current_wal_flush_lsn() > '{consistent}')::text");
+        let client = &client;
+        async move { client.text(&query).await == "true" }
+    })
+    .await;
+    follows_after_all(&old, &new).await;
+    proc::signal(writer, Signal::SIGCONT).unwrap();
 }
 }
 
