@@ -16,6 +16,7 @@ pub mod maker;
 pub mod netns;
 pub mod node;
 pub mod ports;
+pub mod postgresql;
 pub mod proc;
 pub mod proxy;
 pub mod slow_link;

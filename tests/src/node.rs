@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::maker::Maker;
 use crate::proc::{self, Proc};
-use crate::{http, sql, wait};
+use crate::{http, postgresql, sql, wait};
 
 /// How long a single question to a node may take.
 const ASK: Duration = Duration::from_secs(5);
@@ -174,7 +174,7 @@ impl Node {
     /// # Errors
     /// It fails; its words are in the text.
     pub fn pg_ctl(&self, args: &[&str]) -> Result<()> {
-        let program = proc::postgres_bin_dir()
+        let program = postgresql::bin_dir()
             .context("PostgreSQL is not installed")?
             .join("pg_ctl");
         let output = proc::command(program)
@@ -415,7 +415,7 @@ postgresql:
     logging_collector: 'off'
 {extra}
 ",
-            bin_dir = proc::postgres_bin_dir().unwrap_or_default().display(),
+            bin_dir = postgresql::bin_dir().unwrap_or_default().display(),
             rest = ports.rest,
             postgres = ports.postgres,
         )

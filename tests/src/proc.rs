@@ -273,31 +273,3 @@ pub fn is_on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
-
-/// The folder of PostgreSQL's server programs: on PATH, or the newest of Debian's.
-pub fn postgres_bin_dir() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let debian = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut versions: Vec<(u32, PathBuf)> = debian
-        .filter_map(|entry| {
-            Some((
-                entry.file_name().to_str()?.parse().ok()?,
-                entry.path().join("bin"),
-            ))
-        })
-        .filter(|(version, _)| *version >= 15)
-        .collect();
-    versions.sort();
-    let newest = versions.pop().map(|(_, dir)| dir);
-    newest
-        .into_iter()
-        .chain(std::env::split_paths(&path))
-        .find(|dir| {
-            ["initdb", "postgres", "pg_basebackup", "pg_rewind"]
-                .iter()
-                .all(|program| dir.join(program).is_file())
-        })
-}

@@ -14,7 +14,8 @@ mod chaos;
 mod demo;
 mod man;
 mod needs;
-mod older_debian;
+mod other_debian;
+mod postgresql;
 mod screenshots;
 mod servers;
 mod sim;
@@ -51,6 +52,8 @@ enum Command {
     Sim(sim::Options),
     /// Start real servers of the stores, to try things on; end them; tell where they are.
     Servers(servers::Options),
+    /// Get another major version of PostgreSQL, apart from the machine's, and print where its programs are.
+    Postgresql(postgresql::Options),
     /// Write man pages of all programs, and completions for bash, zsh and fish.
     Man(man::Options),
     /// Take pictures of the page and of `patronictl top` on a cluster of three nodes.
@@ -82,6 +85,7 @@ fn run() -> Result<()> {
         Command::Tidy => tidy::run(),
         Command::Sim(options) => sim::run(&options),
         Command::Servers(options) => servers::run(&options),
+        Command::Postgresql(options) => postgresql::run_command(&options),
         Command::Man(options) => man::run(&options),
         Command::Screenshots(options) => screenshots::run(&options),
         Command::Bench(options) => bench::run(&options),

@@ -3,14 +3,13 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use nix::unistd::Uid;
 
-use patroni_tests::proc::{self, postgres_bin_dir};
-use patroni_tests::proxy;
+use patroni_tests::{postgresql, proc, proxy};
 
 use crate::cargo::{build_release, run};
-use crate::older_debian;
+use crate::other_debian::Release;
 
 /// Something that the project needs from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +32,8 @@ pub(crate) enum Need {
     Setpriv,
     /// A C compiler and linker.
     Compiler,
+    /// The program that tells another where its libraries are.
+    Patchelf,
 }
 
 /// Where Debian puts the server.
@@ -41,7 +42,7 @@ const ZOOKEEPER: &str = "/usr/share/java/zookeeper.jar";
 impl Need {
     fn is_met(self) -> bool {
         match self {
-            Self::PostgreSql => postgres_bin_dir().is_some(),
+            Self::PostgreSql => postgresql::bin_dir().is_some(),
             Self::Protoc => protoc_works(),
             Self::Etcd => on_path("etcd"),
             Self::ZooKeeper => Path::new(ZOOKEEPER).exists() && on_path("java"),
@@ -52,6 +53,7 @@ impl Need {
             Self::Chromium => on_path("chromium"),
             Self::Setpriv => !Uid::effective().is_root() || on_path("setpriv"),
             Self::Compiler => on_path("cc"),
+            Self::Patchelf => on_path("patchelf"),
         }
     }
 
@@ -67,6 +69,7 @@ impl Need {
             Self::Chromium => &["chromium", "fonts-dejavu-core"],
             Self::Setpriv => &["util-linux"],
             Self::Compiler => &["gcc", "libc6-dev"],
+            Self::Patchelf => &["patchelf"],
         }
     }
 
@@ -85,6 +88,7 @@ impl Need {
             Self::Chromium => "the browser chromium",
             Self::Setpriv => "setpriv",
             Self::Compiler => "a C compiler named cc",
+            Self::Patchelf => "patchelf",
         }
     }
 }
@@ -183,11 +187,8 @@ pub(crate) fn want_servers() {
         return;
     }
     say!("missing: the Consul server");
-    let installed = if Uid::effective().is_root() && on_path("apt-get") {
-        older_debian::install("consul")
-    } else {
-        Err(anyhow!("only known for Debian, as root"))
-    };
+    // Debian left it out after its release 11.
+    let installed = Release::open("bullseye").and_then(|release| release.install("consul"));
     if let Err(error) = installed {
         say!("its tests will be skipped; could not install it: {error:#}");
     }

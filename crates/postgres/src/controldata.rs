@@ -123,9 +123,9 @@ impl ControlHead {
 const LENGTH: usize = 40;
 
 /// `pg_control_version` of the releases whose beginning has the layout above: 11 and 12 (1100,
-/// 1201), 13 to 17 (1300), 18 (1800). Before 11 a previous checkpoint followed and
+/// 1201), 13 to 16 (1300), 17 (1700), 18 (1800). Before 11 a previous checkpoint followed and
 /// those versions are read with the tool.
-const KNOWN: [u32; 4] = [1100, 1201, 1300, 1800];
+const KNOWN: [u32; 5] = [1100, 1201, 1300, 1700, 1800];
 
 #[cfg(test)]
 mod tests {
@@ -158,12 +158,14 @@ mod tests {
     fn the_file_s_beginning_is_understood() {
         let mut head = [0_u8; LENGTH];
         head[..8].copy_from_slice(&7_710_461_235_647_681_908_u64.to_ne_bytes());
-        head[8..12].copy_from_slice(&1300_u32.to_ne_bytes());
         head[16..20].copy_from_slice(&6_u32.to_ne_bytes());
         head[32..40].copy_from_slice(&0x300_0148_u64.to_ne_bytes());
-        let read = ControlHead::parse(&head).unwrap();
-        assert_eq!(read.state, ControlState::InProduction);
-        assert_eq!(read.checkpoint, Some(Lsn::new(0x300_0148)));
+        for version in KNOWN {
+            head[8..12].copy_from_slice(&version.to_ne_bytes());
+            let read = ControlHead::parse(&head).unwrap();
+            assert_eq!(read.state, ControlState::InProduction);
+            assert_eq!(read.checkpoint, Some(Lsn::new(0x300_0148)));
+        }
         head[8..12].copy_from_slice(&942_u32.to_ne_bytes());
         assert_eq!(ControlHead::parse(&head), None);
     }

@@ -123,7 +123,10 @@ impl Supervisor {
     pub async fn stop(&self, request: StopRequest) -> StopOutcome {
         let postmaster = match self.postmaster() {
             Ok(Some(postmaster)) => postmaster,
-            Ok(None) => return self.finish_stop(&request, self.shutdown_point()),
+            Ok(None) => {
+                let point = self.shutdown_point().await;
+                return self.finish_stop(&request, point);
+            }
             Err(reason) => {
                 warn!("Could not send stop signal to PostgreSQL: {reason}");
                 return self.stop_failed();
@@ -151,7 +154,7 @@ impl Supervisor {
             }
         }
         if postmaster.exits_within(request.timeout).await {
-            let point = self.shutdown_point();
+            let point = self.shutdown_point().await;
             return self.finish_stop(&request, point);
         }
         self.abort(&postmaster, &request, request.timeout.unwrap_or_default())
@@ -221,7 +224,9 @@ impl Supervisor {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.control_state().await {
-                Some(ControlState::ShutDown) => return ShutDown::Reached(self.shutdown_point()),
+                Some(ControlState::ShutDown) => {
+                    return ShutDown::Reached(self.shutdown_point().await);
+                }
                 Some(ControlState::ShutDownInRecovery) => return ShutDown::Reached(None),
                 _ if !postmaster.is_alive() => return ShutDown::Reached(None),
                 _ => {}
@@ -245,11 +250,16 @@ impl Supervisor {
         }
     }
 
-    fn shutdown_point(&self) -> Option<ShutdownPoint> {
-        let head = ControlHead::read(&self.settings().data_dir)?;
-        let checkpoint = head
-            .checkpoint
-            .filter(|_| head.state == ControlState::ShutDown)?;
+    /// The shutdown checkpoint, from the file itself where its layout is known.
+    async fn shutdown_point(&self) -> Option<ShutdownPoint> {
+        let head = ControlHead::read(&self.settings().data_dir);
+        let (state, checkpoint) = if let Some(head) = head {
+            (head.state, head.checkpoint)
+        } else {
+            let data = self.pg_controldata().await?;
+            (data.state, data.checkpoint)
+        };
+        let checkpoint = checkpoint.filter(|_| state == ControlState::ShutDown)?;
         Some(ShutdownPoint {
             checkpoint,
             previous: checkpoint,

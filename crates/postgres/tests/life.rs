@@ -22,7 +22,7 @@ use patroni_postgres::connection::{Endpoint, Session};
 use patroni_postgres::{
     Ask, Cancel, Clock, CopyFrom, RecoveryChange, StopPreparation, StopRequest, Supervisor, Until,
 };
-use patroni_tests::proc;
+use patroni_tests::{postgresql, proc};
 use serde_json::json;
 use server::{Server, as_postgres, ask, fast_stop, until};
 
@@ -114,7 +114,7 @@ fn a_server_outlives_its_supervisor_and_is_adopted_without_restart() {
                 Some(&row.postmaster_start_time),
                 seen.postmaster_start_time.as_ref()
             );
-            assert_eq!(row.server_version / 10_000, 15);
+            assert_eq!(row.server_version / 10_000 * 10_000, postgresql::version());
         },
     );
 }
@@ -157,7 +157,8 @@ fn before_stop_runs_between_the_checkpoint_and_the_signal() {
             let server = Server::init("a");
             let seen_by_hook = server.root().join("seen");
             let script = format!(
-                "sh -c '/usr/lib/postgresql/15/bin/pg_controldata {} > {}'",
+                "sh -c '{} {} > {}'",
+                postgresql::program("pg_controldata").display(),
                 server.data_dir().display(),
                 seen_by_hook.display()
             );

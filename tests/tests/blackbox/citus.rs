@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use patroni_tests::cluster::SOON;
-use patroni_tests::{Cluster, Node, StoreKind, proc, sql, wait};
+use patroni_tests::{Cluster, Node, StoreKind, postgresql, proc, sql, wait};
 use tempfile::TempDir;
 
 patroni_tests::on_store!(Etcd3 in etcd3: a_coordinator_follows_the_primaries_of_a_worker_group);
@@ -21,7 +21,7 @@ struct StandIn {
 
 impl StandIn {
     fn install() -> Result<Self> {
-        let bin = proc::postgres_bin_dir().context("PostgreSQL is not installed")?;
+        let bin = postgresql::bin_dir().context("PostgreSQL is not installed")?;
         let extensions = share_dir(&bin)?.join("extension");
         for (name, text) in [
             (

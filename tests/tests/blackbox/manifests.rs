@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use patroni_tests::cluster::SOON;
 use patroni_tests::kubernetes::Kubernetes;
 use patroni_tests::node::{Node, Ports, tail};
-use patroni_tests::{StoreKind, proc, wait};
+use patroni_tests::{StoreKind, postgresql, proc, wait};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -225,7 +225,7 @@ fn pod(server: &Kubernetes, dir: &Path, number: u64, template: &Value, file: &st
         &body.to_string(),
     )?;
     let folder = dir.join(&name);
-    let bin_dir = proc::postgres_bin_dir().context("PostgreSQL is not installed")?;
+    let bin_dir = postgresql::bin_dir().context("PostgreSQL is not installed")?;
     let text = file
         .replace("0.0.0.0", &address)
         .replace(

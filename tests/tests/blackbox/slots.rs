@@ -4,22 +4,33 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use patroni_tests::cluster::SOON;
-use patroni_tests::{Cluster, StoreKind, wait};
+use patroni_tests::{Cluster, StoreKind, postgresql, wait};
 
 on_each_store!(
     permanent_slots_survive_the_death_of_the_leader,
+    failover_slots_of_the_server_are_left_to_it,
     strangers_are_dropped_but_not_ignored_ones_and_not_in_a_pause,
     the_slot_of_a_departed_member_is_kept_for_its_time,
 );
 
 /// A running cluster whose WAL can be decoded, with these lines of dynamic configuration.
 fn decodable(store: StoreKind, count: usize, dynamic: &str) -> Result<Cluster> {
+    decodable_with(store, count, dynamic, "")
+}
+
+/// The same with further parameters of the server (indented by eight).
+fn decodable_with(
+    store: StoreKind,
+    count: usize,
+    dynamic: &str,
+    parameters: &str,
+) -> Result<Cluster> {
     let mut cluster = Cluster::prepare_with(store, count, dynamic, |_| String::new())?;
     for node in &cluster.nodes {
         let text = std::fs::read_to_string(node.config_path())?;
         let decodable = text.replace(
             "        max_connections: 30\n",
-            "        max_connections: 30\n        wal_level: logical\n",
+            &format!("        max_connections: 30\n        wal_level: logical\n{parameters}"),
         );
         ensure!(text != decodable, "nothing to replace in {text}");
         node.write_config(&decodable)?;
@@ -119,6 +130,77 @@ fn permanent_slots_survive_the_death_of_the_leader(store: StoreKind) -> Result<(
     wait::until("slots on the returned node", SOON, || {
         reached(&cluster, old, "app", "restart_lsn", &read)?;
         reached(&cluster, old, "log", "confirmed_flush_lsn", &confirmed)
+    })
+}
+
+/// From version 17 on the server itself carries the slots that are marked for it over a failover.
+/// The nodes neither drop them as unknown ones nor copy them, and give the server's worker what it
+/// needs: a `primary_conninfo` that names a database.
+fn failover_slots_of_the_server_are_left_to_it(store: StoreKind) -> Result<()> {
+    if !postgresql::is_at_least(17, "failover_slots_of_the_server_are_left_to_it") {
+        return Ok(());
+    }
+    let parameters = "        hot_standby_feedback: true\n        sync_replication_slots: true\n";
+    let mut cluster = decodable_with(store, 3, "", parameters)?;
+    let old = cluster.leader()?;
+    let standbys: Vec<usize> = (0..3).filter(|&node| node != old).collect();
+    cluster.nodes[old].sql(
+        "select pg_create_logical_replication_slot('log', 'test_decoding', temporary => false, \
+         twophase => false, failover => true)",
+    )?;
+    for &node in &standbys {
+        wait_synced(&cluster, old, node)?;
+    }
+
+    cluster.nodes[old].sql("create table t (n int); insert into t values (1), (2)")?;
+    ensure!(consume(&cluster, old)? == ["1", "2"]);
+    let confirmed = slot(&cluster, old, "log", "confirmed_flush_lsn")?;
+    cluster.nodes[old].sql("insert into t values (3)")?;
+    for &node in &standbys {
+        wait::until("a slot that follows, and row 3", SOON, || {
+            reached(&cluster, node, "log", "confirmed_flush_lsn", &confirmed)?;
+            let rows = cluster.nodes[node].sql("select n from t order by n")?;
+            ensure!(rows == ["1", "2", "3"], "{rows:?}");
+            Ok(())
+        })?;
+    }
+    for node in 0..3 {
+        cycles(&cluster, node, 2)?;
+        slot(&cluster, node, "log", "slot_name").context("it is not ours to drop")?;
+    }
+
+    cluster.nodes[old].kill_all();
+    let new = cluster.wait_other_leader(old, SOON)?;
+    wait::until("writes on the new leader", SOON, || {
+        cluster.nodes[new].sql("insert into t values (4)")
+    })?;
+    let changes = consume(&cluster, new)?;
+    ensure!(
+        changes == ["3", "4"],
+        "neither lost nor repeated: {changes:?}"
+    );
+
+    // A node that returns without a rewind still has the slot of its time as the leader, and its
+    // server does not overwrite that. It is left to the operator, as all of these slots are.
+    cluster.nodes[old].start()?;
+    cluster.wait_healthy(SOON)?;
+    cluster.nodes[old].sql(
+        "select pg_drop_replication_slot(slot_name) from pg_replication_slots \
+         where slot_name = 'log' and not synced",
+    )?;
+    wait_synced(&cluster, new, old)
+}
+
+/// Waits until the server of a standby has a copy of the slot that lasts. While nothing happens its
+/// worker looks every half minute only.
+fn wait_synced(cluster: &Cluster, leader: usize, standby: usize) -> Result<()> {
+    wait::until("a slot that the server has copied", SOON, || {
+        // A new copy waits until the primary's slot has moved on to where WAL is on the standby.
+        cluster.nodes[leader].sql("checkpoint")?;
+        consume(cluster, leader)?;
+        let synced = slot(cluster, standby, "log", "synced and not temporary")?;
+        ensure!(synced == "t", "not yet");
+        Ok(())
     })
 }
 

@@ -152,6 +152,11 @@ mod tests {
             found("autovacuum_max_workers", 150_000).range,
             Some(("1", "262143"))
         );
+        for since in [160_012, 170_008, 180_002] {
+            let before = parameter("file_extend_method", since - 1);
+            assert_eq!(before, Lookup::OtherVersion, "{since}");
+            assert!(found("file_extend_method", since).allows("write_zeros"));
+        }
         assert_eq!(found("timezone", 150_000).kind, Kind::String);
         assert_eq!(
             parameter("stats_temp_directory", 150_000),

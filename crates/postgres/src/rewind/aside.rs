@@ -19,9 +19,11 @@ pub(super) struct Aside {
     written: Vec<(PathBuf, SystemTime)>,
 }
 
-/// Nothing is fetched and nothing handed out: the number must not be seen outside.
-const ALONE: [(&str, &str); 7] = [
+/// Nothing is fetched and nothing handed out: the number must not be seen outside. From version 17
+/// on single-user mode ends at once when a recovery from the archive is to let clients read.
+const ALONE: [(&str, &str); 8] = [
     ("archive_mode", "off"),
+    ("hot_standby", "off"),
     ("primary_conninfo", ""),
     ("primary_slot_name", ""),
     ("recovery_target_action", "promote"),

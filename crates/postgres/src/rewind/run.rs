@@ -151,6 +151,7 @@ pub async fn run(request: &RewindRequest<'_>, cancel: &Cancel) -> RewindOutcome 
         if request.version < 110_000 {
             empty(&request.settings.data_dir.join("pg_replslot"));
         }
+        request.move_wal().await;
         return RewindOutcome::Success;
     }
     if cancel.is_cancelled() {
@@ -196,6 +197,30 @@ impl RewindRequest<'_> {
                 Ok(false) => Err(NotYet::NotCheckpointed),
                 Err(error) => Err(not_accessible(error)),
             },
+        }
+    }
+
+    /// Lets the leader write a record. The rewound data are consistent from where the leader was
+    /// about to insert the next one; after a record that fills its page that is behind the header
+    /// of the next page, where nothing is until a record comes. An idle leader writes none, and the
+    /// local server would not let anybody in for as long.
+    async fn move_wal(&self) {
+        // A transaction that has a number ends with a record.
+        const QUERY: &str = "SELECT pg_catalog.txid_current()";
+        let moved = async {
+            let session = Session::open(self.target, self.limit).await?;
+            within(self.limit, async {
+                let done = session.client.batch_execute(QUERY).await;
+                done.map_err(ConnectionError::Postgres)
+            })
+            .await
+        };
+        if let Err(error) = moved.await {
+            tracing::info!(
+                "the rewound data may wait for the next write on {}: {}",
+                self.leader,
+                Causes(&error)
+            );
         }
     }
 

@@ -10,6 +10,7 @@ use std::process::Command;
 use patroni_config::file::Postgresql;
 use patroni_core::{Role, Upstream};
 use patroni_postgres::{Cancel, Clock, CopyFrom, StartOutcome, StartRequest, Supervisor};
+use patroni_tests::postgresql;
 use serde_json::{Value, json};
 
 use crate::server::{Server, as_postgres, ask, fast_stop, until};
@@ -177,10 +178,12 @@ fn barman(server: &Server) -> PathBuf {
         "host={root} port={} user=postgres dbname=postgres",
         server.port
     );
+    let bin = postgresql::program("");
+    let bin = bin.display();
     let text = format!(
         "[barman]\nbarman_user = postgres\nbarman_home = {root}/barman\n\
          barman_lock_directory = {root}/barman\nlog_file = {root}/barman.log\n\
-         path_prefix = /usr/lib/postgresql/15/bin\n\
+         path_prefix = {bin}\n\
          [main]\ndescription = main\nconninfo = {login}\nstreaming_conninfo = {login}\n\
          backup_method = postgres\narchiver = on\nimmediate_checkpoint = true\n"
     );

@@ -9,6 +9,7 @@ use patroni_postgres::bootstrap::{
 };
 use patroni_postgres::replication::ReplicationClient;
 use patroni_postgres::{Cancel, bootstrap};
+use patroni_tests::postgresql;
 use serde_json::json;
 
 use crate::support::{LIMIT, Plain, Server, Session, server_test};
@@ -125,7 +126,7 @@ async fn a_copy_is_made_with_a_password_that_needs_care() {
     let request = CloneRequest {
         settings: &copy.settings,
         binaries: &copy.binaries,
-        version: 150_000,
+        version: postgresql::version(),
         source: Some(&source),
         methods: &[],
         directory: Plain::of(&copy),
@@ -156,7 +157,7 @@ async fn a_cancelled_copy_leaves_nothing() {
     let request = CloneRequest {
         settings: &copy.settings,
         binaries: &copy.binaries,
-        version: 150_000,
+        version: postgresql::version(),
         source: Some(&source),
         methods: &["basebackup".to_owned()],
         directory: Plain::of(&copy),

@@ -9,9 +9,10 @@ use patroni_config::file::Postgresql;
 use patroni_core::{Role, State, Upstream};
 use patroni_postgres::connection::{Endpoint, Session};
 use patroni_postgres::{Cancel, Clock, StartOutcome, StartRequest, Supervisor};
+use patroni_tests::postgresql;
 use serde_json::{Value, json};
 
-use crate::server::{Server, as_postgres, ask, bin, until};
+use crate::server::{Server, as_postgres, ask, until};
 
 /// A server with an archive, a base backup, a row before the restore point `here` and one after.
 struct Source {
@@ -36,7 +37,7 @@ impl Source {
             .server
             .start_with(settings, Role::Primary, Upstream::None)
             .await;
-        let status = Command::new(bin("pg_basebackup"))
+        let status = Command::new(postgresql::program("pg_basebackup"))
             .args(["-c", "fast", "-X", "none", "-U", "postgres", "-h"])
             .arg(source.server.root())
             .args(["-p", &source.server.port.to_string(), "-D"])

@@ -10,7 +10,7 @@ use patroni_core::{MemberName, Role, Scope, Upstream};
 use patroni_postgres::{
     Cancel, Clock, Named, StartOutcome, StartRequest, StopMode, StopRequest, Supervisor, Until,
 };
-use patroni_tests::proc;
+use patroni_tests::{postgresql, proc};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -52,7 +52,7 @@ impl Server {
     /// A fresh database cluster.
     pub(crate) fn init(name: &'static str) -> Self {
         let server = Self::empty(name);
-        let status = Command::new(bin("initdb"))
+        let status = Command::new(postgresql::program("initdb"))
             .args(["-N", "-A", "trust", "-U", "postgres", "-D"])
             .arg(server.data_dir())
             .stdout(std::process::Stdio::null())
@@ -65,7 +65,7 @@ impl Server {
     /// A copy of another, running one.
     pub(crate) fn copy_of(name: &'static str, primary: &Self) -> Self {
         let server = Self::empty(name);
-        let status = Command::new(bin("pg_basebackup"))
+        let status = Command::new(postgresql::program("pg_basebackup"))
             .args(["-c", "fast", "-X", "stream", "-U", "postgres", "-h"])
             .arg(primary.root.path())
             .args(["-p", &primary.port.to_string(), "-D"])
@@ -109,7 +109,7 @@ impl Server {
             data_dir: self.data_dir(),
             config_dir: self.data_dir(),
             config_base_name: "postgresql".to_owned(),
-            bin_dir: Some("/usr/lib/postgresql/15/bin".into()),
+            bin_dir: postgresql::bin_dir(),
             pgpass: self.root.path().join("pgpass"),
             database: "postgres".to_owned(),
             superuser: user.clone(),
@@ -196,7 +196,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if self.data_dir().join("postmaster.pid").exists() {
-            let _ = Command::new(bin("pg_ctl"))
+            let _ = Command::new(postgresql::program("pg_ctl"))
                 .args(["stop", "-m", "immediate", "-s", "-t", "10", "-D"])
                 .arg(self.data_dir())
                 .stderr(std::process::Stdio::null())
@@ -231,8 +231,4 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         assert!(begun.elapsed() < Duration::from_secs(30), "{what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-pub(crate) fn bin(name: &str) -> PathBuf {
-    Path::new("/usr/lib/postgresql/15/bin").join(name)
 }

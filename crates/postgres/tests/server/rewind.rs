@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use patroni_config::file::Postgresql;
 use patroni_core::server::{ControlData, ControlState};
 use patroni_core::{Lsn, Timeline};
@@ -15,6 +17,7 @@ use patroni_postgres::rewind::{
     checkpoint_end, inspect_leader, is_half_rewound, local_position, run,
 };
 use patroni_postgres::{Binaries, Cancel, single_user, waldump};
+use patroni_tests::{postgresql, proc};
 
 use crate::support::{LIMIT, Plain, Server, eventually, server_test};
 
@@ -82,7 +85,7 @@ async fn follow(new: &Server, old: &Server) {
     let request = CloneRequest {
         settings: &new.settings,
         binaries: &new.binaries,
-        version: 150_000,
+        version: postgresql::version(),
         source: Some(&source),
         methods: &[],
         directory: Plain::of(new),
@@ -219,15 +222,87 @@ async fn a_diverged_primary_is_rewound() {
     assert!(point.previous < here.lsn, "archiving switches the file before the checkpoint");
 
     // Nothing happens as long as the leader's control file is behind.
-    let waiting = rewind(&old, &new, 150_000, LeaderReadiness::Waiting).await;
+    let waiting = rewind(&old, &new, postgresql::version(), LeaderReadiness::Waiting).await;
     assert_eq!(waiting, RewindOutcome::NotYet(NotYet::Waiting));
     let ask = LeaderReadiness::Unknown { may_checkpoint: false };
-    assert_eq!(rewind(&old, &new, 150_000, ask).await, RewindOutcome::Success);
+    assert_eq!(rewind(&old, &new, postgresql::version(), ask).await, RewindOutcome::Success);
     follows_after_all(&old, &new).await;
     let target = old.target(&new.settings.replication);
     let source = PositionSource::Running { target: &target, replayed: Lsn::new(7) };
     let here = local_position(source, LIMIT).await.unwrap();
     assert!(here.in_recovery && here.timeline.number() == 2 && here.lsn == Lsn::new(7));
+}
+}
+
+/// Fills the page that WAL is written on, so that the next record begins behind the header of the
+/// next page, where nothing is yet.
+async fn fill_page(server: &Server) {
+    const PAGE: u64 = 8192;
+    const HEADER: u64 = 24;
+    let client = server.connect().await;
+    let next = async || {
+        let query = "SELECT pg_current_wal_insert_lsn()::text";
+        let next: Lsn = client.text(query).await.parse().unwrap();
+        next.bytes()
+    };
+    let emit = async |length: u64| {
+        let query =
+            format!("SELECT pg_logical_emit_message(false, '', repeat('x', {length}))::text");
+        client.text(&query).await;
+    };
+    // What a record has around its content, learnt from one that stays on its page.
+    let mut around = 64;
+    for _ in 0..100 {
+        let at = next().await;
+        let length = (PAGE - at % PAGE).saturating_sub(around);
+        if length < 300 {
+            emit(300).await;
+            continue;
+        }
+        emit(length).await;
+        let then = next().await;
+        if then % PAGE == HEADER {
+            return;
+        }
+        around = if then / PAGE == at / PAGE {
+            then - at - length
+        } else {
+            around + 8
+        };
+    }
+    panic!("something else writes all the time");
+}
+
+server_test! {
+/// The data were consistent only behind the header of a page that the leader, on which nobody
+/// writes, had not begun yet: the rewound server let nobody in.
+async fn an_idle_leader_does_not_keep_the_rewound_server_waiting() {
+    let (old, new) = pair().await;
+    diverge(&old, &new).await;
+    old.stop("fast");
+    let client = new.connect().await;
+    // What would help by chance: hints that readers leave, and the background writer's record of the
+    // running transactions.
+    client.batch_execute("VACUUM FREEZE").await.unwrap();
+    client.batch_execute("CHECKPOINT").await.unwrap();
+    let query = "SELECT pid::text FROM pg_stat_activity WHERE backend_type = 'background writer'";
+    let writer = Pid::from_raw(client.text(query).await.parse().unwrap());
+    new.configure("autovacuum = off");
+    new.pg_ctl(&["reload"]);
+    proc::signal(writer, Signal::SIGSTOP).unwrap();
+    fill_page(&new).await;
+    let ready = LeaderReadiness::Checkpointed;
+    assert_eq!(rewind(&old, &new, postgresql::version(), ready).await, RewindOutcome::Success);
+    let consistent: Lsn = old.control("Minimum recovery ending location").parse().unwrap();
+    assert_eq!(consistent.bytes() % 8192, 24, "behind a header");
+    eventually("the leader wrote", || {
+        let query = format!("SELECT (pg_current_wal_flush_lsn() > '{consistent}')::text");
+        let client = &client;
+        async move { client.text(&query).await == "true" }
+    })
+    .await;
+    follows_after_all(&old, &new).await;
+    proc::signal(writer, Signal::SIGCONT).unwrap();
 }
 }
 
@@ -253,11 +328,11 @@ async fn another_timeline_of_the_same_number_is_rewound() {
 
     // Taken for one timeline, nothing is done about it.
     let ready = LeaderReadiness::Checkpointed;
-    assert_eq!(rewind(&old, &new, 150_000, ready).await, RewindOutcome::Success);
+    assert_eq!(rewind(&old, &new, postgresql::version(), ready).await, RewindOutcome::Success);
     assert_eq!(old.control("Database cluster state"), "shut down");
     assert_eq!(old.control("Latest checkpoint's TimeLineID"), "2");
 
-    let parted = rewind_parted(&old, &new, 150_000, ready, Parting::SameNumber).await;
+    let parted = rewind_parted(&old, &new, postgresql::version(), ready, Parting::SameNumber).await;
     assert_eq!(parted, RewindOutcome::Success);
     // The number that it had for a moment is not seen anywhere.
     let pg_wal = old.data_dir().join("pg_wal");
@@ -290,10 +365,10 @@ async fn who_is_to_blame_for_a_failure_is_known() {
     old.stop("fast");
     old.configure("restore_command = ''");
     let ready = LeaderReadiness::Checkpointed;
-    let failed = rewind(&old, &new, 150_000, ready).await;
+    let failed = rewind(&old, &new, postgresql::version(), ready).await;
     assert_eq!(failed, RewindOutcome::Failed { leader_healthy: true });
     new.stop("fast");
-    let unreachable = rewind(&old, &new, 150_000, ready).await;
+    let unreachable = rewind(&old, &new, postgresql::version(), ready).await;
     assert_eq!(unreachable, RewindOutcome::NotYet(NotYet::NotAccessible));
 }
 }
@@ -307,7 +382,7 @@ async fn a_rewind_needs_no_place_beside_the_data_directory() {
     let request = RewindRequest {
         settings: &old.settings,
         binaries: &old.binaries,
-        version: 150_000,
+        version: postgresql::version(),
         leader: "new",
         target: &new.target(superuser),
         conninfo: &new.conninfo(superuser),

@@ -7,6 +7,7 @@ use patroni_core::server::{ServerStatus, SlotKind, SlotRow};
 use patroni_core::{Lsn, MemberName, Role, SlotName, Upstream};
 use patroni_postgres::slots::{CopyError, Dropped, SlotAdvance, SlotCopy, SlotFile};
 use patroni_postgres::{Ask, Cancel, QueryError, StartOutcome, StartRequest, Supervisor};
+use patroni_tests::postgresql;
 
 use crate::server::{Server, as_postgres, ask, fast_stop, until};
 
@@ -108,7 +109,7 @@ fn slots_are_changed_one_by_one() {
         assert!(nowhere.is_err(), "{nowhere:?}");
 
         // A slot in use is not dropped.
-        let mut user = std::process::Command::new("/usr/lib/postgresql/15/bin/pg_recvlogical")
+        let mut user = std::process::Command::new(postgresql::program("pg_recvlogical"))
             .args([
                 "-h",
                 "127.0.0.1",

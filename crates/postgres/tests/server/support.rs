@@ -13,11 +13,11 @@ use patroni_core::{Scope, Secret};
 use patroni_postgres::bootstrap::{DataDirectory, run_initdb};
 use patroni_postgres::replication::Target;
 use patroni_postgres::{Binaries, Cancel};
+use patroni_tests::postgresql;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
 
-pub(crate) const BIN: &str = "/usr/lib/postgresql/15/bin";
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Declares a test that needs not to be root.
@@ -86,7 +86,7 @@ impl Server {
             config_dir: data_dir.clone(),
             data_dir,
             config_base_name: "postgresql".to_owned(),
-            bin_dir: Some(BIN.into()),
+            bin_dir: postgresql::bin_dir(),
             database: "postgres".to_owned(),
             superuser: user("postgres", PASSWORD),
             replication: user(r#"re"pl'i\kå"#, PASSWORD),
@@ -162,7 +162,7 @@ impl Server {
     }
 
     pub(crate) fn pg_ctl(&self, args: &[&str]) {
-        let output = process::Command::new(format!("{BIN}/pg_ctl"))
+        let output = process::Command::new(postgresql::program("pg_ctl"))
             .arg("-D")
             .arg(self.data_dir())
             .args(args)
@@ -176,7 +176,7 @@ impl Server {
 
     /// One item of the control file.
     pub(crate) fn control(&self, item: &str) -> String {
-        let output = process::Command::new(format!("{BIN}/pg_controldata"))
+        let output = process::Command::new(postgresql::program("pg_controldata"))
             .arg(self.data_dir())
             .env("LC_ALL", "C")
             .output()
@@ -232,7 +232,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _gone_or_never_started = process::Command::new(format!("{BIN}/pg_ctl"))
+        let _gone_or_never_started = process::Command::new(postgresql::program("pg_ctl"))
             .arg("-D")
             .arg(self.data_dir())
             .args(["-w", "-m", "immediate", "stop"])
