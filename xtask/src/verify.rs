@@ -1,10 +1,14 @@
 //! The checks and tests, the same here and in continuous integration.
 
+use std::path::Path;
+
 use anyhow::Result;
 use clap::Args;
+use patroni_tests::postgresql::VARIABLE;
 
 use crate::cargo::{cargo, cargo_command, run, target_dir};
 use crate::needs::{self, Need};
+use crate::postgresql::ensure_major;
 use crate::stores;
 use crate::tidy;
 
@@ -17,6 +21,9 @@ pub(crate) struct TestOptions {
     /// Run the black-box suite so many times.
     #[arg(long, default_value_t = 1)]
     repeat: usize,
+    /// Run everything on this major version of PostgreSQL, got when it is not there.
+    #[arg(long, value_name = "MAJOR")]
+    postgresql: Option<u32>,
     /// Only the black-box tests whose name contains this; `stores`: what each store promises, as
     /// a table.
     filter: Option<String>,
@@ -126,14 +133,17 @@ pub(crate) fn test(options: &TestOptions) -> Result<()> {
     }
     needs::tell_of_kubernetes();
     needs::want_servers();
+    let chosen = options.postgresql.map(ensure_major).transpose()?;
+    let chosen = chosen.as_deref();
     if options.filter.is_none() {
-        cargo(&[
+        let crates = [
             "test",
             "--workspace",
             "--exclude",
             "patroni-tests",
             "--quiet",
-        ])?;
+        ];
+        cargo_on(chosen, &crates)?;
     }
     // Always the whole workspace: a part of it would build its dependencies once more, with
     // other features.
@@ -147,11 +157,20 @@ pub(crate) fn test(options: &TestOptions) -> Result<()> {
     args.extend(["--test-threads", &threads]);
     args.extend(options.filter.as_deref());
     for _ in 0..options.repeat {
-        cargo(&args)?;
+        cargo_on(chosen, &args)?;
     }
     // Long, and skipped with a line each unless the reference is at hand: one cluster at a time.
     let mut mixed = vec!["test", "--workspace", "--test", "mixed", "--"];
     mixed.extend(["--test-threads", "1"]);
     mixed.extend(options.filter.as_deref());
-    cargo(&mixed)
+    cargo_on(chosen, &mixed)
+}
+
+/// Runs cargo with the tests on the PostgreSQL of a folder, or on the one that they find.
+fn cargo_on(bin_dir: Option<&Path>, args: &[&str]) -> Result<()> {
+    let mut command = cargo_command(args);
+    if let Some(bin_dir) = bin_dir {
+        command.env(VARIABLE, bin_dir);
+    }
+    run(&mut command)
 }
