@@ -158,6 +158,21 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Somebody promotes a standby by hand while its daemon is away, and writes to it: the table
+    /// `t (n int)` gets rows from 100 to 200 that the cluster never has.
+    ///
+    /// # Errors
+    /// The server does not do it.
+    pub fn promote_by_hand(&mut self, index: usize) -> Result<()> {
+        let node = &mut self.nodes[index];
+        node.kill_daemon();
+        node.pg_ctl(&["promote"])?;
+        wait::until("a write on the fork", SOON, || {
+            node.sql("insert into t select generate_series(100, 200)")
+        })?;
+        node.sql("checkpoint").map(drop)
+    }
+
     /// Starts the nodes: the first one (on Raft all, because a majority must be there) until it
     /// is primary, then the others until they stream.
     ///

@@ -111,16 +111,15 @@ fn measure(kind: StoreKind, options: &Options) -> Result<Map<String, Value>> {
     if kind == StoreKind::Etcd3 {
         // What follows is the same on each store, or about this one.
         let length = Duration::from_secs(options.load_seconds);
-        for more in [
-            load::health_checks(&mut cluster, length)?,
-            load::over_tls(&mut cluster, length / 4)?,
-            load::large_list(&cluster, options.rounds)?,
-        ] {
+        let mut tell = |more: Map<String, Value>| {
             for (name, value) in &more {
                 say!("  {kind:?} {name}: {value}");
             }
             figures.extend(more);
-        }
+        };
+        tell(load::health_checks(&mut cluster, length)?);
+        tell(load::over_tls(&mut cluster, length / 4)?);
+        tell(load::large_list(&cluster, options.rounds)?);
     }
     Ok(figures)
 }

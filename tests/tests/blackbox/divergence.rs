@@ -26,13 +26,7 @@ fn fork_and_return(store: StoreKind, stopped: bool) -> Result<()> {
     let (lost, candidate) = ((old + 1) % 3, (old + 2) % 3);
     cluster.nodes[old].sql("create table t (n int); insert into t values (1)")?;
 
-    // Promoted by hand, and written to.
-    cluster.nodes[lost].kill_daemon();
-    cluster.nodes[lost].pg_ctl(&["promote"])?;
-    wait::until("a write on the fork", SOON, || {
-        cluster.nodes[lost].sql("insert into t select generate_series(100, 200)")
-    })?;
-    cluster.nodes[lost].sql("checkpoint")?;
+    cluster.promote_by_hand(lost)?;
     if stopped {
         cluster.nodes[lost].pg_ctl(&["-m", "fast", "stop"])?;
     }

@@ -1,5 +1,6 @@
-//! Where the reference was measured weak, both makers in the same run. Each test prints its figure
-//! for a cluster of each: `ttl` 20, `loop_wait` 2, `retry_timeout` 3, three nodes.
+//! Where the reference was measured weak, both makers in the same run: three nodes, `ttl` 20,
+//! `loop_wait` 2, `retry_timeout` 3 on machines of their own and 5 elsewhere. Each test prints its
+//! figure for a cluster of each, and holds ours to what is promised. The reference may do well.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -16,18 +17,43 @@ use patroni_tests::{Cluster, Maker, StoreKind, proc, wait};
 /// Of nothing that takes longer the end is waited for.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-fn beside_the_reference(what: &str, measure: impl Fn(Maker) -> Result<String>) -> Result<()> {
+/// The lease, and with it the longest time for which a primary may be left alone.
+const TTL: Duration = Duration::from_secs(20);
+
+/// What a cluster did.
+struct Seen {
+    /// For people.
+    figure: String,
+    /// Whether that is what this project promises.
+    as_promised: bool,
+}
+
+impl Seen {
+    /// Where a fault cannot be made, nothing is seen of it.
+    fn nothing() -> Self {
+        Self {
+            figure: "no network namespaces here".to_owned(),
+            as_promised: true,
+        }
+    }
+}
+
+fn beside_the_reference(what: &str, measure: impl Fn(Maker) -> Result<Seen>) -> Result<()> {
     if !reference_is_there(what) {
         return Ok(());
     }
-    let theirs = measure(Maker::Reference).context("the reference")?;
-    let ours = measure(Maker::Ours).context("ours")?;
+    let theirs = measure(Maker::Reference).context("the reference")?.figure;
+    let Seen {
+        figure: ours,
+        as_promised,
+    } = measure(Maker::Ours).context("ours")?;
     // Past the capture of the test runner: the figures are what the test is for.
     let mut terminal = std::io::stderr();
     writeln!(
         terminal,
         "{what}\n  the reference: {theirs}\n  ours: {ours}"
     )?;
+    ensure!(as_promised, "{what}: {ours}");
     Ok(())
 }
 
@@ -36,8 +62,8 @@ fn seconds(length: Duration) -> String {
 }
 
 /// The length of something that may not come to an end.
-fn or_never(length: Result<Duration>) -> String {
-    length.map_or_else(|_| format!("not within {}", seconds(PATIENCE)), seconds)
+fn or_never(length: Option<Duration>) -> String {
+    length.map_or_else(|| format!("not within {}", seconds(PATIENCE)), seconds)
 }
 
 fn start(maker: Maker, dynamic: &str, extra: &str) -> Result<Cluster> {
@@ -58,7 +84,7 @@ fn machines(maker: Maker) -> Result<Option<Machines>> {
 fn an_isolated_primary() -> Result<()> {
     beside_the_reference("primary cut off from everything", |maker| {
         let Some(machines) = machines(maker)? else {
-            return Ok("no network namespaces here".to_owned());
+            return Ok(Seen::nothing());
         };
         let old = machines.leader()?;
         machines.on(old, |node| node.sql("create table written (n bigint)"))?;
@@ -72,12 +98,16 @@ fn an_isolated_primary() -> Result<()> {
             ensure!(now != Some(postmaster), "it runs");
             Ok(cut.elapsed())
         });
-        let last = writer.acknowledged().last().context("no write")?.at;
-        Ok(format!(
-            "last write acknowledged after {}, server ended after {}",
-            seconds(last - cut),
-            or_never(stopped)
-        ))
+        let stopped = stopped.ok();
+        let last = writer.acknowledged().last().context("no write")?.at - cut;
+        Ok(Seen {
+            figure: format!(
+                "last write acknowledged after {}, server ended after {}",
+                seconds(last),
+                or_never(stopped)
+            ),
+            as_promised: last < TTL && stopped.is_some_and(|after| after < TTL),
+        })
     })
 }
 
@@ -101,12 +131,16 @@ fn a_primary_without_its_daemon() -> Result<()> {
         let taken_over = Instant::now();
         wait::pause(WATCHED);
         let last = writer.acknowledged().last().context("no write")?.at;
-        Ok(format!(
-            "another primary after {}; in the {} after that the old one acknowledged writes for {}",
-            seconds(taken_over - killed),
-            seconds(WATCHED),
-            seconds(last.saturating_duration_since(taken_over))
-        ))
+        let beside = last.saturating_duration_since(taken_over);
+        Ok(Seen {
+            figure: format!(
+                "another primary after {}; in the {} after that the old one acknowledged writes for {}",
+                seconds(taken_over - killed),
+                seconds(WATCHED),
+                seconds(beside)
+            ),
+            as_promised: beside.is_zero(),
+        })
     })
 }
 
@@ -123,10 +157,13 @@ fn a_postmaster_that_hangs() -> Result<()> {
         proc::signal(postmaster, Signal::SIGSTOP)?;
         let begun = Instant::now();
         let led = cluster.wait_other_leader(old, PATIENCE);
-        let led = led.map(|_| begun.elapsed());
+        let led = led.ok().map(|_| begun.elapsed());
         // It may have been replaced by now.
         let _ = proc::signal(postmaster, Signal::SIGCONT);
-        Ok(format!("another leader: {}", or_never(led)))
+        Ok(Seen {
+            figure: format!("another leader: {}", or_never(led)),
+            as_promised: led.is_some(),
+        })
     })
 }
 
@@ -134,7 +171,7 @@ fn a_postmaster_that_hangs() -> Result<()> {
 fn a_leader_that_is_cut_off_for_a_while() -> Result<()> {
     beside_the_reference("leader cut from all stores for 5, 7 and 8 s", |maker| {
         let Some(machines) = machines(maker)? else {
-            return Ok("no network namespaces here".to_owned());
+            return Ok(Seen::nothing());
         };
         let leader = machines.leader()?;
         let timeline = machines.timeline(leader)?;
@@ -161,11 +198,15 @@ fn a_leader_that_is_cut_off_for_a_while() -> Result<()> {
         let is_demotion =
             |line: &&str| line.contains("emoted self") || line.contains("emoting self");
         let demotions: Vec<&str> = log[from..].lines().filter(is_demotion).collect();
-        Ok(format!(
-            "new timelines: {}, longest time without a write on it: {}, demotions: {demotions:#?}",
-            machines.timeline(now)? - timeline,
-            seconds(writer.longest_gap_since(begun))
-        ))
+        let timelines = machines.timeline(now)? - timeline;
+        Ok(Seen {
+            figure: format!(
+                "new timelines: {timelines}, longest time without a write on it: {}, demotions: \
+                 {demotions:#?}",
+                seconds(writer.longest_gap_since(begun))
+            ),
+            as_promised: timelines == 0 && demotions.is_empty(),
+        })
     })
 }
 
@@ -200,10 +241,8 @@ fn the_chosen_synchronous_standby_is_lost() -> Result<()> {
         let since = Instant::now();
         proc::signal(receiver, Signal::SIGSTOP)?;
         let other = synchronous_standby(&cluster, Some(chosen));
-        let silent = other.and_then(|_| {
-            writer.wait_write(SOON)?;
-            Ok(writer.longest_gap_since(since))
-        });
+        let silent = other.and_then(|_| writer.wait_write(SOON));
+        let silent = silent.ok().map(|()| writer.longest_gap_since(since));
         proc::signal(receiver, Signal::SIGCONT)?;
         cluster.wait_healthy(SOON)?;
 
@@ -213,11 +252,17 @@ fn the_chosen_synchronous_standby_is_lost() -> Result<()> {
         cluster.nodes[chosen].kill_all();
         synchronous_standby(&cluster, Some(chosen))?;
         writer.wait_write(SOON)?;
-        Ok(format!(
-            "commits waited {} for one that falls silent, {} for one that dies",
-            or_never(silent),
-            seconds(writer.longest_gap_since(since))
-        ))
+        let dead = writer.longest_gap_since(since);
+        // A cycle, the second of silence, and as much again twice for a busy machine.
+        let most = Duration::from_secs(9);
+        Ok(Seen {
+            figure: format!(
+                "commits waited {} for one that falls silent, {} for one that dies",
+                or_never(silent),
+                seconds(dead)
+            ),
+            as_promised: dead < most && silent.is_some_and(|gap| gap < most),
+        })
     })
 }
 
@@ -228,12 +273,7 @@ fn a_fork_of_the_same_timeline_number() -> Result<()> {
         let old = cluster.leader()?;
         let (lost, candidate) = ((old + 1) % 3, (old + 2) % 3);
         cluster.nodes[old].sql("create table t (n int); insert into t values (1)")?;
-        cluster.nodes[lost].kill_daemon();
-        cluster.nodes[lost].pg_ctl(&["promote"])?;
-        wait::until("a write on the fork", SOON, || {
-            cluster.nodes[lost].sql("insert into t select generate_series(100, 200)")
-        })?;
-        cluster.nodes[lost].sql("checkpoint")?;
+        cluster.promote_by_hand(lost)?;
         cluster.nodes[lost].pg_ctl(&["-m", "fast", "stop"])?;
         let name = cluster.nodes[candidate].name.clone();
         wait::until("a switchover", SOON, || {
@@ -250,6 +290,10 @@ fn a_fork_of_the_same_timeline_number() -> Result<()> {
             ensure!(rows == ["1", "2"], "{} rows", rows.len());
             Ok(begun.elapsed())
         });
-        Ok(format!("has the cluster's rows: {}", or_never(back)))
+        let back = back.ok();
+        Ok(Seen {
+            figure: format!("has the cluster's rows: {}", or_never(back)),
+            as_promised: back.is_some(),
+        })
     })
 }

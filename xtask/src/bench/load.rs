@@ -22,6 +22,8 @@ const CLIENTS: usize = 256;
 const SLOW_CLIENTS: usize = 50;
 /// Members of the large cluster.
 const MEMBERS: usize = 100;
+/// Where their keys are.
+const PREFIX: &str = "/service/demo/members/";
 
 /// What `wrk` saw.
 struct Seen {
@@ -113,13 +115,12 @@ pub(super) fn large_list(cluster: &Cluster, rounds: usize) -> Result<Map<String,
         .as_ref()
         .context("no store of its own")?
         .etcd()?;
-    let prefix = cluster.key("members/")?;
-    let keys = store.keys(&prefix)?;
+    let keys = store.keys(PREFIX)?;
     let (key, data) = keys.iter().next_back().context("no member")?;
-    let known = key.strip_prefix(&prefix).context("not a member's key")?;
+    let known = key.strip_prefix(PREFIX).context("not a member's key")?;
     for number in cluster.nodes.len()..MEMBERS {
         let name = format!("absent{number:03}");
-        store.put(&format!("{prefix}{name}"), &data.replace(known, &name))?;
+        store.put(&format!("{PREFIX}{name}"), &data.replace(known, &name))?;
     }
     let mut times = Vec::new();
     for _ in 0..rounds {
