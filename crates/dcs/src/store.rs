@@ -89,7 +89,12 @@ pub trait Store: Send + Sync {
         judged: Option<&Revision>,
     ) -> Result<(), StoreError>;
 
-    /// Writes `sync`; conditional when a revision is given. Returns the new revision.
+    /// Writes `sync` if it still has this revision, or creates it: without a revision it must not
+    /// be there. Returns the new revision. A leader that judged by an old view must not put its
+    /// own names in the place of those of its successor.
+    ///
+    /// # Errors
+    /// The race is lost where another one has written it.
     async fn write_sync(
         &self,
         state: &SyncState,

@@ -73,7 +73,7 @@ pub enum Command {
     WriteSync {
         /// The new value.
         state: SyncState,
-        /// Compare with this revision; `None` for the first creation.
+        /// Compare with this revision; `None` creates it, where nobody else has.
         judged: Option<Revision>,
     },
     /// Remove the synchronous state. `Outcome::Write`

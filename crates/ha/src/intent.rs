@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use failover::{Accepted, CandidateAnswer, FailoverBody, FailoverKind, judge, nobody_is_fit};
-pub use failsafe::consents_to_failsafe;
+pub use failsafe::{FailsafeRefusal, consent_to_failsafe};
 pub use reinitialize::{ReinitializeBody, judge_reinitialize};
 pub use restart::conditions_met;
 

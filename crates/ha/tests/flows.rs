@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use patroni_core::server::{Answer, CheckpointTask, ControlState, Process};
 use patroni_core::sync::SyncState;
-use patroni_core::{Lsn, RestartConditions, Revision, Role, State};
+use patroni_core::{Lsn, RestartConditions, Revision, Role, State, Status};
 use patroni_ha::job::{DemotePlan, DemoteReason, Job, JobEnd, JobReport, RunningJob};
 use patroni_ha::memory::{BootstrapPhase, Lease, RewindState};
 use patroni_ha::observation::{PeerAnswer, WatchdogFacts};
@@ -60,6 +60,7 @@ fn a_healthy_replica() {
 fn bootstrap_from_nothing_to_the_lock() {
     let mut view = cluster(None);
     view.initialize = None;
+    view.status = Status::default();
     view.config = None;
     view.members.clear();
     let first = play(
@@ -116,6 +117,7 @@ fn a_first_lock_that_is_refused_is_tried_again_without_another_checkpoint() {
     let began = |played: &Played| played.asked(|command| *command == Command::StartCheckpoint);
     let mut view = cluster(None);
     view.initialize = None;
+    view.status = Status::default();
     let mut memory = leading();
     memory.bootstrap = BootstrapPhase::Ready;
     let mut server = primary();
@@ -522,6 +524,7 @@ fn data_of_another_cluster_end_the_daemon() {
 fn an_adopted_standby_never_founds_a_cluster() {
     let mut view = cluster(None);
     view.initialize = None;
+    view.status = Status::default();
     let played = play(observation(replica(), view), Memory::default(), nothing);
     let exit = played.verdict.exit.clone().unwrap();
     assert!(exit.leave_server && exit.code == 1);

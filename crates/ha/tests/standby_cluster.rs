@@ -3,7 +3,7 @@
 mod support;
 
 use patroni_core::server::{ControlState, Process};
-use patroni_core::{Cluster, Lsn, Role, Upstream};
+use patroni_core::{Cluster, Lsn, Role, Status, Upstream};
 use patroni_ha::command::{CloneSource, Command, RewindSource};
 use patroni_ha::job::{DemotePlan, DemoteReason, Job};
 use patroni_ha::memory::{BootstrapPhase, Lease, RewindState};
@@ -94,6 +94,7 @@ fn demote() -> Job {
 fn the_first_node_copies_the_remote_and_announces_itself_without_a_watchdog() {
     let mut nobody = view(None);
     nobody.initialize = None;
+    nobody.status = Status::default();
     nobody.members.clear();
     let first = play(
         observed(empty(), nobody.clone()),

@@ -329,9 +329,12 @@ impl Member for NodeMember {
     }
 
     async fn failsafe(&self, announcement: FailsafeBody) -> Answer {
-        let server = &self.body.supervisor;
-        if !intent::consents_to_failsafe(server.state(), server.role()) {
-            return FailsafeVote::RunningAsLeader.into();
+        let server = (self.body.supervisor.state(), self.body.supervisor.role());
+        let snapshot = self.body.snapshot();
+        let view = snapshot.view_at(Instant::now()).map(|view| &view.cluster);
+        let leader = view.and_then(|cluster| cluster.leader_name());
+        if let Err(why) = intent::consent_to_failsafe(server, leader, &announcement.name) {
+            return FailsafeVote::Refused(why.to_string()).into();
         }
         self.body.note_failsafe_leader(FailsafeLeader {
             name: announcement.name,

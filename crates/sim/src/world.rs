@@ -270,6 +270,7 @@ impl World {
             lock_lasts: Moment::ZERO,
             lock_life: Duration::ZERO,
             failsafe: None,
+            view_until: Moment::ZERO,
             scheduled_restart: None,
             leaving: false,
         }

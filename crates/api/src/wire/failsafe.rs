@@ -59,12 +59,12 @@ impl FailsafeBody {
 }
 
 /// What a member says to the announcement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FailsafeVote {
     /// Go on; with the last known received or replayed position.
     Accepted(Option<Lsn>),
-    /// This member runs as a primary itself.
-    RunningAsLeader,
+    /// Not with the consent of this member; why.
+    Refused(String),
 }
 
 impl From<FailsafeVote> for Answer {
@@ -77,9 +77,7 @@ impl From<FailsafeVote> for Answer {
                     None => answer,
                 }
             }
-            FailsafeVote::RunningAsLeader => {
-                Self::text(StatusCode::INTERNAL_SERVER_ERROR, "Running as a leader")
-            }
+            FailsafeVote::Refused(why) => Self::text(StatusCode::INTERNAL_SERVER_ERROR, why),
         }
     }
 }

@@ -181,6 +181,7 @@ pub(super) async fn sync_is_compared_and_removed(bench: &Bench<'_>) -> Outcome {
         SyncState::new(Some(MemberName::new("a")), quorum, standbys)
     };
     let first = ok("write sync", a.write_sync(&state(0), None)).await?;
+    lost("create sync, which is there", a.write_sync(&state(2), None)).await?;
     let second = ok("write sync again", a.write_sync(&state(1), Some(&first))).await?;
     expect(first != second, "every write has a revision of its own")?;
     lost(

@@ -89,11 +89,12 @@ pub(super) enum Step<'a> {
     DeleteUnchanged(u64),
     /// Puts it under a session.
     Lock { value: &'a str, session: &'a str },
-    /// Puts it.
-    Set(&'a str),
-    /// Puts it if nobody changed it since.
+    /// Puts it if nobody changed it since; see [`ABSENT`].
     SetUnchanged(&'a str, u64),
 }
+
+/// The index of what is not there.
+pub(super) const ABSENT: u64 = 0;
 
 impl Step<'_> {
     fn json(self, key: &str) -> Value {
@@ -106,7 +107,6 @@ impl Step<'_> {
             Self::Lock { value, session } => {
                 json!({"Verb": "lock", "Key": key, "Value": text(value), "Session": session})
             }
-            Self::Set(value) => json!({"Verb": "set", "Key": key, "Value": text(value)}),
             Self::SetUnchanged(value, index) => {
                 json!({"Verb": "cas", "Key": key, "Value": text(value), "Index": index})
             }

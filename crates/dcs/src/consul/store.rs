@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use super::agent::Agent;
 use super::failure::Failure;
 use super::follow::Follower;
-use super::kv::{Condition, Freshness, Kv, Outcome, Step};
+use super::kv::{ABSENT, Condition, Freshness, Kv, Outcome, Step};
 use super::options::Options;
 use super::service::Service;
 use super::session::Session;
@@ -303,10 +303,7 @@ impl Store for Consul {
         const OPERATION: &str = "write sync";
         let fail = |failure: Failure| failure.into_error(OPERATION);
         let text = state.to_json();
-        let step = match judged {
-            Some(judged) => Step::SetUnchanged(&text, index(judged)),
-            None => Step::Set(&text),
-        };
+        let step = Step::SetUnchanged(&text, judged.map_or(ABSENT, index));
         let effort = self.budget();
         let outcome = self.kv.transact(&Leaf::Sync, &[step], effort).await;
         if let Outcome::Done(index) = outcome.map_err(fail)? {

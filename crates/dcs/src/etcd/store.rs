@@ -260,7 +260,8 @@ impl Store for Etcd {
         judged: Option<&Revision>,
     ) -> Result<Revision, StoreError> {
         // What is written names its writer, so that nobody else writes just this text.
-        let (text, condition) = (state.to_json(), unchanged(judged));
+        let condition = judged.map_or(Condition::Absent, Condition::Unchanged);
+        let text = state.to_json();
         let written = self
             .keys
             .put_own(&Leaf::Sync, &text, condition, self.budget());

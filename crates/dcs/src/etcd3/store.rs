@@ -158,15 +158,15 @@ impl Etcd3 {
         effort: Effort,
     ) -> Result<Revision, StoreError> {
         let fail = |failure: Failure| failure.into_error(operation);
-        let Some(judged) = judged else {
-            let revision = self
-                .shared
-                .put(&leaf, text, None, effort)
-                .await
-                .map_err(fail)?;
-            return Ok(Revision::new(revision));
+        let key = self.shared.keys.key(&leaf);
+        let txn = match judged {
+            Some(judged) => txn::replace(&key, text, number(judged)),
+            None if leaf == Leaf::Sync => txn::create(&key, text, None),
+            None => {
+                let revision = self.shared.put(&leaf, text, None, effort).await;
+                return Ok(Revision::new(revision.map_err(fail)?));
+            }
         };
-        let txn = txn::replace(&self.shared.keys.key(&leaf), text, number(judged));
         let outcome = self
             .shared
             .transact(&leaf, txn, Some(text), None, effort)

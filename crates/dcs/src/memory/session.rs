@@ -408,7 +408,8 @@ impl Session {
         state: &SyncState,
         judged: Option<&Revision>,
     ) -> Result<Revision, StoreError> {
-        let (text, condition) = (state.to_json(), unchanged(judged));
+        let condition = judged.map_or(Condition::Absent, |_| unchanged(judged));
+        let text = state.to_json();
         self.put("write sync", model, now, Leaf::Sync, text, condition)
     }
 

@@ -380,7 +380,10 @@ impl Store for RaftStore {
         judged: Option<&Revision>,
     ) -> Result<Revision, StoreError> {
         let operation = "write sync";
-        let condition = at(operation, judged)?;
+        let condition = match judged {
+            Some(_) => at(operation, judged)?,
+            None => Condition::absent(),
+        };
         let write = self.set(&Leaf::Sync, state.to_json(), condition);
         self.change(operation, write, self.retry_timeout()).await
     }

@@ -250,6 +250,18 @@ async fn replace(
     }
 }
 
+/// Writes a node that is not there. A repeated write whose first answer was lost finds its own
+/// text, never written again.
+async fn create(znodes: Znodes, attempt: Attempt, path: &str, text: &str) -> Result<(), Failure> {
+    match znodes.create(path, text, CreateMode::Persistent).await {
+        Err(Failure::Exists) if attempt == Attempt::Again => match znodes.read(path).await? {
+            Some(found) if found.text == text && found.stat.version == 0 => Ok(()),
+            Some(_) | None => Err(Failure::Exists),
+        },
+        other => other,
+    }
+}
+
 fn is_next(found: &Found, text: &str, version: i32) -> bool {
     found.text == text && found.stat.version == version.wrapping_add(1)
 }
@@ -398,10 +410,20 @@ impl Store for ZooKeeper {
         state: &SyncState,
         judged: Option<&Revision>,
     ) -> Result<Revision, StoreError> {
+        const OPERATION: &str = "write sync";
         let text = state.to_json();
         let effort = self.within_budget();
-        self.compare_and_put("write sync", Leaf::Sync, &text, judged, effort)
-            .await
+        if judged.is_some() {
+            return self
+                .compare_and_put(OPERATION, Leaf::Sync, &text, judged, effort)
+                .await;
+        }
+        let path = self.shared.keys.key(&Leaf::Sync);
+        let (path, text) = (path.as_str(), text.as_str());
+        let request = |znodes, attempt| create(znodes, attempt, path, text);
+        let created = self.shared.session.call(effort, request).await;
+        created.map_err(|failure| failed(OPERATION, path, failure))?;
+        Ok(Revision::new(0))
     }
 
     /// The node stays, empty: an absent one would be created by an unconditional write.

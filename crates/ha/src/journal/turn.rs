@@ -98,6 +98,7 @@ fn of_result(result: &CycleResult) -> Turn {
         | R::HalfRewound
         | R::NoInitializeKey
         | R::NoInitializeLock
+        | R::LeaseRanOutMeanwhile
         | R::NotPromotingWithoutLock
         | R::PostponingPromotion
         | R::RestartBusy { .. }

@@ -2,7 +2,7 @@
 
 use patroni_core::server::CheckpointTask;
 use patroni_core::sync_names::SyncKind;
-use patroni_core::{MemberName, Role, State, SyncNames, Upstream};
+use patroni_core::{Lsn, MemberName, Role, State, SyncNames, Upstream};
 use serde_json::Map;
 
 use crate::command::{CallbackEvent, CloneSource};
@@ -26,10 +26,14 @@ pub(crate) fn bootstrap(cx: &mut Cx<'_>) -> Asked<CycleResult> {
         && cx.node.may_bootstrap
     {
         cx.rule = Rule::B1;
-        let Some(name) = member_with_data(cx) else {
+        if let Some(name) = member_with_data(cx) {
+            cx.say(Text::LostIdentity { name });
+        } else if cx.view.status.optime > Lsn::ZERO {
+            let position = cx.view.status.optime;
+            cx.say(Text::LostIdentityOfCluster { position });
+        } else {
             return new_cluster(cx);
-        };
-        cx.say(Text::LostIdentity { name });
+        }
     }
     if let Some(source) = reinit::source(cx) {
         cx.rule = Rule::B2;

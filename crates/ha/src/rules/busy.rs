@@ -54,6 +54,13 @@ fn with_lock(cx: &mut Cx<'_>, running: &RunningJob, action: String) -> Asked<Cyc
         demote::demote(cx, Mode::Immediate)?;
         return Ok(CycleResult::RecoveryTerminated);
     }
+    // Ordered in a pause, whose end the promotion may have missed.
+    let promotes = running.job == Job::Promote && !running.committed;
+    if promotes && !cx.paused() && !cx.watchdog_activate()? {
+        cx.rule = Rule::X3;
+        cx.cancel_job(action)?;
+        return Ok(CycleResult::WatchdogForbids);
+    }
     Ok(CycleResult::LockUpdatedDuring { action })
 }
 

@@ -3,6 +3,7 @@
 use patroni_core::MemberName;
 
 use crate::context::Cx;
+use crate::lease::Again;
 use crate::observation::Observation;
 use crate::publish;
 use crate::replay::Asked;
@@ -39,6 +40,12 @@ pub(crate) fn leader_exists(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleRe
         cx.say(Text::NoStatus);
     }
     if cx.update_leader(status)? {
+        if !cx.is_leader() && !cx.paused() {
+            // Nothing is done by a view from before the lease ran out.
+            cx.rule = Rule::A18;
+            cx.again = Some(Again::SOON);
+            return Ok(CycleResult::LeaseRanOutMeanwhile);
+        }
         return lead(cx, obs);
     }
     cx.rule = Rule::L3;

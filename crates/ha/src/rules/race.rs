@@ -322,22 +322,8 @@ fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
     if cx.paused() && !is_of_this_cluster(cx) {
         return Ok(Err(Ineligible::OtherCluster));
     }
-    if let Some(cluster) = cx.view.timeline() {
-        let Some(mine) = shown_timeline(cx)? else {
-            return Ok(Err(Ineligible::TimelineUnknown));
-        };
-        if mine < cluster {
-            cx.say(Text::PrimaryTimelineBehind { mine, cluster });
-            return Ok(Err(Ineligible::TimelineBehind {
-                timeline: mine,
-                cluster,
-            }));
-        }
-        if mine == cluster
-            && let Some(why) = history::fork(cx)?
-        {
-            return Ok(refuse(cx, why));
-        }
+    if let Err(reason) = is_of_the_last_timeline(cx)? {
+        return Ok(Err(reason));
     }
     if let Some(leader) = other_sync_leader(cx) {
         return Ok(refuse(cx, format!("the sync key is that of {leader}")));
@@ -346,6 +332,29 @@ fn running_primary(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
         return Ok(Ok(()));
     }
     superseded(cx)
+}
+
+/// The running primary goes on where the history in the store ends.
+fn is_of_the_last_timeline(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
+    let Some(cluster) = cx.view.timeline() else {
+        return Ok(Ok(()));
+    };
+    let Some(mine) = shown_timeline(cx)? else {
+        return Ok(Err(Ineligible::TimelineUnknown));
+    };
+    if mine < cluster {
+        cx.say(Text::PrimaryTimelineBehind { mine, cluster });
+        return Ok(Err(Ineligible::TimelineBehind {
+            timeline: mine,
+            cluster,
+        }));
+    }
+    if mine == cluster
+        && let Some(why) = history::fork(cx)?
+    {
+        return Ok(refuse(cx, why));
+    }
+    Ok(Ok(()))
 }
 
 /// Who leads writes its name into the key before it is promoted.
@@ -505,12 +514,18 @@ fn requested(cx: &mut Cx<'_>, request: &FailoverRequest) -> Asked<Option<Result<
 }
 
 /// This node was asked for. Nothing is checked, except that its data are those of this cluster
-/// (a pause lets others run on), and that a switchover (no person said that the leader is
+/// and, where it is a running primary, of its newest history (a pause lets others run on), and
+/// that a switchover (no person said that the leader is
 /// gone) never costs an acknowledged commit: a voter has everything only together with others, so
 /// their votes are needed. The reference promotes it without.
 fn candidate_myself(cx: &mut Cx<'_>, request: &FailoverRequest) -> Asked<Result<(), Ineligible>> {
     if cx.paused() && !is_of_this_cluster(cx) {
         return Ok(Err(Ineligible::OtherCluster));
+    }
+    if cx.is_primary()
+        && let Err(reason) = is_of_the_last_timeline(cx)?
+    {
+        return Ok(Err(reason));
     }
     if request.leader.is_none() || !cx.votes_count() || cx.is_primary() {
         return Ok(Ok(()));

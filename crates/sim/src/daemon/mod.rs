@@ -52,6 +52,8 @@ pub(crate) struct Daemon {
     pub(crate) ordered: Option<Job>,
     pub(crate) finished: Vec<JobReport>,
     pub(crate) view: Option<Arc<Cluster>>,
+    /// Until when that counts for others, on the node's clock; not at all after a read failed.
+    pub(crate) view_until: Moment,
     /// True time.
     pub(crate) next_run: Moment,
     /// When the loop has its next event.

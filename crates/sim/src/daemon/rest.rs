@@ -3,6 +3,7 @@
 use patroni_core::{Lsn, MemberData, MemberName, Role};
 use patroni_ha::Command;
 use patroni_ha::command::Peer;
+use patroni_ha::intent;
 use patroni_ha::observation::{FailsafeLeader, PeerAnswer, PeerStatus};
 use serde_json::{Map, Value};
 
@@ -93,9 +94,12 @@ impl World {
         if !peer.daemon.settings.failsafe_mode {
             return Err("502".to_owned());
         }
-        if peer.server.is_primary() {
-            return Err("Running as a leader".to_owned());
-        }
+        let supervised = (peer.daemon.supervised.state, peer.daemon.supervised.role);
+        let readable = peer.daemon.view_until > peer.clock.read(self.now);
+        let view = peer.daemon.view.as_ref().filter(|_| readable);
+        let sees = view.and_then(|cluster| cluster.leader_name());
+        intent::consent_to_failsafe(supervised, sees, &leader.name)
+            .map_err(|why| why.to_string())?;
         let until = peer.clock.read(self.now) + peer.daemon.settings.ttl;
         peer.daemon.failsafe = Some((leader, until));
         // The consent is given, whether or not its answer arrives.

@@ -283,14 +283,20 @@ impl World {
                         .map(|program| &program.run),
                     Some(Round::Loading)
                 );
-                let daemon = &mut self.nodes[node].daemon;
+                let here = &mut self.nodes[node];
+                let daemon = &mut here.daemon;
                 if lane == Lane::Cycle || !loading {
                     daemon.view = Some(view.clone());
+                    daemon.view_until = here.clock.read(self.now) + daemon.settings.ttl;
                 }
                 if let Some(shown) = daemon.shown(lane) {
                     shown.snapshot(&view);
                 }
                 Outcome::Cluster(Ok(view))
+            }
+            Outcome::Cluster(Err(error)) => {
+                self.nodes[node].daemon.view_until = Moment::ZERO;
+                Outcome::Cluster(Err(error))
             }
             Outcome::Lock(LockOutcome::Held { until }) => {
                 let until = self.miscounted(node, until);
