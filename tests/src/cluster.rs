@@ -364,7 +364,7 @@ impl Cluster {
     /// # Errors
     /// The program cannot be started.
     pub fn ctl_with(maker: Maker, config: &Path, home: &Path, args: &[&str]) -> Result<Output> {
-        Self::ctl_command(maker, config, home, args)
+        Self::command_of(maker, config, home, args)
             .stdin(std::process::Stdio::null())
             .output()
             .context("run patronictl")
@@ -376,12 +376,16 @@ impl Cluster {
     /// # Errors
     /// The program cannot be started.
     pub fn ctl_on_terminal(&self, args: &[&str], columns: u16, rows: u16) -> Result<Terminal> {
-        let node = &self.nodes[0];
-        let command = Self::ctl_command(Maker::Ours, &node.config_path(), &node.dir, args);
-        Terminal::start(command, columns, rows)
+        Terminal::start(self.ctl_command(args), columns, rows)
     }
 
-    fn ctl_command(maker: Maker, config: &Path, home: &Path, args: &[&str]) -> Command {
+    /// `patronictl` with this cluster's first configuration, not yet run.
+    pub fn ctl_command(&self, args: &[&str]) -> Command {
+        let node = &self.nodes[0];
+        Self::command_of(Maker::Ours, &node.config_path(), &node.dir, args)
+    }
+
+    fn command_of(maker: Maker, config: &Path, home: &Path, args: &[&str]) -> Command {
         let mut command = proc::command(maker.program("patronictl"));
         command.arg("-c").arg(config).args(args).env("HOME", home);
         command

@@ -3,6 +3,8 @@
 mod load;
 mod process;
 
+pub(crate) use process::{Options as Peak, peak};
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -100,6 +102,10 @@ fn measure(kind: StoreKind, options: &Options) -> Result<Map<String, Value>> {
     put(
         "list_ms",
         median_ms(&repeat(options.rounds, || list_time(&cluster))?),
+    );
+    put(
+        "list_peak_kb",
+        json!(process::peak_kb_of(&cluster.ctl_command(&["list"]))?),
     );
     let leader = cluster.wait_healthy(SOON)?;
     let port = cluster.nodes[leader].ports.rest;

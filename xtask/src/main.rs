@@ -60,6 +60,9 @@ enum Command {
     Screenshots(screenshots::Options),
     /// Measure write gaps, start times, footprints and request rates (release build).
     Bench(bench::Options),
+    /// Run a program and print the most memory that it had, in kB (used by `bench`).
+    #[command(hide = true)]
+    Peak(bench::Peak),
     /// Break things at random around real clusters, and check what their clients were promised.
     Chaos(chaos::Options),
 }
@@ -89,6 +92,7 @@ fn run() -> Result<()> {
         Command::Man(options) => man::run(&options),
         Command::Screenshots(options) => screenshots::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Peak(options) => bench::peak(&options),
         Command::Chaos(options) => chaos::run(&options),
     }
 }

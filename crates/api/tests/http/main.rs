@@ -3,6 +3,7 @@
 
 mod events;
 mod fake;
+mod generated;
 mod openapi;
 #[path = "../support/schema.rs"]
 mod schema;
