@@ -69,15 +69,6 @@ impl Consul {
         Ok(Self { port, process })
     }
 
-    /// Starts it again after its end, with what it stored.
-    ///
-    /// # Errors
-    /// It cannot be started.
-    pub fn restart(&mut self, dir: &Path) -> Result<()> {
-        self.process = run(dir)?;
-        Ok(())
-    }
-
     /// Waits until it takes writes: reads are answered before there is a leader to lock keys.
     ///
     /// # Errors

@@ -158,6 +158,7 @@ fn copies_dir(built: &Path) -> Result<PathBuf> {
 #[derive(Debug)]
 pub struct Proc {
     name: String,
+    command: Command,
     child: Child,
 }
 
@@ -177,8 +178,20 @@ impl Proc {
             .with_context(|| format!("start {name}"))?;
         Ok(Self {
             name: name.to_owned(),
+            command,
             child,
         })
+    }
+
+    /// Starts the same again; what still runs of it is killed first.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn restart(&mut self) -> Result<()> {
+        self.kill();
+        let child = self.command.spawn();
+        self.child = child.with_context(|| format!("start {} again", self.name))?;
+        Ok(())
     }
 
     /// The process id. `setpriv` replaces itself, so it is that of the program.

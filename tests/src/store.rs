@@ -1,16 +1,16 @@
 //! The store of a test cluster: which kind, and the real server behind it.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::consul::Consul;
 use crate::etcd::Etcd;
 use crate::kubernetes::{self, Kubernetes};
 use crate::node::Node;
-use crate::proc;
+use crate::proc::{self, Proc};
 use crate::zookeeper::ZooKeeper;
 
 /// Makes a test for one store, in a module, from each function that takes the store.
@@ -112,14 +112,68 @@ impl Server {
 
     /// The section of a node's file.
     pub fn section(&self) -> String {
+        self.section_by(self.port())
+    }
+
+    /// The same for nodes that reach it by another port of loopback. (Kubernetes has its port in a
+    /// file of its own.)
+    pub fn section_by(&self, port: u16) -> String {
         match self {
-            Self::Etcd(server) => format!("etcd3:\n  host: 127.0.0.1:{}\n", server.port),
-            Self::Etcd2(server) => format!("etcd:\n  host: 127.0.0.1:{}\n", server.port),
-            Self::Consul(server) => format!("consul:\n  host: 127.0.0.1:{}\n", server.port),
-            Self::ZooKeeper(server) => {
-                format!("zookeeper:\n  hosts: ['127.0.0.1:{}']\n", server.port)
-            }
+            Self::Etcd(_) => format!("etcd3:\n  host: 127.0.0.1:{port}\n"),
+            Self::Etcd2(_) => format!("etcd:\n  host: 127.0.0.1:{port}\n"),
+            Self::Consul(_) => format!("consul:\n  host: 127.0.0.1:{port}\n"),
+            Self::ZooKeeper(_) => format!("zookeeper:\n  hosts: ['127.0.0.1:{port}']\n"),
             Self::Kubernetes(_) => kubernetes::SECTION.to_owned(),
+        }
+    }
+
+    /// Where clients connect.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Etcd(server) | Self::Etcd2(server) => server.port,
+            Self::Consul(server) => server.port,
+            Self::ZooKeeper(server) => server.port,
+            Self::Kubernetes(server) => server.port,
+        }
+    }
+
+    /// The server's process.
+    ///
+    /// # Errors
+    /// It is one of several (Kubernetes).
+    pub fn process(&mut self) -> Result<&mut Proc> {
+        match self {
+            Self::Etcd(server) | Self::Etcd2(server) => Ok(&mut server.process),
+            Self::Consul(server) => Ok(&mut server.process),
+            Self::ZooKeeper(server) => Ok(&mut server.process),
+            Self::Kubernetes(_) => bail!("an API server alone does not keep anything"),
+        }
+    }
+
+    /// Where it keeps its data, when [`Self::start`] got this folder. ZooKeeper's number is there,
+    /// too.
+    ///
+    /// # Errors
+    /// It has none of its own (Kubernetes).
+    pub fn data_dir(&self, dir: &Path) -> Result<PathBuf> {
+        Ok(match self {
+            Self::Etcd(_) | Self::Etcd2(_) => dir.join("etcd"),
+            Self::Consul(_) => dir.join("consul"),
+            Self::ZooKeeper(_) => dir.join("zookeeper").join("version-2"),
+            Self::Kubernetes(_) => bail!("an API server keeps nothing itself"),
+        })
+    }
+
+    /// Waits until it takes requests again.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn wait_ready(&self) -> Result<()> {
+        match self {
+            Self::Etcd(server) | Self::Etcd2(server) => server.wait_ready(),
+            Self::Consul(server) => server.wait_ready(),
+            Self::ZooKeeper(server) => server.wait_ready(),
+            Self::Kubernetes(_) => Ok(()),
         }
     }
 

@@ -48,10 +48,16 @@ impl ZooKeeper {
     /// ZooKeeper is not installed or does not come up.
     pub fn start(dir: &Path) -> Result<Self> {
         let server = Self::launch(&dir.join("zookeeper"), 1, ports::free(), &Extras::default())?;
-        wait::until("ZooKeeper serves", Duration::from_mins(1), || {
-            server.serves()
-        })?;
+        server.wait_ready()?;
         Ok(server)
+    }
+
+    /// Waits until it serves.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn wait_ready(&self) -> Result<()> {
+        wait::until("ZooKeeper serves", Duration::from_mins(1), || self.serves())
     }
 
     /// Starts a server with this number, which may not serve yet.

@@ -42,6 +42,7 @@ mod restart;
 mod slots;
 mod standby_cluster;
 mod start_errors;
+mod store_faults;
 mod stronger;
 mod switchover;
 mod synchronous;

@@ -23,7 +23,8 @@ const LASTING: Timings = Timings {
 pub(crate) struct Agent {
     server: Server,
     pub(crate) url: String,
-    folder: TempDir,
+    /// Removed with the agent.
+    _folder: TempDir,
 }
 
 impl Agent {
@@ -47,7 +48,7 @@ impl Agent {
         Some(Self {
             url: format!("http://127.0.0.1:{}", server.port),
             server,
-            folder,
+            _folder: folder,
         })
     }
 
@@ -90,7 +91,7 @@ impl Agent {
 
     /// Starts it again, with what it stored.
     pub(crate) fn restart(&mut self) {
-        self.server.restart(self.folder.path()).unwrap();
+        self.server.process.restart().unwrap();
     }
 }
 
