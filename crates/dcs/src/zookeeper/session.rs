@@ -107,6 +107,9 @@ pub(super) enum Attempt {
     Again,
 }
 
+/// A session before gets so long to find the servers that a new one has found.
+const TIME_FOR_THE_OLD_ONE: Duration = Duration::from_millis(500);
+
 impl Session {
     /// A session that is not opened yet.
     ///
@@ -254,8 +257,38 @@ impl Session {
             Some(open) => open,
             None => self.open(deadline).await?,
         };
-        self.connected(&open, deadline).await?;
-        Ok(open)
+        let patience = deadline.min(Instant::now() + open.plan.silence());
+        match timeout_at(patience, self.connected(&open, deadline)).await {
+            Ok(connected) => connected.map(|()| open),
+            Err(_) => self.connected_anew(open, deadline).await,
+        }
+    }
+
+    /// The client when it has a connection, or another one.
+    async fn connected_anew(&self, open: Open, deadline: Instant) -> Result<Open, Failure> {
+        tokio::select! {
+            connected = self.connected(&open, deadline) => connected.map(|()| open.clone()),
+            Ok(Ok(new)) = timeout_at(deadline, self.replace(&open, deadline)) => Ok(new),
+        }
+    }
+
+    /// Servers whose data are older than what a session has seen (somebody put them back, or
+    /// removed them) close its connections without a word for as long as it lasts. That a new
+    /// session is taken shows that it is that.
+    ///
+    /// Cancel safe: a session that was opened unheard ends by itself.
+    async fn replace(&self, open: &Open, deadline: Instant) -> Result<Open, Failure> {
+        let _turn = self.opening.lock().await;
+        if let Some(newer) = self.usable().filter(|newer| newer.number != open.number) {
+            return Ok(newer);
+        }
+        let new = self.begin(open.plan.clone(), deadline).await?;
+        sleep(TIME_FOR_THE_OLD_ONE).await;
+        tracing::warn!(
+            "ZooKeeper takes a new session, but not the one before: its data may be older than \
+             what was seen of them"
+        );
+        Ok(self.put(new))
     }
 
     /// The client, if it fits the present plan and its session has not ended.

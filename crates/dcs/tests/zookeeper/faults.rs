@@ -159,6 +159,31 @@ async fn a_lock_that_was_lost_is_put_back_or_lost() {
     lock_of(&a, "b").await;
 }
 
+/// The server refuses a session that has seen newer data than its own, without a word, and for as
+/// long as the session lasts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_lost_its_data_gets_a_new_session() {
+    show_logs();
+    let Some(mut server) = Server::single().await else {
+        return;
+    };
+    let timings = Timings {
+        ttl: Duration::from_secs(20),
+        ..HASTY
+    };
+    let store = server.store_with(Some("a"), timings).await.unwrap();
+    store.acquire_leader().await.unwrap();
+    lock_of(&store, "a").await;
+    server.wipe().await;
+    let begun = Instant::now();
+    eventually("the lock to be taken again", || async {
+        within_budget("acquire", store.acquire_leader()).await.ok()
+    })
+    .await;
+    lock_of(&store, "a").await;
+    assert!(begun.elapsed() < timings.ttl / 2, "{:?}", begun.elapsed());
+}
+
 /// The whole store is gone for longer than a session lasts, and comes back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_ended_is_followed_by_another() {

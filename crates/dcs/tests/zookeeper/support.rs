@@ -32,7 +32,7 @@ pub(crate) const HASTY: Timings = Timings {
 pub(crate) struct Server {
     zookeeper: Process,
     pub(crate) address: String,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Server {
@@ -84,7 +84,7 @@ impl Server {
         Some(Self {
             address: format!("127.0.0.1:{}", server.port),
             zookeeper: server,
-            _data: data,
+            data,
         })
     }
 
@@ -125,6 +125,14 @@ impl Server {
     /// Lets it go on.
     pub(crate) fn thaw(&self) {
         self.zookeeper.process.signal(Signal::SIGCONT);
+    }
+
+    /// Ends it at once, removes everything it has stored, and starts it again.
+    pub(crate) async fn wipe(&mut self) {
+        self.zookeeper.process.kill();
+        std::fs::remove_dir_all(self.data.path().join("version-2")).unwrap();
+        self.zookeeper.process.restart().unwrap();
+        self.wait_until_it_serves().await;
     }
 
     /// Ends it at once.
