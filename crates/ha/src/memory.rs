@@ -81,6 +81,9 @@ pub struct Memory {
     /// Whether the daemon before this one may have left a promotion under way.
     #[serde(default)]
     pub inherited: Inherited,
+    /// Who led before the store named this node, which had not asked for the lock.
+    #[serde(default)]
+    pub unasked_lock: Option<MemberName>,
     /// The hook refused the promotion; the lock is still to be given back.
     pub pre_promote_failed: bool,
     /// The race that won the lock, until it is decided that it was judged well.

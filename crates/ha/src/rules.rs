@@ -111,6 +111,9 @@ fn decide(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
         cx.rule = Rule::A4;
         pause::resume(cx)?;
     }
+    if let Some(result) = leader::unasked(cx)? {
+        return Ok((result, None));
+    }
     if cx.view.member(cx.me()).is_none() {
         cx.rule = Rule::A5;
         cx.touch_member()?;

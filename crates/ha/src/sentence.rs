@@ -209,6 +209,7 @@ wording! { levels
         Warning LeaseRanOut { seconds: u64 } => "the leader lock ran out {seconds} s ago while this process did not run, looking at the cluster before anything else";
         Warning LostIdentity { name: MemberName } => "the store has no initialize key, but member {name} has data: this node founds no cluster beside it";
         Warning LostIdentityOfCluster { position: Lsn } => "the store has no initialize key, but a status key that a leader wrote at {position}: this node founds no cluster beside that one; if it is gone for good, remove what is left of it with `patronictl remove`";
+        Warning UnaskedLock { former: MemberName } => "the leader lock is ours without our doing, and {former} led before: the store may have been put back from an old copy. Giving the lock back";
         Warning OutdatedJudgement { why: String } => "giving the lock back, the race was judged by what is not true any more: {why}";
         Warning Superseded { why: String } => "another node may have been promoted meanwhile: {why}";
         Info UpdatingFailoverKey => "Updating failover key after acquiring leader lock...";

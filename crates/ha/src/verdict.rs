@@ -131,6 +131,7 @@ wording! {
         PromotedStandbyLeaderWithLock => "promoted self to a standby leader because i had the session lock";
         ContinuePrimaryPaused => "continue to run as primary after failing to update leader lock in DCS";
         DemotedForLock => "demoted self because failed to update leader lock in DCS";
+        ReleasedUnaskedLock => "released a leader lock that this node did not take";
         LeaseRanOutMeanwhile => "the leader lock ran out before the answer to its renewal came, looking at the cluster again";
         NotPromotingWithoutLock => "not promoting because failed to update leader lock in DCS";
         NoRealPrimaryInStandbyCluster => "cannot be a real primary in a standby cluster";

@@ -22,6 +22,7 @@ impl Cx<'_> {
             self.memory.seen_identity = true;
         }
         self.memory.failsafe_members.clone_from(&view.failsafe);
+        self.memory.unasked_lock = self.unasked_lock(&view);
         if view.leader_name().is_some() {
             self.memory.old_view = Some(view.clone());
         }
@@ -36,6 +37,18 @@ impl Cx<'_> {
             None => self.lapse(),
         }
         self.view = view;
+    }
+
+    /// Who led before the lock became ours without our doing. A lock that was taken without an
+    /// answer is known by its race.
+    fn unasked_lock(&self, view: &Cluster) -> Option<MemberName> {
+        if !view.leader_name().is_some_and(|name| self.is_me(name)) {
+            return None;
+        }
+        let known = self.memory.lease != Lease::None || self.memory.race.is_some();
+        let former = self.memory.old_view.as_ref()?.leader_name();
+        let former = former.filter(|name| !known && !self.is_me(name));
+        former.cloned().or_else(|| self.memory.unasked_lock.clone())
     }
 
     /// The view, to be changed by what this program did itself.
@@ -137,6 +150,7 @@ impl Cx<'_> {
     fn note_lock(&mut self, outcome: &LockOutcome) -> Asked<bool> {
         match outcome {
             LockOutcome::Held { until } => {
+                self.memory.unasked_lock = None;
                 self.memory.lease = Lease::Until(*until);
                 self.lock_confirmed = true;
                 Ok(true)

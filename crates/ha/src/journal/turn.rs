@@ -83,6 +83,7 @@ fn of_result(result: &CycleResult) -> Turn {
         | R::ReleasedAfterFailedStart
         | R::ReleasedForSystemId
         | R::ReleasedNotPrimary
+        | R::ReleasedUnaskedLock
         | R::ReleasedNotRunning
         | R::ReleasedWithoutData { .. }
         | R::StoppedForStartTimeout

@@ -60,6 +60,22 @@ pub(crate) fn leader_exists(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleRe
     Ok(CycleResult::DemotedForLock)
 }
 
+/// The lock names this node, which stood by while another one led, and did not ask for it: what
+/// the store says is of another time. Nobody is promoted by that; the race decides anew.
+pub(crate) fn unasked(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
+    let Some(former) = cx.memory.unasked_lock.clone() else {
+        return Ok(None);
+    };
+    if cx.may_be_primary() {
+        return Ok(None);
+    }
+    cx.rule = Rule::L4;
+    cx.say(Text::UnaskedLock { former });
+    cx.release_leader(None)?;
+    cx.again = Some(Again::SOON);
+    Ok(Some(CycleResult::ReleasedUnaskedLock))
+}
+
 /// The lock was just extended.
 fn lead(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleResult> {
     if let Some(result) = silent::on_leader(cx, obs)? {
