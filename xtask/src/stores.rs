@@ -1,11 +1,12 @@
-//! `cargo xtask test stores`: one suite of promises, kept by every store.
+//! `cargo xtask test stores`: one suite of promises, kept by every store, and what becomes of a
+//! cluster when its store fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 
 use anyhow::{Result, ensure};
 
-use crate::cargo::cargo_command;
+use crate::cargo::{cargo, cargo_command};
 use crate::needs;
 
 /// The columns, as the tests name their stores.
@@ -42,13 +43,62 @@ enum Word {
 
 type Results = BTreeMap<(String, String), Word>;
 
-/// Runs the suite on every store that is at hand and prints what each keeps.
+/// Prints both tables, of every store that is at hand.
 ///
 /// # Errors
-/// A promise is broken, or the tests do not run.
-pub(crate) fn table() -> Result<()> {
+/// A promise is broken, a cluster does not live through a fault, or the tests do not run.
+pub(crate) fn tables() -> Result<()> {
     needs::tell_of_kubernetes();
     needs::want_servers();
+    promises()?;
+    faults()
+}
+
+/// Breaks the server under a cluster in each way, and prints how long it took afterwards.
+fn faults() -> Result<()> {
+    cargo(&["build", "--workspace", "--bins"])?;
+    let mut args = vec![
+        "test",
+        "--workspace",
+        "--no-fail-fast",
+        "--test",
+        "blackbox",
+    ];
+    args.extend(["--", "--nocapture", "--test-threads", "3", "store_faults::"]);
+    let output = cargo_command(&args).output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    say!("seconds from the end of a fault to a whole cluster:\n");
+    say!("{}", draw_faults(&text));
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.success(),
+        "not every cluster lives through the faults of its store:\n{said}{text}"
+    );
+    Ok(())
+}
+
+/// `store-fault STORE FAULT: SECONDS s`, in whichever order they come.
+fn draw_faults(text: &str) -> String {
+    let told = text.lines().filter_map(|line| {
+        let (_, told) = line.split_once("store-fault ")?;
+        let (what, took) = told.split_once(": ")?;
+        let (store, fault) = what.split_once(' ')?;
+        Some(((fault, store), took.trim_end_matches(" s")))
+    });
+    let cells: BTreeMap<(&str, &str), &str> = told.collect();
+    let stores: BTreeSet<&str> = cells.keys().map(|(_, store)| *store).collect();
+    let faults: BTreeSet<&str> = cells.keys().map(|(fault, _)| *fault).collect();
+    let stores: Vec<&str> = stores.into_iter().collect();
+    let mut table = row("fault", &stores) + &row("---", &vec!["---"; stores.len()]);
+    for fault in faults {
+        let of = |store: &&str| cells.get(&(fault, *store)).copied().unwrap_or("-");
+        table += &row(fault, &stores.iter().map(of).collect::<Vec<_>>());
+    }
+    table
+}
+
+/// Runs the suite on every store and prints what each keeps.
+fn promises() -> Result<()> {
     let mut args = vec!["test", "--workspace", "--no-fail-fast"];
     for test in TESTS {
         args.extend(["--test", test]);
@@ -100,8 +150,11 @@ fn is_there(store: &str, results: &Results) -> bool {
     results.keys().any(|(there, _)| there == store)
 }
 
+fn row(first: &str, cells: &[&str]) -> String {
+    format!("| {first} | {} |\n", cells.join(" | "))
+}
+
 fn draw(checks: &[&str], results: &Results) -> String {
-    let row = |first: &str, cells: &[&str]| format!("| {first} | {} |\n", cells.join(" | "));
     let mut table = row("promise", &STORES) + &row("---", &STORES.map(|_| "---"));
     for check in checks {
         let cells =
@@ -120,6 +173,15 @@ fn draw(checks: &[&str], results: &Results) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn recovery_times_become_a_table() {
+        let text = "test a ... store-fault Etcd3 data wiped: 2.1 s\nok\n\
+                    store-fault Raft killed: 0.4 s\nstore-fault Raft data wiped: 3.0 s\n";
+        let table = draw_faults(text);
+        let rows: Vec<&str> = table.lines().skip(2).collect();
+        assert_eq!(rows, ["| data wiped | 2.1 | 3.0 |", "| killed | - | 0.4 |"]);
+    }
 
     #[test]
     fn what_the_tests_print_becomes_a_table() {

@@ -24,8 +24,8 @@ pub(crate) struct TestOptions {
     /// Run everything on this major version of PostgreSQL, got when it is not there.
     #[arg(long, value_name = "MAJOR")]
     postgresql: Option<u32>,
-    /// Only the black-box tests whose name contains this; `stores`: what each store promises, as
-    /// a table.
+    /// Only the black-box tests whose name contains this; `stores`: what each store promises,
+    /// and how long a cluster takes after its faults, as tables.
     filter: Option<String>,
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn test(options: &TestOptions) -> Result<()> {
         Need::Proxies,
     ])?;
     if options.filter.as_deref() == Some("stores") {
-        return stores::table();
+        return stores::tables();
     }
     needs::tell_of_kubernetes();
     needs::want_servers();

@@ -264,12 +264,14 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
 /// it: for so long after its start this one cannot know what its predecessor promised. Whether
 /// the mode is on by now does not matter.
 fn may_have_consented(cx: &Cx<'_>) -> bool {
-    let young = cx
-        .memory
-        .began
-        .is_some_and(|began| cx.now().since(began) < cx.settings.ttl);
     let topology = cx.view.failsafe.as_ref();
-    young && topology.is_some_and(|members| members.keys().any(|name| !cx.is_me(name)))
+    is_young(cx) && topology.is_some_and(|members| members.keys().any(|name| !cx.is_me(name)))
+}
+
+/// This daemon knows nothing of the last ttl before its start, nor of the lease of its predecessor.
+fn is_young(cx: &Cx<'_>) -> bool {
+    let began = cx.memory.began;
+    began.is_some_and(|began| cx.now().since(began) < cx.settings.ttl)
 }
 
 /// Every other member of the failsafe topology says that it stands by: nobody leads by consent.
@@ -384,12 +386,13 @@ fn is_of_this_cluster(cx: &Cx<'_>) -> bool {
     }
 }
 
-/// The lease ran out while this primary did not run (it was frozen, or cut off). Another node
+/// The lease ran out while this primary did not run (it was frozen, or cut off, or had no daemon,
+/// and a daemon that has just begun knows of no lease). Another node
 /// may have led meanwhile and left traces other than the lock: a published position beyond ours,
 /// a living primary, a peer on a later timeline. With any of them the lock stays untouched.
 fn superseded(cx: &mut Cx<'_>) -> Asked<Result<(), Ineligible>> {
     let now = cx.now();
-    if cx.memory.lease.over_for(now).is_none() {
+    if cx.memory.lease.over_for(now).is_none() && !is_young(cx) {
         return Ok(Ok(()));
     }
     let Some(timeline) = shown_timeline(cx)? else {
