@@ -204,7 +204,7 @@ fn in_failsafe_mode_a_dead_server_changes_nothing(kind: StoreKind) -> Result<()>
     Ok(())
 }
 
-/// Every piece of data comes half a second late each way.
+/// Every piece of data on its way to the server comes a second late.
 fn a_slow_server_is_sat_out(kind: StoreKind) -> Result<()> {
     let dir = tempfile::tempdir()?;
     proc::give_to_runner(dir.path())?;
