@@ -288,7 +288,10 @@ impl From<Act> for Operation {
                 Some(required("FailsafeAnnouncement")),
                 &[
                     sentence(200, "granted; the header lsn has the position of this node"),
-                    sentence(500, "this node runs as a leader"),
+                    sentence(
+                        500,
+                        "this node runs as a leader, or sees another one in the store",
+                    ),
                     sentence(502, "the failsafe mode is off"),
                 ],
             ),
