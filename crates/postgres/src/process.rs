@@ -281,21 +281,46 @@ pub(crate) fn title_of(pid: i32) -> Option<String> {
 /// Whether a title belongs to a process that serves no client. Source of the list: the
 /// supervision contract, section 6; unknown titles count as clients.
 pub(crate) fn is_auxiliary(title: &str) -> bool {
+    is_one_of(title, &AUXILIARY) || is_one_of(title, &["bgworker:"])
+}
+
+/// Whether a title belongs to a process that sends WAL.
+fn is_sender(title: &str) -> bool {
+    is_one_of(title, &["walsender", "wal sender process"])
+}
+
+fn is_one_of(title: &str, names: &[&str]) -> bool {
     let Some(rest) = title.strip_prefix("postgres:") else {
         return false;
     };
     let rest = rest.trim_start();
     let names_one = |text: &str| {
-        AUXILIARY.iter().any(|name| {
-            text.strip_prefix(name)
-                .is_some_and(|after| after.is_empty() || after.starts_with(' '))
-        }) || text.starts_with("bgworker:")
+        names.iter().any(|name| {
+            text.strip_prefix(name).is_some_and(|after| {
+                after.is_empty() || after.starts_with(' ') || name.ends_with(':')
+            })
+        })
     };
     // An optional cluster name and its colon stand in front.
     names_one(rest)
         || rest
             .split_once(": ")
             .is_some_and(|(_, text)| names_one(text))
+}
+
+/// Asks the WAL senders of a server to end.
+pub(crate) fn end_senders(postmaster: &Postmaster) {
+    for pid in children_of(postmaster.pid(), false) {
+        // Taken hold of before its title is read, so that the number is that of the title.
+        let Ok(sender) = Postmaster::open(pid) else {
+            continue;
+        };
+        if let Some(title) = title_of(pid).filter(|title| is_sender(title)) {
+            warn!("Ending a WAL sender that holds up the restart: {title}");
+            // One that has ended meanwhile holds up nothing.
+            let _ = sender.signal(Signal::TERM);
+        }
+    }
 }
 
 const AUXILIARY: [&str; 23] = [
@@ -346,6 +371,7 @@ mod tests {
             "postgres: wal writer process  ",
         ] {
             assert!(is_auxiliary(title.trim_end()), "{title}");
+            assert_eq!(is_sender(title), title.contains("walsender"), "{title}");
         }
         for title in [
             "postgres: demo: app db 10.0.0.1(5) idle",

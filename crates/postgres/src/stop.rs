@@ -153,12 +153,32 @@ impl Supervisor {
                 ShutDown::Late => return self.abort(&postmaster, &request, Duration::ZERO).await,
             }
         }
-        if postmaster.exits_within(request.timeout).await {
+        if self.exits(&postmaster, &request).await {
             let point = self.shutdown_point().await;
             return self.finish_stop(&request, point);
         }
         self.abort(&postmaster, &request, request.timeout.unwrap_or_default())
             .await
+    }
+
+    /// Waits for the end; `true` when it came.
+    ///
+    /// A server that is shut down waits for each standby to have all its WAL: for one that was cut
+    /// off without a word up to `wal_sender_timeout`, a minute. In a restart they get it from the
+    /// same server again, so their senders are ended instead.
+    async fn exits(&self, postmaster: &Postmaster, request: &StopRequest) -> bool {
+        let senders = async {
+            if request.restart && request.mode == StopMode::Fast {
+                let _reached = self.shut_down_state(postmaster, None).await;
+                sleep(TIME_FOR_SENDERS).await;
+                process::end_senders(postmaster);
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            exited = postmaster.exits_within(request.timeout) => exited,
+            never = senders => never,
+        }
     }
 
     /// Whether this very process has had a stop signal that is at least as hard.
@@ -385,6 +405,9 @@ fn client_backends(postmaster: &Postmaster) -> Vec<String> {
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is left of the WAL when a server is shut down takes a standby that is there much less.
+const TIME_FOR_SENDERS: Duration = Duration::from_secs(3);
 
 /// The kernel ends a killed process at once unless it hangs in a device.
 const AFTER_KILL: Duration = Duration::from_mins(1);

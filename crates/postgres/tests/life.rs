@@ -149,6 +149,37 @@ fn a_fast_stop_tells_where_the_wal_ends() {
     });
 }
 
+/// The network takes a standby away without a word, and its sender waits for `wal_sender_timeout`.
+#[test]
+fn a_silent_standby_does_not_hold_up_a_restart() {
+    as_postgres("a_silent_standby_does_not_hold_up_a_restart", async {
+        let server = Server::init("a");
+        let primary = server.start(Role::Primary, Upstream::None).await;
+        let standby = Server::copy_of("b", &server);
+        let _follower = standby.start(Role::Replica, server.as_upstream()).await;
+        let streams = "select count(*)::text from pg_stat_replication where state = 'streaming'";
+        until("the standby streams", async || {
+            ask(&primary, streams).await.as_deref() == Some("1")
+        })
+        .await;
+        proc::signal(standby.child("walreceiver"), Signal::SIGSTOP).unwrap();
+        ask(&primary, "create table public.t (n int)").await;
+        let begun = Instant::now();
+        let stopped = primary
+            .stop(StopRequest {
+                restart: true,
+                ..fast_stop()
+            })
+            .await;
+        assert!(stopped.stopped && stopped.shutdown.is_some());
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            begun.elapsed()
+        );
+    });
+}
+
 #[test]
 fn before_stop_runs_between_the_checkpoint_and_the_signal() {
     as_postgres(
