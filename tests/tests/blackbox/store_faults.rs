@@ -40,6 +40,8 @@ const TTL: Duration = Duration::from_secs(20);
 /// What a stop and a client's attempt may take beyond the lease.
 const GRACE: Duration = Duration::from_secs(3);
 
+const LONGEST_GAP: Duration = Duration::from_secs(4);
+
 /// A cluster under a writing client.
 struct Story {
     kind: StoreKind,
@@ -134,6 +136,13 @@ impl Story {
         Ok(())
     }
 
+    /// Commits went on. A busy machine may hold them up for a moment; a demotion takes longer.
+    fn check_gap(&self, since: Instant) -> Result<()> {
+        let gap = self.writer.longest_gap_since(since);
+        ensure!(gap < LONGEST_GAP, "nobody could write for {gap:?}");
+        Ok(())
+    }
+
     /// The same, and nobody else was promoted.
     fn end_with_the_same_leader(&self, fault: &str) -> Result<()> {
         let leader = self.end(fault)?;
@@ -162,11 +171,7 @@ fn a_server_that_is_killed_and_started_is_sat_out(kind: StoreKind) -> Result<()>
     let fault = Instant::now();
     story.started_on(|_| Ok(()))?;
     story.end_with_the_same_leader("killed and started")?;
-    let gap = story.writer.longest_gap_since(fault);
-    ensure!(
-        gap < Duration::from_secs(2),
-        "nobody could write for {gap:?}"
-    );
+    story.check_gap(fault)?;
     Ok(())
 }
 
@@ -196,11 +201,7 @@ fn in_failsafe_mode_a_dead_server_changes_nothing(kind: StoreKind) -> Result<()>
     story.server()?.process()?.restart()?;
     story.server()?.wait_ready()?;
     story.end_with_the_same_leader("the same in failsafe mode")?;
-    let gap = story.writer.longest_gap_since(fault);
-    ensure!(
-        gap < Duration::from_secs(2),
-        "nobody could write for {gap:?}"
-    );
+    story.check_gap(fault)?;
     Ok(())
 }
 
@@ -224,11 +225,7 @@ fn a_slow_server_is_sat_out(kind: StoreKind) -> Result<()> {
     wait::pause(TTL + GRACE); // the fault itself has a length
     link.set_bad(false);
     story.end_with_the_same_leader("one second slow")?;
-    let gap = story.writer.longest_gap_since(fault);
-    ensure!(
-        gap < Duration::from_secs(2),
-        "nobody could write for {gap:?}"
-    );
+    story.check_gap(fault)?;
     Ok(())
 }
 
@@ -237,11 +234,7 @@ fn a_wiped_store_is_filled_by_its_leader(kind: StoreKind) -> Result<()> {
     let fault = Instant::now();
     story.started_on(|data| Ok(std::fs::remove_dir_all(data)?))?;
     story.end_with_the_same_leader("data wiped")?;
-    let gap = story.writer.longest_gap_since(fault);
-    ensure!(
-        gap < Duration::from_secs(2),
-        "nobody could write for {gap:?}"
-    );
+    story.check_gap(fault)?;
     let config = story.cluster.ctl_ok(&["show-config"])?;
     ensure!(config.contains("synchronous_mode: true"), "{config}");
     Ok(())
