@@ -169,6 +169,7 @@ fn facts(doc: &Value, behind: u64) -> ServerFacts {
         replayed_timestamp: text(&xlog["replayed_timestamp"]),
         replay_paused: xlog["paused"] == true,
         replays_own_wal: false,
+        may_stream: false,
         latest_end: received.filter(|_| streams),
         replication_state: text(&doc["replication_state"]),
         replication: doc["replication"]

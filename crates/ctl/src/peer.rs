@@ -23,6 +23,7 @@ pub(crate) fn answer(name: &MemberName, body: Result<&str, String>) -> PeerAnswe
             watchdog_failed: peer.watchdog_failed,
             replays_own_wal: peer.replays_own_wal,
             streams: peer.streams,
+            may_stream: peer.may_stream,
             body: body.to_owned(),
         }),
         Wire::Unreachable => Err("its PostgreSQL tells no position".to_owned()),

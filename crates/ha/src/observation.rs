@@ -159,6 +159,9 @@ pub struct PeerStatus {
     /// It receives WAL as it is written: there is a server at the other end, or was lately.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub streams: bool,
+    /// It knows whom to stream from, and does so again as soon as it can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_stream: bool,
     /// The document as received, for the log.
     pub body: String,
 }

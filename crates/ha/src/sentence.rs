@@ -233,7 +233,7 @@ wording! { levels
         Info FormerLeaderAhead => "Ignoring the former leader being ahead of us";
         Info QuorumVote { name: MemberName } => "Got quorum vote from {name}";
         Info VoterStreams { name: MemberName } =>
-            "No quorum vote from {name} yet: it still streams, and a primary may write on without the lock";
+            "No quorum vote from {name} yet: it may still stream, and a primary may write on without the lock";
         Info VoterReplays { name: MemberName } =>
             "No quorum vote from {name} yet: it still replays WAL that it had when it started";
         Info PeerPriority { name: MemberName, theirs: i64, mine: i64 } => "{name} has equally tolerable WAL position and priority {theirs}, while this node has priority {mine}";

@@ -29,6 +29,7 @@ async fn ask_one(client: &Client, peer: &Peer) -> PeerAnswer {
                 watchdog_failed: status.watchdog_failed,
                 replays_own_wal: status.replays_own_wal,
                 streams: status.streams,
+                may_stream: status.may_stream,
                 body: response.text(),
             }),
             Wire::Unreachable => Err(format!("no position in its answer: {}", response.text())),

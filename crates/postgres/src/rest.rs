@@ -33,6 +33,9 @@ pub struct RestRow {
     /// It still replays WAL that it had when it started, from its disk or the archive: it has
     /// more than it shows. Known from version 10 on.
     pub replays_own_wal: bool,
+    /// It knows whom to stream from, and does so again as soon as it can. Known from version 12
+    /// on, to a user who may read the setting.
+    pub may_stream: bool,
     /// State of the WAL receiver, `None` without one.
     pub receiver_status: Option<String>,
     /// `restore_command` in effect, when set.
@@ -171,6 +174,7 @@ fn statement(version: u32) -> String {
         "(SELECT COALESCE(json_agg(s), '[]'::json) FROM (SELECT usename, application_name, \
          client_addr, state, sync_state, sync_priority FROM pg_stat_replication) AS s)"
             .to_owned(),
+        may_stream(version).to_owned(),
     ];
     let from = if receiver {
         " FROM (SELECT 1) AS one LEFT JOIN pg_stat_get_wal_receiver() AS r ON true"
@@ -192,6 +196,15 @@ fn replays_own_wal(version: u32) -> &'static str {
      ELSE false END"
 }
 
+/// Whether a standby has the address of a sender. Who may not read it gets no error.
+fn may_stream(version: u32) -> &'static str {
+    if version < 120_000 {
+        return "false";
+    }
+    "CASE WHEN pg_is_in_recovery() AND pg_has_role('pg_read_all_settings', 'USAGE') \
+     THEN current_setting('primary_conninfo') <> '' ELSE false END"
+}
+
 fn read(row: &Row) -> Option<RestRow> {
     let lsn = |at: usize| row.parse(at).map(Lsn::new);
     let some = |position: Option<Lsn>| position.filter(|position| *position != Lsn::ZERO);
@@ -206,6 +219,7 @@ fn read(row: &Row) -> Option<RestRow> {
         replayed_location: lsn(5),
         replayed_timestamp: row.get(8).map(printed_time),
         paused: row.is_true(9),
+        may_stream: row.is_true(14),
         receiver_status: texts(10),
         restore_command: texts(11).filter(|command| !command.is_empty()),
         latest_end_lsn: lsn(12),

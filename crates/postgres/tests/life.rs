@@ -223,6 +223,33 @@ fn before_stop_runs_between_the_checkpoint_and_the_signal() {
     );
 }
 
+#[test]
+fn a_standby_that_may_stream_says_so() {
+    as_postgres("a_standby_that_may_stream_says_so", async {
+        let primary = Server::init("a");
+        let first = primary.start(Role::Primary, Upstream::None).await;
+        let standby = Server::copy_of("b", &primary);
+        let upstream = primary.as_upstream();
+        let second = standby.start(Role::Replica, upstream).await;
+        let shown = async |server: &Supervisor| {
+            let row = server.rest_status(Duration::ZERO).await;
+            let row = row.known().expect("the status query works").clone();
+            (row.may_stream, row.replication_state() == Some("streaming"))
+        };
+        until("b streams", async || shown(&second).await == (true, true)).await;
+        assert_eq!(shown(&first).await, (false, false));
+        // The stream breaks, and would come back.
+        first.stop(fast_stop()).await;
+        until("the stream is gone", async || {
+            shown(&second).await == (true, false)
+        })
+        .await;
+        second.write_recovery(&Upstream::None).await.unwrap();
+        second.reload().await.unwrap();
+        until("b lets go", async || shown(&second).await == (false, false)).await;
+    });
+}
+
 /// What the replica shows of its WAL: whether it has more, and its position.
 async fn shown(standby: &Supervisor) -> (bool, Lsn) {
     let row = standby.rest_status(Duration::ZERO).await;

@@ -50,6 +50,8 @@ pub struct ServerRow {
     pub replay_paused: bool,
     /// It still replays WAL that it had when it started.
     pub replays_own_wal: bool,
+    /// It knows whom to stream from, and does so again as soon as it can.
+    pub may_stream: bool,
     /// `latest_end_lsn` of the WAL receiver.
     pub latest_end: Option<Lsn>,
     /// `streaming` or `in archive recovery`; nothing on a primary or before 9.6.

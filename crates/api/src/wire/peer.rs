@@ -29,6 +29,9 @@ pub struct Peer {
     pub replays_own_wal: bool,
     /// Its WAL receiver streams.
     pub streams: bool,
+    /// It does not stream, and would as soon as it can: it knows from whom. The reference does not
+    /// say.
+    pub may_stream: bool,
     /// Epoch seconds of its last read of the store, 0 when it does not say.
     pub dcs_last_seen: i64,
     /// The role it shows.
@@ -87,6 +90,7 @@ impl Peer {
             streams: doc
                 .get("replication_state")
                 .is_some_and(|state| state == "streaming"),
+            may_stream: xlog.get("may_stream").is_some_and(value::is_truthy),
             dcs_last_seen: doc
                 .get("dcs_last_seen")
                 .and_then(value::parse_int)
@@ -123,6 +127,13 @@ mod tests {
         let streams = br#"{"xlog": {"replayed_location": 5}, "replication_state": "streaming"}"#;
         assert!(PeerStatus::parse(streams).reachable().unwrap().streams);
         assert!(!peer.streams);
+        let may = br#"{"xlog": {"replayed_location": 5, "may_stream": true}}"#;
+        let may = PeerStatus::parse(may);
+        assert!(
+            may.reachable()
+                .is_some_and(|peer| peer.may_stream && !peer.streams)
+        );
+        assert!(!peer.may_stream);
         let promoting = br#"{"role": "master", "wal": {"replayed_location": 9}}"#;
         let peer = PeerStatus::parse(promoting);
         assert!(!peer.reachable().unwrap().in_recovery);

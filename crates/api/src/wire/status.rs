@@ -255,6 +255,10 @@ fn positions(row: &ServerRow) -> Value {
     if row.replays_own_wal {
         positions["replays_own_wal"] = true.into();
     }
+    // Who streams says so elsewhere.
+    if row.may_stream && row.replication_state.as_deref() != Some("streaming") {
+        positions["may_stream"] = true.into();
+    }
     positions
 }
 
@@ -284,5 +288,22 @@ mod tests {
             "bytes": 300, "total": 1200, "percent": 25, "seconds": 5, "seconds_left": 17,
         });
         assert_eq!(shown(&facts), Some(expected));
+    }
+
+    #[test]
+    fn who_streams_no_more_says_that_it_would() {
+        let shown = |may_stream: bool, state: Option<&str>| {
+            let row = ServerRow {
+                in_recovery: true,
+                may_stream,
+                replication_state: state.map(str::to_owned),
+                ..ServerRow::default()
+            };
+            positions(&row).get("may_stream").cloned()
+        };
+        assert_eq!(shown(true, Some("streaming")), None);
+        assert_eq!(shown(true, Some("in archive recovery")), Some(true.into()));
+        assert_eq!(shown(true, None), Some(true.into()));
+        assert_eq!(shown(false, None), None);
     }
 }

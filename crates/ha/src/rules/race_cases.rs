@@ -120,6 +120,7 @@ fn answers(case: &Value) -> BTreeMap<MemberName, PeerAnswer> {
                 watchdog_failed: flag("watchdog_failed", false),
                 replays_own_wal: false,
                 streams: false,
+                may_stream: false,
                 body: String::new(),
             };
             let reply = if flag("reachable", true) {

@@ -54,6 +54,12 @@ fn may_be_led_unheard(cx: &Cx<'_>) -> bool {
     (unheard || !cx.node.guarded) && !cx.in_standby_cluster()
 }
 
+/// Whether a standby may still acknowledge what a primary writes: it streams, or would again. In a
+/// pause nobody lets go, and who is asked there to elect somebody answers for what streams no more.
+fn has_not_let_go(cx: &Cx<'_>, status: &PeerStatus) -> bool {
+    status.streams || (status.may_stream && !cx.paused())
+}
+
 /// A peer that is a primary speaks against every election.
 fn no_primary(cx: &mut Cx<'_>, answer: &PeerAnswer) -> Result<(), Ineligible> {
     if answer
@@ -170,7 +176,7 @@ impl Count {
             cx.say(Text::VoterReplays { name });
             return;
         }
-        if self.streams_matter && status.streams {
+        if self.streams_matter && has_not_let_go(cx, status) {
             cx.say(Text::VoterStreams { name });
             // Without a leader it stops doing so in a moment.
             cx.again = Some(Again::SOON);

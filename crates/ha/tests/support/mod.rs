@@ -299,6 +299,7 @@ pub fn peer(who: &MemberName, lsn: u64) -> PeerAnswer {
             watchdog_failed: false,
             replays_own_wal: false,
             streams: false,
+            may_stream: false,
             body: "{}".to_owned(),
         }),
     }

@@ -506,6 +506,7 @@ impl Body {
             replayed_timestamp: row.replayed_timestamp,
             replay_paused: row.paused,
             replays_own_wal: row.replays_own_wal,
+            may_stream: row.may_stream,
             latest_end: row.latest_end_lsn,
             replication_state,
             replication: row.replication.into_iter().map(sender_row).collect(),

@@ -51,6 +51,7 @@ impl World {
             watchdog_failed: watchdog.watchdog_required && !watchdog.has_watchdog,
             replays_own_wal: self.nodes[there].server.replays_until.is_some(),
             streams: self.nodes[there].server.receiving,
+            may_stream: self.nodes[there].server.may_stream(),
             body: String::new(),
         })
     }

@@ -353,6 +353,7 @@ impl Small {
                 watchdog_failed: false,
                 replays_own_wal: false,
                 streams: false,
+                may_stream: false,
                 body: String::new(),
             }),
         };

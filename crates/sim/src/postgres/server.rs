@@ -124,6 +124,12 @@ impl Server {
         }
     }
 
+    /// `primary_conninfo` names somebody.
+    pub(crate) fn may_stream(&self) -> bool {
+        let data = self.data.as_ref();
+        data.is_some_and(|data| data.upstream != Upstream::None)
+    }
+
     pub(crate) fn runs(&self) -> bool {
         self.process != Process::Absent
     }

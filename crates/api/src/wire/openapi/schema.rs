@@ -163,6 +163,7 @@ fn position() -> Value {
             "replayed_timestamp": or_null("string"),
             "paused": flag(),
             "replays_own_wal": only_true(),
+            "may_stream": only_true(),
         }),
         &[],
     )
