@@ -1,9 +1,10 @@
 //! Failsafe mode as the replicas see it (HA contract 15).
 
-use patroni_core::{Leader, Member, MemberData, Revision};
+use patroni_core::{Leader, Member, MemberData, Moment, Revision};
 use serde_json::{Map, Value};
 
 use crate::context::Cx;
+use crate::memory::FailsafeMode;
 use crate::observation::Observation;
 
 /// A primary that announced itself while its store was away still leads: with it in the view
@@ -36,6 +37,22 @@ pub(crate) fn inject(cx: &mut Cx<'_>, obs: &Observation) {
             data: MemberData::new(data),
         });
     }
+}
+
+/// Follows the mode to its end. A leader has heard of that when it has renewed the lock for longer
+/// than the lock of one who has not can last: each renewal follows a look at the settings.
+pub(crate) fn note_mode(cx: &mut Cx<'_>) {
+    let heard = |since: Moment| {
+        let lasts = cx.settings.ttl + cx.settings.loop_wait;
+        let leader = cx.view.leader_name();
+        leader.is_some_and(|name| cx.is_me(name) || cx.now().since(since) > lasts)
+    };
+    cx.memory.failsafe_mode = match cx.memory.failsafe_mode {
+        _ if cx.settings.failsafe_mode => FailsafeMode::On,
+        FailsafeMode::On => FailsafeMode::Ended(cx.now()),
+        FailsafeMode::Ended(since) if heard(since) => FailsafeMode::Off,
+        before @ (FailsafeMode::Off | FailsafeMode::Ended(_)) => before,
+    };
 }
 
 /// The positions that a leader announced are newer than those that it could publish last.

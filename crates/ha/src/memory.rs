@@ -37,6 +37,18 @@ impl RewindState {
     }
 }
 
+/// The failsafe mode, as somebody knows of it who has no lock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailsafeMode {
+    /// No primary leads by it.
+    #[default]
+    Off,
+    /// It is on.
+    On,
+    /// It was switched off, as seen at this moment: a primary without the store has not heard it.
+    Ended(Moment),
+}
+
 /// Everything that lives longer than one cycle. It starts empty with the daemon.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
@@ -52,6 +64,9 @@ pub struct Memory {
     /// shows that it knows of its end.
     #[serde(default)]
     pub unresumed: Option<MemberData>,
+    /// Whether a primary may lead by the topology of the failsafe mode.
+    #[serde(default)]
+    pub failsafe_mode: FailsafeMode,
     /// A valid identity of this cluster was seen in the store by this daemon.
     pub seen_identity: bool,
     /// The last cycle was paused.

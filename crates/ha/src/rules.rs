@@ -181,6 +181,7 @@ fn load(cx: &mut Cx<'_>, obs: &Observation) -> Asked<()> {
         cx.see(view.clone());
         cx.note_inherited();
         cx.memory.failsafe_positions.clear();
+        crate::failsafe::note_mode(cx);
         crate::failsafe::inject(cx, obs);
         crate::slots::note_present(cx);
         Ok(())

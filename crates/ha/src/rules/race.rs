@@ -9,7 +9,7 @@ use crate::command::Peer;
 use crate::context::Cx;
 use crate::eligibility::{self, Ineligible, Refusal, Search};
 use crate::history;
-use crate::memory::JudgedRace;
+use crate::memory::{FailsafeMode, JudgedRace};
 use crate::mutant::Mutant;
 use crate::observation::{Observation, PeerAnswer};
 use crate::replay::Asked;
@@ -309,10 +309,12 @@ fn outside_failsafe(cx: &Cx<'_>) -> bool {
     failsafe_topology(cx).is_some_and(|members| !members.contains_key(cx.me()))
 }
 
-/// The members whose consent lets a primary lead on without the store.
+/// The members whose consent lets a primary lead on without the store, which does not hear there
+/// that the mode was switched off.
 pub(super) fn failsafe_topology<'c>(cx: &'c Cx<'_>) -> Option<&'c BTreeMap<MemberName, String>> {
     let topology = cx.view.failsafe.as_ref();
-    topology.filter(|members| cx.settings.failsafe_mode && !members.is_empty())
+    let matters = cx.settings.failsafe_mode || cx.memory.failsafe_mode != FailsafeMode::Off;
+    topology.filter(|members| matters && !members.is_empty())
 }
 
 /// A running primary retakes a free lock, unless the cluster went on without it. In a pause, too:
