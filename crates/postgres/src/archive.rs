@@ -89,6 +89,26 @@ pub async fn archive_shutdown_checkpoint(
     is_archived
 }
 
+/// Says which WAL a former primary takes with it into its life as a standby, where nothing
+/// archives it any more and the next restart points remove it. Source: `XLogArchiveCheckDone`.
+pub(crate) fn tell_of_gap(data_dir: &Path) {
+    let wal_dir = wal_dir(data_dir);
+    let status_dir = wal_dir.join("archive_status");
+    if !status_dir.exists() {
+        return;
+    }
+    let waiting = ready(&status_dir);
+    if let (Some(first), Some(last)) = (waiting.first(), waiting.last()) {
+        tracing::warn!(
+            "{} WAL files ({first} to {last}) were not archived while this server was primary, and \
+             as a standby it does not archive them (archive_mode is on): copy them from {} to the \
+             archive soon, or take a new base backup, because the archive has a gap there",
+            waiting.len(),
+            wal_dir.display()
+        );
+    }
+}
+
 /// The command that fetches one WAL file, run without a shell: the template is split first, so
 /// that no path is split or interpreted.
 pub(crate) fn restore(template: &str, data_dir: &Path, wal: &str) -> Result<Command, CommandError> {

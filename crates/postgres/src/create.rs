@@ -19,6 +19,7 @@ use crate::cancel::Cancel;
 use crate::connection::{Address, Endpoint, Session};
 use crate::data_dir;
 use crate::elsewhere::Elsewhere;
+use crate::obstacle;
 use crate::supervisor::Supervisor;
 
 /// Where a copy comes from.
@@ -186,6 +187,12 @@ impl Supervisor {
             }
             Err(reason) => {
                 error!("{}", chain(&reason));
+                let size = source.as_ref().and_then(|source| source.size);
+                if let Some(obstacle) = obstacle::of_a_copy(&settings.data_dir, size)
+                    && !cancel.is_cancelled()
+                {
+                    error!("the copy cannot be made: {obstacle}");
+                }
                 false
             }
         }

@@ -40,7 +40,7 @@ struct Current {
 
 impl Supervisor {
     /// Compares the recovery settings in effect with those for following `upstream`. A server
-    /// that gives no answer in two seconds is left as it is until it does.
+    /// that gives no answer in two seconds, or does not let us in, is left as it is until it does.
     pub async fn compare_recovery(&self, upstream: &Upstream) -> RecoveryChange {
         let settings = self.settings();
         if !data_dir::has_recovery_signal(&settings.data_dir, self.major_version()) {
@@ -59,7 +59,8 @@ impl Supervisor {
             .and_then(|cached| cached.status.receiver);
         match self.recovery_in_effect().await {
             Ok(current) => compare(&current, &wanted, receiver.as_ref(), version),
-            Err(error @ QueryError::Sql { .. }) => {
+            // Somebody who is not let in learns nothing by a restart either.
+            Err(error @ QueryError::Sql { .. }) if !error.is_access_refusal() => {
                 debug!("could not read the recovery settings in effect: {error}");
                 RecoveryChange::Restart
             }

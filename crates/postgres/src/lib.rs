@@ -54,6 +54,7 @@ mod last_resort;
 mod launch;
 mod monitor;
 mod observe;
+mod obstacle;
 pub mod options;
 pub mod pgpass;
 mod pidfile;

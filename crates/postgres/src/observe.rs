@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use patroni_core::server::{Answer, LocalServer, Process, RewindAbility, ServerStatus};
+use patroni_core::server::{Answer, DataDir, LocalServer, Process, RewindAbility, ServerStatus};
 use patroni_core::{Role, State};
 use tokio::time::{Instant, timeout_at};
-use tracing::{debug, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::connection::{Named, QueryError};
 use crate::controldata::ControlItems;
 use crate::data_dir;
 use crate::monitor::{self, Ask};
+use crate::obstacle::{self, Obstacle};
 use crate::programs;
 use crate::rewind;
 use crate::start::Readiness;
@@ -29,11 +30,13 @@ impl Supervisor {
         if self.state().is_starting() {
             self.look_at_start(alive, deadline).await;
         }
+        self.tell_of_obstacles(alive);
         let status = if alive && is_queryable(self.state()) {
             self.ask_status(ask, deadline).await
         } else {
             Answer::NotAsked
         };
+        self.tell_of_promotion(status.known());
         let control = if status.known().is_some() {
             None
         } else {
@@ -103,6 +106,9 @@ impl Supervisor {
                     let (mut status, started) = monitor::read(row);
                     self.note_unanswered(status.position, &mut status.wal_senders);
                     self.known().postmaster_start_time = started;
+                    if self.told().refusal.take().is_some() {
+                        info!("PostgreSQL lets the daemon in again");
+                    }
                     self.cache_status(Some(status.clone()));
                     Answer::Known(status)
                 }
@@ -116,8 +122,81 @@ impl Supervisor {
         }
     }
 
+    /// Says what is wrong with the disk, and with the files of a server that does not run, when
+    /// it is something else than before.
+    fn tell_of_obstacles(&self, alive: bool) {
+        let data_dir = self.data_dir();
+        let disk = obstacle::of_the_disk(&data_dir).into_iter().next();
+        // What is being made or removed is not whole, and need not be.
+        let should_be_whole = !alive
+            && !self.told().removing
+            && has_data(self.state())
+            && data_dir::look(&data_dir) == DataDir::Present;
+        let files = if should_be_whole {
+            obstacle::of_the_files(&data_dir)
+        } else {
+            Vec::new()
+        };
+        let mut told = self.told();
+        let is_new = |obstacle: &&Obstacle| !told.files.contains(obstacle);
+        for obstacle in files.iter().filter(is_new) {
+            error!("PostgreSQL cannot start: {obstacle}");
+        }
+        told.files = files;
+        match (&told.disk, &disk) {
+            (None, Some(obstacle)) => warn!("PostgreSQL cannot write: {obstacle}"),
+            (Some(_), None) => info!("there is room for PostgreSQL on its disk again"),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        told.disk = disk;
+    }
+
+    /// A server that was told to promote itself and does not come to it: it has the lock, and
+    /// nobody can write.
+    fn tell_of_promotion(&self, status: Option<&ServerStatus>) {
+        let now = self.now();
+        let mut told = self.told();
+        if self.role() != Role::Promoted || !status.is_some_and(ServerStatus::in_recovery) {
+            if let Some((since, true)) = told.promotion.take() {
+                let seconds = now.since(since).as_secs();
+                info!("the promotion is over after {seconds} s");
+            }
+            return;
+        }
+        let (since, was_told) = told.promotion.get_or_insert((now, false));
+        let length = now.since(*since);
+        if length >= LONG_PROMOTION && !*was_told {
+            *was_told = true;
+            warn!(
+                "PostgreSQL was told to promote itself {} s ago and is still in recovery, so nobody \
+                 can write: its log and its startup process tell why (a disk, a restore_command). If \
+                 that process stands still, kill it: PostgreSQL is then started again",
+                length.as_secs()
+            );
+        }
+    }
+
+    /// The server is there and does not let us in: until it does the loop knows nothing new.
+    fn tell_of_refusal(&self, error: &QueryError) {
+        let text = match error {
+            QueryError::Sql { message, .. } => message.clone(),
+            other => other.to_string(),
+        };
+        let mut told = self.told();
+        if told.refusal.as_ref() != Some(&text) {
+            error!(
+                "PostgreSQL does not let the daemon in ({text}): look at \
+                 postgresql.authentication.superuser and at pg_hba.conf, and reload"
+            );
+            told.refusal = Some(text);
+        }
+    }
+
     fn note_rejection(&self, error: &QueryError) {
         let role = self.role();
+        if error.is_access_refusal() {
+            self.tell_of_refusal(error);
+        }
         if error.is_rejection() && self.state() == State::Running {
             self.set_state(State::Starting);
         } else if matches!(role, Role::Primary | Role::Promoted) {
@@ -173,6 +252,30 @@ impl Supervisor {
         let items = Arc::new(self.control_items().await?);
         self.known().control = Some(Arc::clone(&items));
         Some(items)
+    }
+}
+
+/// An ordinary promotion takes a fraction of a second, and one on a busy machine a few.
+const LONG_PROMOTION: Duration = Duration::from_secs(10);
+
+/// States of a server that has its data directory to itself.
+fn has_data(state: State) -> bool {
+    match state {
+        State::Running
+        | State::Restarting
+        | State::RestartFailed
+        | State::Starting
+        | State::StartFailed
+        | State::Stopping
+        | State::Stopped
+        | State::StopFailed
+        | State::Crashed => true,
+        State::InitializingNewCluster
+        | State::InitdbFailed
+        | State::RunningCustomBootstrap
+        | State::CustomBootstrapFailed
+        | State::CreatingReplica
+        | State::StartingAfterCustomBootstrap => false,
     }
 }
 

@@ -10,6 +10,9 @@ pub(crate) struct PidFile {
     pub(crate) pid: i32,
     /// When it started, in seconds of the epoch, as written.
     pub(crate) start_time: String,
+    /// What it does, from version 10 on: `starting`, `ready`, `standby` or `stopping`. Nothing
+    /// until it has its port.
+    pub(crate) status: String,
 }
 
 impl PidFile {
@@ -29,7 +32,12 @@ impl PidFile {
         let mut lines = text.lines();
         let pid = lines.next()?.trim().parse().ok()?;
         let start_time = lines.nth(1).unwrap_or_default().trim().to_owned();
-        Some(Self { pid, start_time })
+        let status = lines.nth(4).unwrap_or_default().trim().to_owned();
+        Some(Self {
+            pid,
+            start_time,
+            status,
+        })
     }
 }
 
@@ -44,9 +52,13 @@ mod tests {
             PidFile::parse(text),
             Some(PidFile {
                 pid: 4711,
-                start_time: "1795231664".to_owned()
+                start_time: "1795231664".to_owned(),
+                status: String::new(),
             })
         );
+        let ready = format!("{text}ready   \n");
+        let status = PidFile::parse(&ready).map(|file| file.status);
+        assert_eq!(status.as_deref(), Some("ready"));
         assert_eq!(PidFile::parse("-12\n").map(|file| file.pid), Some(-12));
         assert_eq!(PidFile::parse("x\n/data\n"), None);
         assert_eq!(PidFile::parse(""), None);

@@ -1,7 +1,9 @@
 //! The postmaster as a process of the system: recognised, watched, signalled.
 
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -41,8 +43,12 @@ impl Postmaster {
     /// # Errors
     /// The question has no answer: the file is unreadable, or descriptors have run out.
     pub(crate) fn recognise(data_dir: &Path) -> io::Result<Option<Self>> {
-        let Some(file) = PidFile::read(data_dir)? else {
-            return Ok(None);
+        let file = match PidFile::read(data_dir) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(None),
+            // A directory that nobody can read must not keep the lock of a server that has ended.
+            Err(_) if nobody_works_in(data_dir) => return Ok(None),
+            Err(error) => return Err(error),
         };
         // The descriptor is opened first: what is checked afterwards is checked of this process.
         let postmaster = match Self::open(file.pid) {
@@ -137,6 +143,39 @@ fn watch(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     watched.map_err(io::Error::from)
 }
 
+/// Whether it is certain that no server runs on a data directory: every process of a server has
+/// it as its working directory, and belongs to the user that we are.
+fn nobody_works_in(data_dir: &Path) -> bool {
+    let Ok(data_dir) = fs::canonicalize(data_dir) else {
+        return false;
+    };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return false;
+    };
+    let us = nix::unistd::geteuid().as_raw();
+    for entry in entries {
+        let Ok(entry) = entry else {
+            return false;
+        };
+        let name = entry.file_name();
+        if !name.as_encoded_bytes().iter().all(u8::is_ascii_digit) {
+            continue;
+        }
+        match fs::read_link(entry.path().join("cwd")) {
+            Ok(cwd) if cwd == data_dir => return false,
+            Ok(_) => {}
+            // It has ended, or is about to: then it works nowhere.
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_no_process(&error) => {}
+            // Those of others are closed to us, and no servers of ours.
+            Err(_) => match entry.metadata() {
+                Ok(found) if found.uid() == us => return false,
+                Ok(_) | Err(_) => {}
+            },
+        }
+    }
+    true
+}
+
 /// No process has the number, or it cannot be one.
 fn is_no_process(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
@@ -184,7 +223,7 @@ pub(crate) struct Stat {
 
 impl Stat {
     pub(crate) fn read(pid: i32) -> Option<Self> {
-        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -207,7 +246,7 @@ impl Stat {
 
     /// Birth in seconds of the epoch.
     fn born_at(&self) -> Option<i64> {
-        let boot: u64 = std::fs::read_to_string("/proc/stat")
+        let boot: u64 = fs::read_to_string("/proc/stat")
             .ok()?
             .lines()
             .find_map(|line| line.strip_prefix("btime "))?
@@ -222,7 +261,7 @@ impl Stat {
 
 /// Every process with its parent.
 fn all_processes() -> Vec<Stat> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
+    let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
     entries
@@ -272,7 +311,7 @@ pub(crate) fn kill_with_children(postmaster: &Postmaster) {
 
 /// The title of a process (its `argv[0]`), `None` when it has no command line.
 pub(crate) fn title_of(pid: i32) -> Option<String> {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let first = line.split(|byte| *byte == 0).next()?;
     let title = String::from_utf8_lossy(first).trim_end().to_owned();
     (!title.is_empty()).then_some(title)
@@ -401,14 +440,14 @@ mod tests {
     fn a_recycled_number_is_not_the_postmaster() {
         let dir = tempfile::tempdir().unwrap();
         let own = std::process::id();
-        std::fs::write(
+        fs::write(
             dir.path().join("postmaster.pid"),
             format!("{own}\n/d\n1000\n"),
         )
         .unwrap();
         assert!(Postmaster::recognise(dir.path()).unwrap().is_none());
         assert_eq!(Postmaster::impostor(dir.path()), i32::try_from(own).ok());
-        std::fs::write(dir.path().join("postmaster.pid"), format!("{own}\n/d\n0\n")).unwrap();
+        fs::write(dir.path().join("postmaster.pid"), format!("{own}\n/d\n0\n")).unwrap();
         let found = Postmaster::recognise(dir.path()).unwrap();
         assert!(found.is_none(), "it is this very process");
     }

@@ -120,6 +120,9 @@ impl Supervisor {
     }
 
     async fn ask_rest_status(&self) -> Answer<RestRow> {
+        if self.has_no_port_yet() {
+            return Answer::Unknown("PostgreSQL does not take connections".to_owned());
+        }
         let version = self.major_version().unwrap_or(MODERN);
         let asked = self.query(Named::RestApi, &statement(version), LIMIT).await;
         match asked {

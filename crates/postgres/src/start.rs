@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
+use crate::archive;
 use crate::bootstrap::hba::trust_lines;
 use crate::cancel::Cancel;
 use crate::conf::files::Files;
@@ -21,6 +22,8 @@ use crate::conf::recovery::Recovery;
 use crate::connection::{Endpoint, Session};
 use crate::directories;
 use crate::launch::Launch;
+use crate::obstacle;
+use crate::pidfile::PidFile;
 use crate::process::Postmaster;
 use crate::programs;
 use crate::supervisor::{Supervisor, blocking};
@@ -95,7 +98,10 @@ impl Supervisor {
         }
         let launch = match self.prepare(&request).await {
             Ok(launch) => launch,
-            Err(reason) => return self.start_failed(reason),
+            Err(reason) => {
+                error!("PostgreSQL was not started: {reason}");
+                return self.start_failed(reason);
+            }
         };
         if cancel.is_cancelled() {
             info!("PostgreSQL start cancelled.");
@@ -119,6 +125,11 @@ impl Supervisor {
 
     fn start_failed(&self, reason: String) -> StartOutcome {
         self.set_state(State::StartFailed);
+        let obstacles = obstacle::of_a_start(&self.settings());
+        for obstacle in &obstacles {
+            error!("PostgreSQL cannot start: {obstacle}");
+        }
+        self.told().files = obstacles;
         StartOutcome::Failed(reason)
     }
 
@@ -141,6 +152,9 @@ impl Supervisor {
             effective.set("hot_standby", "off");
         }
         let custom = self.recovers_to_target();
+        if !custom && !primary && effective.get("archive_mode").is_some_and(is_on) {
+            archive::tell_of_gap(&settings.data_dir);
+        }
         if custom || !primary {
             self.raise_to_control_file(&mut effective, version).await;
         }
@@ -364,7 +378,11 @@ impl Supervisor {
     /// How the server answers to a connection attempt of our own, made within `limit`.
     pub(crate) async fn readiness(&self, limit: Duration) -> Readiness {
         let endpoint = Endpoint::local(&self.settings(), "Patroni");
-        match Session::connect(&endpoint, limit).await {
+        let answer = Session::connect(&endpoint, limit).await;
+        if self.has_no_port_yet() {
+            return Readiness::Silent;
+        }
+        match answer {
             Ok(_) => Readiness::Ready,
             Err(error) if error.is_rejection() => Readiness::Rejecting,
             // A refusal for any other reason comes from a server that is up.
@@ -372,6 +390,30 @@ impl Supervisor {
             Err(_) => Readiness::Silent,
         }
     }
+
+    /// Whether our server, by its own pid file, cannot be the one that answers: one that found
+    /// its port taken lives on for a moment, and whoever has the port answers in its place.
+    pub(crate) fn has_no_port_yet(&self) -> bool {
+        match PidFile::read(&self.data_dir()) {
+            Ok(Some(file))
+                if self
+                    .major_version()
+                    .is_none_or(|version| version >= 100_000) =>
+            {
+                matches!(file.status.as_str(), "" | "starting")
+            }
+            Ok(Some(_)) | Err(_) => false,
+            Ok(None) => true,
+        }
+    }
+}
+
+/// `always` is another case: then a standby archives.
+fn is_on(mode: &Value) -> bool {
+    matches!(
+        value::text(mode).to_ascii_lowercase().as_str(),
+        "on" | "true" | "yes" | "1"
+    )
 }
 
 /// The command line of the postmaster.

@@ -22,6 +22,7 @@ use crate::conf::recovery::Recovery;
 use crate::connection::{Endpoint, Named, NamedConnection, QueryError, Row};
 use crate::controldata::{ControlHead, ControlItems};
 use crate::data_dir;
+use crate::obstacle::Obstacle;
 use crate::process::Postmaster;
 use crate::programs;
 use crate::rest::RestCache;
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     connections: [NamedConnection; 2],
     status: Mutex<Option<CachedStatus>>,
     unanswered: Mutex<Unanswered>,
+    told: Mutex<Told>,
     pub(crate) rest: tokio::sync::Mutex<RestCache>,
     conf: Mutex<ConfState>,
     known: Mutex<Known>,
@@ -57,6 +59,21 @@ pub(crate) struct Inner {
     /// Held by a start or a stop.
     pub(crate) change: tokio::sync::Mutex<()>,
     pub(crate) stopping: Mutex<Option<crate::stop::Stopping>>,
+}
+
+/// What the log has been told already, so that it is told once.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// What is wrong with the disk.
+    pub(crate) disk: Option<Obstacle>,
+    /// The data directory is being removed.
+    pub(crate) removing: bool,
+    /// What is wrong with the files of a server that does not run.
+    pub(crate) files: Vec<Obstacle>,
+    /// Why the server does not let us in.
+    pub(crate) refusal: Option<String>,
+    /// Since when a promotion is under way, and whether it was told to take long.
+    pub(crate) promotion: Option<(Moment, bool)>,
 }
 
 /// The last answer to the monitoring query.
@@ -108,6 +125,7 @@ impl Supervisor {
             connections: Named::ALL.map(NamedConnection::new),
             status: Mutex::new(None),
             unanswered: Mutex::default(),
+            told: Mutex::default(),
             rest: tokio::sync::Mutex::default(),
             conf: Mutex::default(),
             known: Mutex::default(),
@@ -161,6 +179,10 @@ impl Supervisor {
 
     pub(crate) fn conf(&self) -> MutexGuard<'_, ConfState> {
         lock(&self.inner.conf)
+    }
+
+    pub(crate) fn told(&self) -> MutexGuard<'_, Told> {
+        lock(&self.inner.told)
     }
 
     pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
@@ -441,7 +463,9 @@ impl Supervisor {
         self.set_role(Role::Uninitialized);
         self.forget_data();
         let dir = self.data_dir();
+        self.told().removing = true;
         let removed = blocking(move || data_dir::remove(&dir)).await;
+        self.told().removing = false;
         if let Err(reason) = removed {
             error!(
                 "Could not remove data directory {}: {reason}",

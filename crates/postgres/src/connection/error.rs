@@ -55,7 +55,7 @@ impl QueryError {
     /// The server asked who is there, and did not let them in: its access rules or the password.
     pub(crate) fn is_access_refusal(&self) -> bool {
         // Class 28 of PostgreSQL's error codes: invalid authorization specification.
-        matches!(self, Self::Unreachable { code: Some(code), .. } if code.starts_with("28"))
+        matches!(self, Self::Sql { code, .. } if code.starts_with("28"))
             || matches!(self, Self::TlsRefused(_))
     }
 
@@ -119,4 +119,22 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_login_is_told_from_a_refused_statement() {
+        let refusal = |code: &str| QueryError::Sql {
+            code: code.to_owned(),
+            message: String::new(),
+        };
+        for code in ["28000", "28P01"] {
+            assert!(refusal(code).is_access_refusal(), "{code}");
+        }
+        assert!(!refusal("42501").is_access_refusal());
+        assert!(!refusal("57014").is_access_refusal());
+    }
 }
