@@ -7,6 +7,7 @@ pub mod browser;
 pub mod chaos;
 pub mod cluster;
 pub mod consul;
+pub mod disk;
 pub mod etcd;
 pub mod http;
 pub mod journal;
@@ -29,6 +30,7 @@ pub mod zookeeper;
 
 pub use browser::Browser;
 pub use cluster::Cluster;
+pub use disk::Disk;
 pub use maker::Maker;
 pub use node::Node;
 pub use store::StoreKind;

@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::disk::Disk;
 use crate::maker::Maker;
 use crate::proc::{self, Proc};
 use crate::{http, postgresql, sql, wait};
@@ -43,6 +44,8 @@ pub struct Node {
     /// Further environment variables of the daemon.
     pub environment: Vec<(String, String)>,
     daemon: Option<Proc>,
+    /// The last field: it goes when nobody is left who uses it.
+    disk: Option<Disk>,
 }
 
 impl Node {
@@ -61,6 +64,7 @@ impl Node {
             maker: Maker::Ours,
             environment: Vec::new(),
             daemon: None,
+            disk: None,
         };
         node.write_config(config)?;
         Ok(node)
@@ -73,7 +77,39 @@ impl Node {
 
     /// PostgreSQL's data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.dir.join("data")
+        self.disk
+            .as_ref()
+            .map_or(self.dir.as_path(), Disk::path)
+            .join("data")
+    }
+
+    /// Moves the data directory, which is not there yet, to a disk of its own of so many MiB.
+    ///
+    /// # Errors
+    /// It cannot be mounted, or the configuration cannot be written.
+    pub fn use_disk(&mut self, mib: u32) -> Result<()> {
+        let before = format!("data_dir: {}", self.data_dir().display());
+        self.disk = Some(Disk::mount(&self.dir.join("disk"), mib)?);
+        let after = format!("data_dir: {}", self.data_dir().display());
+        self.change_config(&before, &after)
+    }
+
+    /// The disk of the data directory.
+    ///
+    /// # Panics
+    /// It has none of its own.
+    pub fn disk(&self) -> &Disk {
+        self.disk.as_ref().expect("a disk of its own")
+    }
+
+    /// Puts a text in the place of another one in the configuration file, where it is.
+    ///
+    /// # Errors
+    /// It is not there, or the file cannot be written.
+    pub fn change_config(&self, before: &str, after: &str) -> Result<()> {
+        let text = std::fs::read_to_string(self.config_path())?;
+        ensure!(text.contains(before), "no {before:?} in {text}");
+        self.write_config(&text.replace(before, after))
     }
 
     /// Replaces the configuration file.
@@ -153,6 +189,46 @@ impl Node {
         Ok(kill(self.postmaster()?, Signal::SIGKILL)?)
     }
 
+    /// One of the server's processes, by a part of its title.
+    ///
+    /// # Errors
+    /// There is none, or more than one.
+    pub fn server_process(&self, title: &str) -> Result<Pid> {
+        let found = self.server_processes(title);
+        ensure!(found.len() == 1, "{title:?}: {found:?}");
+        Ok(found[0])
+    }
+
+    /// All of the server's processes with this text in their title.
+    pub fn server_processes(&self, title: &str) -> Vec<Pid> {
+        let mut found = self.postgres_processes();
+        found.retain(|pid| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(title))
+        });
+        found
+    }
+
+    /// Kills all of the server's processes at once, and keeps the daemon.
+    pub fn kill_server(&self) {
+        for pid in self.postgres_processes() {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        let gone = wait::until(
+            "end of PostgreSQL's processes",
+            Duration::from_secs(10),
+            || {
+                let left = self.postgres_processes();
+                ensure!(left.is_empty(), "{left:?}");
+                Ok(())
+            },
+        );
+        if let Err(error) = gone {
+            eprintln!("{}: {error:#}", self.name);
+        }
+        self.remove_shared_memory();
+    }
+
     /// Removes the System V segment of a killed postmaster. The next start does so, but after a
     /// test there is none, and the kernel has room for some thousands only.
     fn remove_shared_memory(&self) {
@@ -199,22 +275,7 @@ impl Node {
         if let Some(daemon) = &mut self.daemon {
             daemon.kill();
         }
-        for pid in self.postgres_processes() {
-            let _ = kill(pid, Signal::SIGKILL);
-        }
-        let gone = wait::until(
-            "end of PostgreSQL's processes",
-            Duration::from_secs(10),
-            || {
-                let left = self.postgres_processes();
-                ensure!(left.is_empty(), "{left:?}");
-                Ok(())
-            },
-        );
-        if let Err(error) = gone {
-            eprintln!("{}: {error:#}", self.name);
-        }
-        self.remove_shared_memory();
+        self.kill_server();
     }
 
     /// Every process whose working directory is the data directory: all of the server's.

@@ -36,6 +36,7 @@ mod looking;
 mod manifests;
 mod migrate_store;
 mod pause;
+mod postgresql_faults;
 mod probe;
 mod proxies;
 mod restart;

@@ -1,0 +1,118 @@
+//! A small file system of a test's own: it can be filled, write-protected and made larger.
+
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::proc;
+
+/// A mounted file system in memory; it is unmounted when it is dropped.
+#[derive(Debug)]
+pub struct Disk {
+    path: PathBuf,
+}
+
+impl Disk {
+    /// Whether this process may mount. When not, one line says which test is skipped; it goes past
+    /// the test runner's capture, because a skipped test must not look like a passed one.
+    pub fn is_permitted(test: &str) -> bool {
+        let tried = tempfile::tempdir()
+            .map_err(anyhow::Error::from)
+            .and_then(|dir| Self::mount(dir.path(), 1));
+        if let Err(error) = &tried {
+            let _ = writeln!(std::io::stderr(), "skipped: {test}: {error:#}");
+        }
+        tried.is_ok()
+    }
+
+    /// Mounts one of so many MiB at a folder, which is made.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn mount(path: &Path, mib: u32) -> Result<Self> {
+        std::fs::create_dir_all(path)?;
+        let disk = Self {
+            path: path.to_owned(),
+        };
+        disk.set(MsFlags::empty(), &format!("size={mib}m"))?;
+        proc::give_to_runner(path)?;
+        Ok(disk)
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the room that is left, all of it.
+    ///
+    /// # Errors
+    /// Anything but a full disk.
+    pub fn fill(&self) -> Result<()> {
+        let mut ballast = File::options()
+            .create(true)
+            .append(true)
+            .open(self.ballast())?;
+        for piece in [1 << 20, 1 << 12] {
+            loop {
+                match ballast.write_all(&vec![0; piece]) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives that room back.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn make_room(&self) -> Result<()> {
+        Ok(std::fs::remove_file(self.ballast())?)
+    }
+
+    /// Gives it another size.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn resize(&self, mib: u32) -> Result<()> {
+        self.set(MsFlags::MS_REMOUNT, &format!("size={mib}m"))
+    }
+
+    /// Write-protects it, or ends that. Nobody may have a file of it open for writing.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn set_read_only(&self, read_only: bool) -> Result<()> {
+        let mut flags = MsFlags::MS_REMOUNT;
+        flags.set(MsFlags::MS_RDONLY, read_only);
+        self.set(flags, "")
+    }
+
+    fn set(&self, flags: MsFlags, options: &str) -> Result<()> {
+        mount(
+            Some("tmpfs"),
+            &self.path,
+            Some("tmpfs"),
+            flags,
+            Some(options),
+        )
+        .with_context(|| format!("mount a small file system at {}", self.path.display()))
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path.join("ballast")
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Goes from the tree at once, whoever still has a file of it open.
+        let _ = umount2(&self.path, MntFlags::MNT_DETACH);
+    }
+}
