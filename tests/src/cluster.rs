@@ -121,18 +121,26 @@ impl Cluster {
     /// # Errors
     /// It does not come to that.
     pub fn start_on(store: &str, count: usize, dynamic: &str) -> Result<Self> {
+        let mut cluster = Self::prepare_on(store, count, dynamic)?;
+        cluster.bootstrap()?;
+        Ok(cluster)
+    }
+
+    /// The same with nothing started yet.
+    ///
+    /// # Errors
+    /// Its files cannot be written.
+    pub fn prepare_on(store: &str, count: usize, dynamic: &str) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("patroni-test-").tempdir()?;
         proc::give_to_runner(dir.path())?;
         let nodes = create_nodes(dir.path(), count, Some(store), dynamic, |_| String::new())?;
-        let mut cluster = Self {
+        Ok(Self {
             nodes,
             store: None,
             kind: StoreKind::Etcd3,
             dynamic: dynamic.to_owned(),
             home: Home::Temporary(dir),
-        };
-        cluster.bootstrap()?;
-        Ok(cluster)
+        })
     }
 
     /// A cluster whose first node is the primary and whose others stream from it.

@@ -17,6 +17,8 @@ use crate::{http, ports, wait};
 pub struct Consul {
     /// Where clients connect.
     pub port: u16,
+    /// Where agents connect.
+    pub server_port: u16,
     /// The process.
     pub process: Proc,
 }
@@ -43,7 +45,38 @@ impl Consul {
     /// # Errors
     /// `consul` is not installed, or its files cannot be written.
     pub fn launch(dir: &Path, more: Value) -> Result<Self> {
-        let port = ports::free();
+        let (port, serf_port) = (ports::free(), ports::free());
+        Self::launch_at(dir, port, serf_port, more)
+    }
+
+    /// Starts three servers, and an agent in front of them that is none, as people run Consul. They
+    /// may not serve yet.
+    ///
+    /// # Errors
+    /// As [`Self::launch`].
+    pub fn datacenter(dir: &Path) -> Result<(Vec<Self>, Self)> {
+        let places: Vec<u16> = (0..4).map(|_| ports::free()).collect();
+        let all: Vec<String> = places
+            .iter()
+            .map(|port| format!("127.0.0.1:{port}"))
+            .collect();
+        let start = |index: usize, more: Value| {
+            let name = format!("host{}", index + 1);
+            let home = dir.join(&name);
+            std::fs::create_dir_all(&home)?;
+            proc::give_to_runner(&home)?;
+            let mut settings = json!({"node_name": name, "retry_join": all});
+            merge(&mut settings, more);
+            Self::launch_at(&home, ports::free(), places[index], settings)
+        };
+        let more = json!({"bootstrap_expect": 3, "session_ttl_min": "500ms"});
+        let servers: Result<_> = (0..3).map(|index| start(index, more.clone())).collect();
+        let agent = start(3, json!({"server": false, "bootstrap_expect": 0}))?;
+        Ok((servers?, agent))
+    }
+
+    fn launch_at(dir: &Path, port: u16, serf_port: u16, more: Value) -> Result<Self> {
+        let server_port = ports::free();
         let mut settings = json!({
             "node_name": "host1",
             "server": true,
@@ -56,9 +89,9 @@ impl Consul {
                 "http": port,
                 "dns": -1,
                 "grpc": -1,
-                "serf_lan": ports::free(),
+                "serf_lan": serf_port,
                 "serf_wan": -1,
-                "server": ports::free(),
+                "server": server_port,
             },
         });
         merge(&mut settings, more);
@@ -66,7 +99,11 @@ impl Consul {
         std::fs::write(&file, settings.to_string())?;
         proc::give_to_runner(&file)?;
         let process = run(dir)?;
-        Ok(Self { port, process })
+        Ok(Self {
+            port,
+            server_port,
+            process,
+        })
     }
 
     /// Waits until it takes writes: reads are answered before there is a leader to lock keys.
@@ -74,12 +111,39 @@ impl Consul {
     /// # Errors
     /// It does not come to that.
     pub fn wait_ready(&self) -> Result<()> {
+        let limit = Duration::from_mins(1);
+        wait::until("Consul takes writes", limit, || self.register_probe())
+    }
+
+    /// Writes something of no meaning.
+    ///
+    /// # Errors
+    /// It is not taken.
+    pub fn register_probe(&self) -> Result<()> {
         let probe = json!({"Datacenter": "dc1", "Node": "probe", "Address": "127.0.0.1"});
-        wait::until("Consul takes writes", Duration::from_mins(1), || {
-            let answer = self.ask("PUT", "catalog/register?token=root", &probe.to_string())?;
-            ensure!(answer == json!(true), "{answer}");
-            Ok(())
-        })
+        let answer = self.ask("PUT", "catalog/register?token=root", &probe.to_string())?;
+        ensure!(answer == json!(true), "{answer}");
+        Ok(())
+    }
+
+    /// Whether it leads the servers of its datacenter.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn leads(&self) -> Result<bool> {
+        Ok(self.ask("GET", "agent/self", "")?["Stats"]["raft"]["state"] == "Leader")
+    }
+
+    /// Destroys the session that holds a key.
+    ///
+    /// # Errors
+    /// None does, or the agent refuses.
+    pub fn end_session_of(&self, key: &str) -> Result<()> {
+        let path = format!("kv/{}", key.trim_start_matches('/'));
+        let pairs = self.ask("GET", &path, "")?;
+        let session = pairs[0]["Session"].as_str().context("no session")?;
+        self.ask("PUT", &format!("session/destroy/{session}"), "")
+            .map(drop)
     }
 
     /// A request past any store, to a path below `/v1`.

@@ -164,6 +164,37 @@ impl Etcd {
         self.gateway("/v3/kv/put", &body).map(drop)
     }
 
+    /// Whether it leads the servers of its cluster.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn leads(&self) -> Result<bool> {
+        let status = self.gateway("/v3/maintenance/status", &json!({}))?;
+        Ok(status["leader"] == status["header"]["member_id"])
+    }
+
+    /// Revokes the lease that a key hangs on.
+    ///
+    /// # Errors
+    /// It hangs on none, or the server refuses.
+    pub fn revoke_lease_of(&self, key: &str) -> Result<()> {
+        let answer = self.gateway("/v3/kv/range", &json!({"key": STANDARD.encode(key)}))?;
+        let lease = answer["kvs"][0]["lease"].as_str().context("no lease")?;
+        self.gateway("/v3/lease/revoke", &json!({"ID": lease}))
+            .map(drop)
+    }
+
+    /// Deletes a key by the API of version 2.
+    ///
+    /// # Errors
+    /// There is none, or the server refuses.
+    pub fn delete_by_old_api(&self, key: &str) -> Result<()> {
+        let path = format!("/v2/keys{key}");
+        let answer = http::request(self.port, "DELETE", &path, None, Duration::from_secs(5))?;
+        ensure!(answer.status == 200, "{path}: {}", answer.body);
+        Ok(())
+    }
+
     fn gateway(&self, path: &str, body: &Value) -> Result<Value> {
         let at_most = Duration::from_secs(5);
         let answer = http::request(self.port, "POST", path, Some(&body.to_string()), at_most)?;

@@ -45,6 +45,10 @@ pub struct Kubernetes {
     /// Closed at the end.
     life: Option<ChildStdin>,
     folder: PathBuf,
+    /// The words that the API server was started with, since a test has killed it.
+    words: Vec<String>,
+    /// The one in its place.
+    successor: Option<Proc>,
     /// The port of the API.
     pub port: u16,
 }
@@ -77,6 +81,8 @@ impl Kubernetes {
             keeper,
             life,
             folder: folder.to_owned(),
+            words: Vec::new(),
+            successor: None,
             port,
         };
         ensure!(
@@ -121,12 +127,68 @@ impl Kubernetes {
         self.folder.join("certs/apiserver.crt")
     }
 
-    /// Sends a signal to the API server, which is a child of the program, which is a child of its
-    /// keeper.
+    /// Waits until the API server takes requests.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn wait_ready(&self) -> Result<()> {
+        wait::until("the API server serves", Duration::from_mins(2), || {
+            self.ask("GET", NAMESPACE, JSON, "").map(drop)
+        })
+    }
+
+    /// Sends a signal to the API server.
     ///
     /// # Errors
     /// It does not run.
     pub fn signal(&self, signal: Signal) -> Result<()> {
+        match &self.successor {
+            Some(successor) => {
+                successor.signal(signal);
+                Ok(())
+            }
+            None => proc::signal(self.first()?, signal),
+        }
+    }
+
+    /// Kills the API server, and waits for its end. What it has stored stays.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(successor) = &mut self.successor {
+            successor.kill();
+            return Ok(());
+        }
+        let server = self.first()?;
+        self.words = proc::words(server)?;
+        // It would end everything with its child.
+        proc::signal(proc::parent(server)?, Signal::SIGSTOP)?;
+        proc::signal(server, Signal::SIGKILL)?;
+        wait::until("the API server has ended", Duration::from_secs(10), || {
+            ensure!(proc::words(server)?.is_empty(), "it runs");
+            Ok(())
+        })
+    }
+
+    /// Starts one like it in its place after [`Self::kill`].
+    ///
+    /// # Errors
+    /// It was not killed, or cannot be started.
+    pub fn restart(&mut self) -> Result<()> {
+        if let Some(successor) = &mut self.successor {
+            return successor.restart();
+        }
+        let (program, words) = self.words.split_first().context("it was not killed")?;
+        let mut command = Command::new(program);
+        command.args(words);
+        let log = self.folder.join("successor.log");
+        self.successor = Some(Proc::start("kube-apiserver", command, &log)?);
+        Ok(())
+    }
+
+    /// The API server that the program has started: a child of it, which is a child of its keeper.
+    fn first(&self) -> Result<Pid> {
         let mut level = vec![self.keeper.id()];
         while !level.is_empty() {
             level = level.into_iter().flat_map(children).collect();
@@ -134,7 +196,7 @@ impl Kubernetes {
                 .iter()
                 .find(|pid| name(**pid).contains("kube-apiserver"));
             if let Some(pid) = found {
-                return proc::signal(Pid::from_raw(i32::try_from(*pid)?), signal);
+                return Ok(Pid::from_raw(i32::try_from(*pid)?));
             }
         }
         bail!("no kube-apiserver is running")
@@ -188,6 +250,15 @@ impl Kubernetes {
     /// There is none.
     pub fn get(&self, path: &str) -> Result<Value> {
         self.ask("GET", &format!("{NAMESPACE}/{path}"), JSON, "")
+    }
+
+    /// Deletes an object of the namespace `default`, by its path below that.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn delete(&self, path: &str) -> Result<()> {
+        self.ask("DELETE", &format!("{NAMESPACE}/{path}"), JSON, "")
+            .map(drop)
     }
 
     /// Whether this version of a group of objects is served.

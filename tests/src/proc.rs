@@ -266,6 +266,54 @@ pub fn signal(pid: Pid, signal: Signal) -> Result<()> {
     Ok(())
 }
 
+/// The words of a process's command line; none when it has ended and nobody has asked for its exit
+/// code yet.
+///
+/// # Errors
+/// There is no such process.
+pub fn words(pid: Pid) -> Result<Vec<String>> {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline"))?;
+    let words = line.split_terminator('\0');
+    Ok(words.map(str::to_owned).collect())
+}
+
+/// The parent of a process.
+///
+/// # Errors
+/// There is no such process.
+pub fn parent(pid: Pid) -> Result<Pid> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    let parent = parent.context("no parent")?.trim().parse()?;
+    Ok(Pid::from_raw(parent))
+}
+
+/// The ports at the other ends of a process's connections by IPv4.
+///
+/// # Errors
+/// There is no such process, or it is not ours to look at.
+pub fn connected_to(pid: Pid) -> Result<Vec<u16>> {
+    let mut sockets = Vec::new();
+    for file in std::fs::read_dir(format!("/proc/{pid}/fd"))? {
+        // One that was closed in between leads nowhere.
+        let target = std::fs::read_link(file?.path()).unwrap_or_default();
+        sockets.push(target.display().to_string());
+    }
+    let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp"))?;
+    let established = table.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (remote, state, socket) = (*fields.get(2)?, *fields.get(3)?, *fields.get(9)?);
+        let is_theirs = sockets.contains(&format!("socket:[{socket}]"));
+        (is_theirs && state == "01").then_some(remote)
+    });
+    established
+        .map(|remote| {
+            let (_, port) = remote.split_once(':').context("no port")?;
+            Ok(u16::from_str_radix(port, 16)?)
+        })
+        .collect()
+}
+
 /// Whether no thread of a process runs.
 fn is_stopped(pid: Pid) -> Result<bool> {
     for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {

@@ -10,7 +10,7 @@ use crate::consul::Consul;
 use crate::etcd::Etcd;
 use crate::kubernetes::{self, Kubernetes};
 use crate::node::Node;
-use crate::proc::{self, Proc};
+use crate::proc;
 use crate::zookeeper::ZooKeeper;
 
 /// Makes a test for one store, in a module, from each function that takes the store.
@@ -137,17 +137,46 @@ impl Server {
         }
     }
 
-    /// The server's process.
+    /// Kills the server, and waits for its end. That of Kubernetes is the API server; its etcd goes
+    /// on.
     ///
     /// # Errors
-    /// It is one of several (Kubernetes).
-    pub fn process(&mut self) -> Result<&mut Proc> {
+    /// It does not run.
+    pub fn kill(&mut self) -> Result<()> {
         match self {
-            Self::Etcd(server) | Self::Etcd2(server) => Ok(&mut server.process),
-            Self::Consul(server) => Ok(&mut server.process),
-            Self::ZooKeeper(server) => Ok(&mut server.process),
-            Self::Kubernetes(_) => bail!("an API server alone does not keep anything"),
+            Self::Etcd(server) | Self::Etcd2(server) => server.process.kill(),
+            Self::Consul(server) => server.process.kill(),
+            Self::ZooKeeper(server) => server.process.kill(),
+            Self::Kubernetes(server) => server.kill()?,
         }
+        Ok(())
+    }
+
+    /// Starts it again, with what it keeps; [`Self::wait_ready`] tells when it serves.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn restart(&mut self) -> Result<()> {
+        match self {
+            Self::Etcd(server) | Self::Etcd2(server) => server.process.restart(),
+            Self::Consul(server) => server.process.restart(),
+            Self::ZooKeeper(server) => server.process.restart(),
+            Self::Kubernetes(server) => server.restart(),
+        }
+    }
+
+    /// Whether it has ended by itself.
+    ///
+    /// # Errors
+    /// The system does not tell, or there are several processes (Kubernetes).
+    pub fn has_ended(&mut self) -> Result<bool> {
+        let process = match self {
+            Self::Etcd(server) | Self::Etcd2(server) => &mut server.process,
+            Self::Consul(server) => &mut server.process,
+            Self::ZooKeeper(server) => &mut server.process,
+            Self::Kubernetes(_) => bail!("an API server is not alone"),
+        };
+        Ok(process.exit_code()?.is_some())
     }
 
     /// Where it keeps its data, when [`Self::start`] got this folder. ZooKeeper's number is there,
@@ -173,7 +202,49 @@ impl Server {
             Self::Etcd(server) | Self::Etcd2(server) => server.wait_ready(),
             Self::Consul(server) => server.wait_ready(),
             Self::ZooKeeper(server) => server.wait_ready(),
-            Self::Kubernetes(_) => Ok(()),
+            Self::Kubernetes(server) => server.wait_ready(),
+        }
+    }
+
+    /// Writes something of no meaning.
+    ///
+    /// # Errors
+    /// The server does not take it.
+    pub fn write(&self) -> Result<()> {
+        match self {
+            Self::Etcd(server) | Self::Etcd2(server) => server.put("/probe", &"x".repeat(2048)),
+            Self::Consul(server) => server.register_probe(),
+            Self::ZooKeeper(server) => server.open_and_close_session(),
+            Self::Kubernetes(_) => bail!("an API server keeps nothing itself"),
+        }
+    }
+
+    /// Whether it leads the servers of its store.
+    ///
+    /// # Errors
+    /// It does not answer, or is alone always.
+    pub fn leads(&self) -> Result<bool> {
+        match self {
+            Self::Etcd(server) => server.leads(),
+            Self::Consul(server) => server.leads(),
+            Self::ZooKeeper(server) => server.leads(),
+            Self::Etcd2(_) | Self::Kubernetes(_) => bail!("the tests have one of these alone"),
+        }
+    }
+
+    /// Takes the leader's lock away behind its back: ends the session that holds it or, where there
+    /// are none, deletes it.
+    ///
+    /// # Errors
+    /// There is no lock, or the server refuses.
+    pub fn take_lock_away(&self) -> Result<()> {
+        const LOCK: &str = "/service/demo/leader";
+        match self {
+            Self::Etcd(server) => server.revoke_lease_of(LOCK),
+            Self::Etcd2(server) => server.delete_by_old_api(LOCK),
+            Self::Consul(server) => server.end_session_of(LOCK),
+            Self::ZooKeeper(server) => server.end_session_of(LOCK),
+            Self::Kubernetes(server) => server.delete("configmaps/demo-leader"),
         }
     }
 
@@ -182,6 +253,14 @@ impl Server {
     /// # Errors
     /// It cannot be made.
     pub fn welcome(&self, node: &Node) -> Result<()> {
+        self.welcome_by(self.port(), node)
+    }
+
+    /// The same for a node that reaches it by another port of loopback.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn welcome_by(&self, port: u16, node: &Node) -> Result<()> {
         let Self::Kubernetes(server) = self else {
             return Ok(());
         };
@@ -189,7 +268,9 @@ impl Server {
         let folder = node.dir.join(".kube");
         let file = folder.join("config");
         std::fs::create_dir_all(&folder)?;
-        std::fs::copy(server.kubeconfig(), &file)?;
+        let text = std::fs::read_to_string(server.kubeconfig())?;
+        let text = text.replace(&format!(":{}", self.port()), &format!(":{port}"));
+        std::fs::write(&file, text)?;
         proc::give_to_runner(&folder)?;
         proc::give_to_runner(&file)
     }

@@ -1,11 +1,15 @@
 //! A real ZooKeeper server of a test's own.
 
+mod session;
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+
+use session::Session;
 
 use crate::proc::{self, Proc};
 use crate::{ports, wait};
@@ -50,6 +54,25 @@ impl ZooKeeper {
         let server = Self::launch(&dir.join("zookeeper"), 1, ports::free(), &Extras::default())?;
         server.wait_ready()?;
         Ok(server)
+    }
+
+    /// Starts an ensemble of three, which may not serve yet.
+    ///
+    /// # Errors
+    /// As [`Self::launch`].
+    pub fn ensemble(dir: &Path) -> Result<Vec<Self>> {
+        let settings = (1..=3)
+            .map(|id| format!("server.{id}=127.0.0.1:{}:{}", ports::free(), ports::free()))
+            .collect();
+        let extras = Extras {
+            settings,
+            ..Extras::default()
+        };
+        let start = |id: usize| {
+            let home = dir.join(format!("zookeeper{id}"));
+            Self::launch(&home, id, ports::free(), &extras)
+        };
+        (1..=3).map(start).collect()
     }
 
     /// Waits until it serves.
@@ -99,8 +122,41 @@ impl ZooKeeper {
         })
     }
 
+    /// Whether it leads its ensemble.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn leads(&self) -> Result<bool> {
+        Ok(self.describe()?.contains("Mode: leader"))
+    }
+
+    /// Writes something of no meaning.
+    ///
+    /// # Errors
+    /// The server does not take it.
+    pub fn open_and_close_session(&self) -> Result<()> {
+        Session::open(self.port)?.close()
+    }
+
+    /// Closes the session that an ephemeral node belongs to, in the name of its client.
+    ///
+    /// # Errors
+    /// There is no such node, or the server refuses.
+    pub fn end_session_of(&self, path: &str) -> Result<()> {
+        let mut mine = Session::open(self.port)?;
+        let owner = mine.owner_of(path)?;
+        mine.close()?;
+        Session::steal(self.port, owner)?.close()
+    }
+
     /// The word of the server that it takes requests: it says its mode.
     fn serves(&self) -> Result<()> {
+        let answer = self.describe()?;
+        ensure!(answer.contains("Mode: "), "{answer}");
+        Ok(())
+    }
+
+    fn describe(&self) -> Result<String> {
         let limit = Duration::from_secs(2);
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         let mut connection = TcpStream::connect_timeout(&address, limit)?;
@@ -108,7 +164,6 @@ impl ZooKeeper {
         connection.write_all(b"srvr")?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer)?;
-        ensure!(answer.contains("Mode: "), "{answer}");
-        Ok(())
+        Ok(answer)
     }
 }

@@ -9,11 +9,6 @@ use patroni_tests::{Cluster, StoreKind, wait};
 
 on_each_store!(a_frozen_leader_does_not_split_the_cluster);
 
-on_each_server!(
-    a_hanging_store_demotes_the_leader_and_its_return_heals,
-    a_short_hang_of_the_store_is_sat_out,
-);
-
 fn a_frozen_leader_does_not_split_the_cluster(store: StoreKind) -> Result<()> {
     let mut cluster = Cluster::start(store, 3)?;
     let old = cluster.leader()?;
@@ -43,40 +38,5 @@ fn a_frozen_leader_does_not_split_the_cluster(store: StoreKind) -> Result<()> {
         },
     )?;
     ensure!(cluster.wait_healthy(SOON)? == new);
-    Ok(())
-}
-
-/// Only a store outside the nodes can hang apart from them.
-fn a_hanging_store_demotes_the_leader_and_its_return_heals(kind: StoreKind) -> Result<()> {
-    let cluster = Cluster::start(kind, 3)?;
-    let leader = cluster.leader()?;
-    let store = cluster.store.as_ref().context("no store")?;
-    store.signal(Signal::SIGSTOP)?;
-    wait::until("the leader is read-only", SOON, || {
-        let recovery = cluster.nodes[leader].sql("select pg_is_in_recovery()")?;
-        ensure!(recovery == ["t"], "still primary");
-        Ok(())
-    })?;
-    for node in &cluster.nodes {
-        ensure!(node.health("/primary")? == 503);
-    }
-    store.signal(Signal::SIGCONT)?;
-    cluster.wait_healthy(SOON)?;
-    Ok(())
-}
-
-fn a_short_hang_of_the_store_is_sat_out(kind: StoreKind) -> Result<()> {
-    let cluster = Cluster::start(kind, 2)?;
-    let leader = cluster.leader()?;
-    let timeline = cluster.nodes[leader].status()?["timeline"].clone();
-    let store = cluster.store.as_ref().context("no store")?;
-    store.signal(Signal::SIGSTOP)?;
-    wait::pause(Duration::from_secs(2)); // shorter than retry_timeout: the fault itself has a length
-    store.signal(Signal::SIGCONT)?;
-    ensure!(cluster.wait_healthy(SOON)? == leader);
-    ensure!(
-        cluster.nodes[leader].status()?["timeline"] == timeline,
-        "somebody was promoted"
-    );
     Ok(())
 }

@@ -1,0 +1,108 @@
+//! What a server keeps is lost, is that of another time, or has no room.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use patroni_tests::cluster::SOON;
+use patroni_tests::small_disk::SmallDisk;
+use patroni_tests::{StoreKind, wait};
+
+use super::story::{Story, wait_synchronous};
+
+/// Makes one test for each store whose server keeps its data itself.
+macro_rules! on_each_keeper {
+    ($($name:ident),+ $(,)?) => {
+        patroni_tests::on_store!(Etcd3 in etcd3: $($name),+);
+        patroni_tests::on_store!(Etcd2 in etcd2: $($name),+);
+        patroni_tests::on_store!(Consul in consul: $($name),+);
+        patroni_tests::on_store!(ZooKeeper in zookeeper: $($name),+);
+    };
+}
+
+on_each_keeper!(
+    a_wiped_store_is_filled_by_its_leader,
+    a_store_from_an_old_snapshot_loses_nothing,
+    a_full_disk_loses_nothing_and_heals_with_room,
+);
+
+fn a_wiped_store_is_filled_by_its_leader(kind: StoreKind) -> Result<()> {
+    let mut story = Story::begin(kind, "")?;
+    let fault = Instant::now();
+    started_on(&mut story, |data| Ok(std::fs::remove_dir_all(data)?))?;
+    story.end_unnoticed(fault, "data wiped")?;
+    let config = story.cluster.ctl_ok(&["show-config"])?;
+    ensure!(config.contains("synchronous_mode: true"), "{config}");
+    Ok(())
+}
+
+fn a_store_from_an_old_snapshot_loses_nothing(kind: StoreKind) -> Result<()> {
+    let mut story = Story::begin(kind, "")?;
+    let snapshot = tempfile::tempdir()?;
+    let kept = snapshot.path().join("data");
+    started_on(&mut story, |data| copy(data, &kept))?;
+    story.cluster.wait_healthy(SOON)?;
+    story.cluster.ctl_ok(&["switchover", "--force"])?;
+    let second = story.cluster.wait_other_leader(story.leader, SOON)?;
+    story.cluster.wait_healthy(SOON)?;
+    wait_synchronous(&story.cluster)?;
+    story.writer.wait_write(SOON)?;
+    started_on(&mut story, |data| {
+        std::fs::remove_dir_all(data)?;
+        copy(&kept, data)
+    })?;
+    let leader = story.end("restored from an old snapshot")?;
+    let former = &story.cluster.nodes[story.leader];
+    ensure!(
+        leader == second || former.log().contains("Giving the lock back"),
+        "an old copy of the store has made a leader"
+    );
+    Ok(())
+}
+
+fn a_full_disk_loses_nothing_and_heals_with_room(kind: StoreKind) -> Result<()> {
+    let mut story = Story::begin(kind, "")?;
+    let mut disk = None;
+    started_on(&mut story, |data| {
+        disk = SmallDisk::under(data)?;
+        Ok(())
+    })?;
+    let Some(disk) = disk else {
+        return Ok(());
+    };
+    story.cluster.wait_healthy(SOON)?;
+    disk.fill()?;
+    let server = story.server()?;
+    wait::until("the store has no room", SOON, || {
+        ensure!(server.write().is_err(), "it takes a write");
+        Ok(())
+    })?;
+    story.wait_read_only(Instant::now())?;
+    disk.free()?;
+    let server = story.server()?;
+    if server.has_ended()? {
+        server.restart()?;
+    }
+    server.wait_ready()?;
+    story.end("disk full for longer than ttl")?;
+    Ok(())
+}
+
+/// Puts something else in the place of what the server keeps while it is down.
+fn started_on(story: &mut Story, change: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let home = story.cluster.dir().to_owned();
+    let server = story.server()?;
+    let data = server.data_dir(&home)?;
+    server.kill()?;
+    change(&data).with_context(|| data.display().to_string())?;
+    server.restart()?;
+    server.wait_ready()
+}
+
+/// Copies a folder with everything, owners and all.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut command = std::process::Command::new("cp");
+    let status = command.arg("-a").arg(from).arg(to).status()?;
+    ensure!(status.success(), "cp: {status}");
+    Ok(())
+}
