@@ -13,5 +13,5 @@ fn a_leader_whose_lock_is_taken_away_takes_it_again(kind: StoreKind) -> Result<(
     let mut story = Story::begin(kind, "")?;
     let fault = Instant::now();
     story.server()?.take_lock_away()?;
-    story.end_unnoticed(fault, "session of the leader ended")
+    story.end_unnoticed(fault, "lock of the leader taken away")
 }

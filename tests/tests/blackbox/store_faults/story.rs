@@ -78,25 +78,14 @@ impl Story {
     /// acknowledged is there.
     pub(super) fn end(&self, fault: &str) -> Result<usize> {
         let since = Instant::now();
-        let over = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        wait::until("everybody has seen the store since", SOON, || {
-            for node in &self.cluster.nodes {
-                let seen = node.status()?["dcs_last_seen"].as_u64();
-                ensure!(seen > Some(over), "{}: {seen:?}, not {over}", node.name);
-            }
-            Ok(())
-        })?;
+        wait_seen_by_all(|index| self.cluster.nodes[index].status())?;
         let leader = self.cluster.wait_healthy(SOON)?;
         wait::until("the store shows it", SOON, || self.is_shown(leader))?;
-        let seconds = since.elapsed().as_secs_f64();
+        let took = since.elapsed();
         self.writer.wait_write(SOON)?;
         let port = self.cluster.nodes[leader].ports.postgres;
         self.writer.check_nothing_lost(port)?;
-        let _ = writeln!(
-            std::io::stderr(),
-            "store-fault {:?} {fault}: {seconds:.1} s",
-            self.kind
-        );
+        tell(self.kind, fault, took);
         Ok(leader)
     }
 
@@ -120,16 +109,42 @@ impl Story {
     }
 
     /// The same after a fault that nobody was to notice: nobody else was promoted, and commits went
-    /// on. A busy machine may hold them up for a moment; a demotion takes longer.
+    /// on.
     pub(super) fn end_unnoticed(&self, begun: Instant, fault: &str) -> Result<()> {
         let leader = self.end(fault)?;
         ensure!(leader == self.leader, "another leader");
         let timeline = timeline(&self.cluster, leader)?;
         ensure!(timeline == self.timeline, "somebody was promoted");
-        let gap = self.writer.longest_gap_since(begun);
-        ensure!(gap < LONGEST_GAP, "nobody could write for {gap:?}");
-        Ok(())
+        check_gap(&self.writer, begun)
     }
+}
+
+/// Waits until each of three nodes has seen the store after this call.
+pub(super) fn wait_seen_by_all(status: impl Fn(usize) -> Result<Value>) -> Result<()> {
+    let over = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    wait::until("everybody has seen the store since", SOON, || {
+        for index in 0..3 {
+            let seen = status(index)?["dcs_last_seen"].as_u64();
+            ensure!(seen > Some(over), "node {index}: {seen:?}, not {over}");
+        }
+        Ok(())
+    })
+}
+
+/// Commits went on. A busy machine may hold them up for a moment; a demotion takes longer.
+pub(super) fn check_gap(writer: &Writer, since: Instant) -> Result<()> {
+    let gap = writer.longest_gap_since(since);
+    ensure!(gap < LONGEST_GAP, "nobody could write for {gap:?}");
+    Ok(())
+}
+
+/// Tells how long it took from the end of a fault to a whole cluster.
+pub(super) fn tell(kind: StoreKind, fault: &str, took: Duration) {
+    let seconds = took.as_secs_f64();
+    let _ = writeln!(
+        std::io::stderr(),
+        "store-fault {kind:?} {fault}: {seconds:.1} s"
+    );
 }
 
 fn timeline(cluster: &Cluster, node: usize) -> Result<String> {
