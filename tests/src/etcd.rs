@@ -173,6 +173,17 @@ impl Etcd {
         Ok(status["leader"] == status["header"]["member_id"])
     }
 
+    /// Raises the alarm of a database that has reached its quota, or takes it back. Meanwhile the
+    /// server takes no data, but keeps leases alive.
+    ///
+    /// # Errors
+    /// The server does not answer, or refuses.
+    pub fn set_no_space(&self, raised: bool) -> Result<()> {
+        let action = if raised { "ACTIVATE" } else { "DEACTIVATE" };
+        let body = json!({"action": action, "memberID": 0, "alarm": "NOSPACE"});
+        self.gateway("/v3/maintenance/alarm", &body).map(drop)
+    }
+
     /// Revokes the lease that a key hangs on.
     ///
     /// # Errors

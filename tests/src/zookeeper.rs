@@ -146,7 +146,12 @@ impl ZooKeeper {
         let mut mine = Session::open(self.port)?;
         let owner = mine.owner_of(path)?;
         mine.close()?;
-        Session::steal(self.port, owner)?.close()
+        Session::steal(self.port, owner)?.close()?;
+        ensure!(
+            Session::steal(self.port, owner).is_err(),
+            "the session lives"
+        );
+        Ok(())
     }
 
     /// The word of the server that it takes requests: it says its mode.

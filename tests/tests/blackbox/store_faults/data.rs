@@ -8,7 +8,7 @@ use patroni_tests::cluster::SOON;
 use patroni_tests::small_disk::SmallDisk;
 use patroni_tests::{StoreKind, wait};
 
-use super::story::{Story, wait_synchronous};
+use super::story::{GRACE, Story, TTL, wait_synchronous};
 
 /// Makes one test for each store whose server keeps its data itself.
 macro_rules! on_each_keeper {
@@ -23,8 +23,14 @@ macro_rules! on_each_keeper {
 on_each_keeper!(
     a_wiped_store_is_filled_by_its_leader,
     a_store_from_an_old_snapshot_loses_nothing,
-    a_full_disk_loses_nothing_and_heals_with_room,
 );
+
+// That of etcd's older API is the same server.
+patroni_tests::on_store!(Etcd3 in etcd3_disk: a_full_disk_loses_nothing_and_heals_with_room);
+patroni_tests::on_store!(Consul in consul_disk: a_full_disk_loses_nothing_and_heals_with_room);
+patroni_tests::on_store!(ZooKeeper in zookeeper_disk: a_full_disk_loses_nothing_and_heals_with_room);
+
+patroni_tests::on_store!(Etcd3 in etcd3_quota: a_store_at_its_quota_keeps_its_leader);
 
 fn a_wiped_store_is_filled_by_its_leader(kind: StoreKind) -> Result<()> {
     let mut story = Story::begin(kind, "")?;
@@ -86,6 +92,17 @@ fn a_full_disk_loses_nothing_and_heals_with_room(kind: StoreKind) -> Result<()> 
     server.wait_ready()?;
     story.end("disk full for longer than ttl")?;
     Ok(())
+}
+
+/// Nothing can be written, also not what the nodes say of themselves; but the lease lives on.
+fn a_store_at_its_quota_keeps_its_leader(kind: StoreKind) -> Result<()> {
+    let mut story = Story::begin(kind, "")?;
+    let fault = Instant::now();
+    story.server()?.etcd()?.set_no_space(true)?;
+    ensure!(story.server()?.write().is_err(), "it takes a write");
+    wait::pause(TTL + GRACE); // the fault itself has a length
+    story.server()?.etcd()?.set_no_space(false)?;
+    story.end_unnoticed(fault, "at its quota for longer than ttl")
 }
 
 /// Puts something else in the place of what the server keeps while it is down.
