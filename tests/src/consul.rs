@@ -23,6 +23,14 @@ pub struct Consul {
     pub process: Proc,
 }
 
+/// What clients show to be let in.
+#[derive(Clone, Debug)]
+pub struct Token {
+    id: String,
+    /// What stands in a node's file.
+    pub secret: String,
+}
+
 impl Consul {
     /// Whether there is a program to start.
     pub fn is_installed() -> bool {
@@ -37,6 +45,50 @@ impl Consul {
         let agent = Self::launch(dir, json!({"session_ttl_min": "500ms"}))?;
         agent.wait_ready()?;
         Ok(agent)
+    }
+
+    /// Starts an agent that asks for tokens, and waits until it serves.
+    ///
+    /// # Errors
+    /// `consul` is not installed or does not come up.
+    pub fn start_with_tokens(dir: &Path) -> Result<Self> {
+        let agent = Self::launch(
+            dir,
+            json!({
+                "session_ttl_min": "500ms",
+                "primary_datacenter": "dc1",
+                "acl": {"enabled": true, "default_policy": "deny", "tokens": {"master": "root"}},
+            }),
+        )?;
+        agent.wait_ready()?;
+        let rules =
+            r#"key_prefix "service/demo" {policy = "write"} session_prefix "" {policy = "write"}"#;
+        let policy = json!({"Name": "patroni", "Rules": rules});
+        agent.ask("PUT", "acl/policy?token=root", &policy.to_string())?;
+        Ok(agent)
+    }
+
+    /// Makes a token for the cluster `demo`.
+    ///
+    /// # Errors
+    /// The agent was not started by [`Self::start_with_tokens`].
+    pub fn make_token(&self) -> Result<Token> {
+        let body = json!({"Policies": [{"Name": "patroni"}]});
+        let made = self.ask("PUT", "acl/token?token=root", &body.to_string())?;
+        let text = |field: &str| made[field].as_str().map(str::to_owned).context("no token");
+        Ok(Token {
+            id: text("AccessorID")?,
+            secret: text("SecretID")?,
+        })
+    }
+
+    /// Takes the rights of a token away.
+    ///
+    /// # Errors
+    /// There is no such token.
+    pub fn revoke(&self, token: &Token) -> Result<()> {
+        let path = format!("acl/token/{}?token=root", token.id);
+        self.ask("DELETE", &path, "").map(drop)
     }
 
     /// Starts an agent with more settings, which may not serve yet. On the same folder it goes on

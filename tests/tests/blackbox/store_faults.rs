@@ -4,6 +4,7 @@
 //! Each test tells how long it took from the end of the fault to a whole cluster, in a line that
 //! `cargo xtask test stores` makes a table of.
 
+mod access;
 mod data;
 mod lock;
 mod server;
