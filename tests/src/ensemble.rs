@@ -18,6 +18,8 @@ pub struct Ensemble {
     pub servers: Vec<Server>,
     /// The agent that the nodes ask, which passes everything on (Consul).
     agent: Option<Consul>,
+    /// The name of the section in a node's file.
+    section: &'static str,
 }
 
 impl Ensemble {
@@ -26,27 +28,31 @@ impl Ensemble {
     /// # Errors
     /// They do not, or the tests know no three servers of this kind.
     pub fn start(kind: StoreKind, dir: &Path) -> Result<Self> {
-        let (servers, agent) = match kind {
+        let (section, servers, agent) = match kind {
             StoreKind::Etcd3 => {
                 let servers = Etcd::cluster(dir, &[(); 3].map(|()| Place::on_loopback()))?;
-                (servers.into_iter().map(Server::Etcd).collect(), None)
+                let servers = servers.into_iter().map(Server::Etcd).collect();
+                ("etcd3", servers, None)
             }
             StoreKind::Consul => {
                 let (servers, agent) = Consul::datacenter(dir)?;
-                (
-                    servers.into_iter().map(Server::Consul).collect(),
-                    Some(agent),
-                )
+                let servers = servers.into_iter().map(Server::Consul).collect();
+                ("consul", servers, Some(agent))
             }
             StoreKind::ZooKeeper => {
                 let servers = ZooKeeper::ensemble(dir)?;
-                (servers.into_iter().map(Server::ZooKeeper).collect(), None)
+                let servers = servers.into_iter().map(Server::ZooKeeper).collect();
+                ("zookeeper", servers, None)
             }
             StoreKind::Etcd2 | StoreKind::Raft | StoreKind::Kubernetes => {
                 bail!("no three servers of {kind:?}")
             }
         };
-        let ensemble = Self { servers, agent };
+        let ensemble = Self {
+            servers,
+            agent,
+            section,
+        };
         ensemble.servers.iter().try_for_each(Server::wait_ready)?;
         if let Some(agent) = &ensemble.agent {
             agent.wait_ready()?;
@@ -57,17 +63,13 @@ impl Ensemble {
     /// The section of a node's file.
     pub fn section(&self) -> String {
         if let Some(agent) = &self.agent {
-            return format!("consul:\n  host: 127.0.0.1:{}\n", agent.port);
+            return format!("{}:\n  host: 127.0.0.1:{}\n", self.section, agent.port);
         }
         let hosts = self.servers.iter();
         let hosts: Vec<String> = hosts
             .map(|server| format!("'127.0.0.1:{}'", server.port()))
             .collect();
-        let name = match self.servers[0] {
-            Server::ZooKeeper(_) => "zookeeper",
-            _ => "etcd3",
-        };
-        format!("{name}:\n  hosts: [{}]\n", hosts.join(", "))
+        format!("{}:\n  hosts: [{}]\n", self.section, hosts.join(", "))
     }
 
     /// The index of the leader among those that answer.
@@ -92,7 +94,10 @@ impl Ensemble {
         let asked = |server: &Server| {
             let port = match server {
                 Server::Consul(server) => server.server_port,
-                server => server.port(),
+                Server::Etcd(_)
+                | Server::Etcd2(_)
+                | Server::ZooKeeper(_)
+                | Server::Kubernetes(_) => server.port(),
             };
             ports.contains(&port)
         };

@@ -20,7 +20,7 @@ pub struct SmallDisk {
 
 impl SmallDisk {
     /// Moves everything in a folder, which nobody must use meanwhile, to a disk at its place.
-    /// `None`, with a line that says so, for who may not mount one.
+    /// `None` for who may not mount one, with a line that goes past the test runner's capture.
     ///
     /// # Errors
     /// What is there cannot be copied.
@@ -30,7 +30,8 @@ impl SmallDisk {
         std::fs::create_dir(folder)?;
         let mount = ["-t", "tmpfs", "-o", SIZE, "patroni-test"];
         if let Err(error) = run(Command::new("mount").args(mount).arg(folder)) {
-            eprintln!("SKIPPED: no disk of its own for a server: {error:#}");
+            let skipped = "skipped: no disk of its own for a server";
+            let _ = writeln!(std::io::stderr(), "{skipped}: {error:#}");
             std::fs::remove_dir(folder)?;
             std::fs::rename(&before, folder)?;
             return Ok(None);
