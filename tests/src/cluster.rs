@@ -320,6 +320,19 @@ impl Cluster {
         self.wait_healthy_nodes(&all, at_most)
     }
 
+    /// Waits until the primary has a synchronous standby.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn wait_synchronous(&self) -> Result<()> {
+        wait::until("a synchronous standby", SOON, || {
+            let members = self.list()?;
+            let mut roles = members.iter().map(|member| &member["Role"]);
+            ensure!(roles.any(|role| role == "Sync Standby"), "{members:?}");
+            Ok(())
+        })
+    }
+
     /// The same for some of the nodes.
     ///
     /// # Errors

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::proc;
@@ -39,6 +40,23 @@ impl Disk {
         };
         disk.set(MsFlags::empty(), &format!("size={mib}m"))?;
         proc::give_to_runner(path)?;
+        Ok(disk)
+    }
+
+    /// Moves everything in a folder, which nobody must use meanwhile, to one mounted at its place.
+    ///
+    /// # Errors
+    /// The system refuses, or what is there cannot be copied.
+    pub fn under(folder: &Path, mib: u32) -> Result<Self> {
+        let before = folder.with_extension("before");
+        std::fs::rename(folder, &before)?;
+        let disk = Self::mount(folder, mib)?;
+        // What a log has reserved, but not written, is a hole here: it needs room when it is used.
+        let mut copy = Command::new("cp");
+        copy.args(["-a", "--sparse=always"]);
+        let status = copy.arg(before.join(".")).arg(folder).status()?;
+        ensure!(status.success(), "copy to {}: {status}", folder.display());
+        std::fs::remove_dir_all(&before)?;
         Ok(disk)
     }
 

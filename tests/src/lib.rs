@@ -22,7 +22,6 @@ pub mod postgresql;
 pub mod proc;
 pub mod proxy;
 pub mod slow_link;
-pub mod small_disk;
 pub mod sql;
 pub mod store;
 pub mod terminal;

@@ -60,16 +60,7 @@ impl Story {
         let leader = self.lose_leader(cluster, &writer, leader)?;
 
         cluster.ctl_ok(&["edit-config", "-s", "synchronous_mode=true", "--force"])?;
-        wait::until("a synchronous standby", SOON, || {
-            let members = cluster.list()?;
-            ensure!(
-                members
-                    .iter()
-                    .any(|member| member["Role"] == "Sync Standby"),
-                "{members:?}"
-            );
-            Ok(())
-        })?;
+        cluster.wait_synchronous()?;
         self.line("synchronous mode is on, a standby confirms every commit");
         let before = writer.acknowledged().len();
         writer.wait_write(SOON)?;

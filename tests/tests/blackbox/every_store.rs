@@ -19,12 +19,12 @@ fn a_cluster_lives_on_it(store: StoreKind) -> Result<()> {
     let ports = cluster.nodes.iter().map(|node| node.ports.postgres);
     let writer = Writer::start_every(Duration::from_millis(20), ports.collect());
     cluster.ctl_ok(&["edit-config", "--force", "-s", "synchronous_mode=true"])?;
-    wait_synchronous(&cluster)?;
+    cluster.wait_synchronous()?;
 
     cluster.ctl_ok(&["switchover", "--force"])?;
     let second = cluster.wait_other_leader(first, SOON)?;
     writer.wait_write(SOON)?;
-    wait_synchronous(&cluster)?;
+    cluster.wait_synchronous()?;
 
     cluster.nodes[second].kill_all();
     let third = cluster.wait_other_leader(second, SOON)?;
@@ -52,15 +52,4 @@ fn a_cluster_lives_on_it(store: StoreKind) -> Result<()> {
     writer.wait_write(SOON)?;
     writer.check_nothing_lost(cluster.nodes[last].ports.postgres)?;
     Ok(())
-}
-
-fn wait_synchronous(cluster: &Cluster) -> Result<()> {
-    wait::until("a synchronous standby", SOON, || {
-        let members = cluster.list()?;
-        let sync = members
-            .iter()
-            .any(|member| member["Role"] == "Sync Standby");
-        ensure!(sync, "{members:?}");
-        Ok(())
-    })
 }

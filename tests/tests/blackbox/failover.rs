@@ -96,16 +96,7 @@ fn no_acknowledged_write_is_lost_in_synchronous_mode(store: StoreKind) -> Result
     let mut cluster = Cluster::start(store, 3)?;
     cluster.ctl_ok(&["edit-config", "-s", "synchronous_mode=true", "--force"])?;
     let old = cluster.leader()?;
-    wait::until("a synchronous standby", SOON, || {
-        let members = cluster.list()?;
-        ensure!(
-            members
-                .iter()
-                .any(|member| member["Role"] == "Sync Standby"),
-            "{members:?}"
-        );
-        Ok(())
-    })?;
+    cluster.wait_synchronous()?;
     cluster.nodes[old].sql("create table t (n int)")?;
     let acknowledged = write_until_refused(&cluster, old, 0, 50);
     cluster.nodes[old].kill_all();

@@ -31,18 +31,9 @@ fn start_writer(cluster: &Cluster, leader: usize) -> Result<Writer> {
     cluster.nodes[leader].sql("create table written (n bigint)")?;
     let ports = cluster.nodes.iter().map(|node| node.ports.postgres);
     let writer = Writer::start_every(Duration::from_millis(20), ports.collect());
-    wait_synchronous(cluster)?;
+    cluster.wait_synchronous()?;
     writer.wait_write(SOON)?;
     Ok(writer)
-}
-
-fn wait_synchronous(cluster: &Cluster) -> Result<()> {
-    wait::until("a synchronous standby", SOON, || {
-        let members = cluster.list()?;
-        let mut roles = members.iter().map(|member| &member["Role"]);
-        ensure!(roles.any(|role| role == "Sync Standby"), "{members:?}");
-        Ok(())
-    })
 }
 
 /// Writes so many MiB of WAL, or until the server has enough of it.

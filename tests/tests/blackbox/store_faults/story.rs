@@ -44,7 +44,7 @@ impl Story {
         cluster.nodes[leader].sql("create table written (n bigint)")?;
         let ports = cluster.nodes.iter().map(|node| node.ports.postgres);
         let writer = Writer::start_every(Duration::from_millis(20), ports.collect());
-        wait_synchronous(&cluster)?;
+        cluster.wait_synchronous()?;
         writer.wait_write(SOON)?;
         let timeline = timeline(&cluster, leader)?;
         Ok(Self {
@@ -149,13 +149,4 @@ pub(super) fn tell(kind: StoreKind, fault: &str, took: Duration) {
 
 fn timeline(cluster: &Cluster, node: usize) -> Result<String> {
     Ok(cluster.nodes[node].status()?["timeline"].to_string())
-}
-
-pub(super) fn wait_synchronous(cluster: &Cluster) -> Result<()> {
-    wait::until("a synchronous standby", SOON, || {
-        let members = cluster.list()?;
-        let mut roles = members.iter().map(|member| &member["Role"]);
-        ensure!(roles.any(|role| role == "Sync Standby"), "{members:?}");
-        Ok(())
-    })
 }
