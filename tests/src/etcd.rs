@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::node::LOOPBACK;
 use crate::proc::{self, Proc};
+use crate::tap::Requests;
 use crate::{http, ports, wait};
 
 /// One etcd server.
@@ -86,9 +87,24 @@ impl Etcd {
         Self::start_with(dir, &["--enable-v2"])
     }
 
+    /// The same where clients are told another port, on which something stands between.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with_old_api_behind(dir: &Path, advertised: u16) -> Result<Self> {
+        let place = Place {
+            advertised,
+            ..Place::on_loopback()
+        };
+        Self::start_at(dir, &place, &["--enable-v2"])
+    }
+
     fn start_with(dir: &Path, more: &[&str]) -> Result<Self> {
-        let place = Place::on_loopback();
-        let server = Self::launch(dir, "etcd", 0, std::slice::from_ref(&place), more)?;
+        Self::start_at(dir, &Place::on_loopback(), more)
+    }
+
+    fn start_at(dir: &Path, place: &Place, more: &[&str]) -> Result<Self> {
+        let server = Self::launch(dir, "etcd", 0, std::slice::from_ref(place), more)?;
         server.wait_ready()?;
         Ok(server)
     }
@@ -153,6 +169,17 @@ impl Etcd {
             ensure!(answer.body.contains("true"), "{}", answer.body);
             Ok(())
         })
+    }
+
+    /// How many messages clients have sent, by the method of the version 3 API: calls, and what
+    /// is said on open streams. Those that came through the gateway for JSON are among them.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub fn requests(&self) -> Result<Requests> {
+        let limit = Duration::from_secs(5);
+        let answer = http::request(self.port, "GET", "/metrics", None, limit)?;
+        Ok(answer.body.lines().filter_map(received).collect())
     }
 
     /// Writes one key.
@@ -232,5 +259,34 @@ impl Etcd {
             .iter()
             .map(|pair| Ok((text(pair, "key")?, text(pair, "value")?)))
             .collect()
+    }
+}
+
+/// The method and the count of one line of the metrics.
+fn received(line: &str) -> Option<(String, u64)> {
+    let labels = line.strip_prefix("grpc_server_msg_received_total{grpc_method=\"")?;
+    let (method, rest) = labels.split_once('"')?;
+    let count: f64 = rest.rsplit_once(' ')?.1.parse().ok()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count, which the server prints in the form of other figures"
+    )]
+    let count = count as u64;
+    (count > 0).then(|| (method.to_owned(), count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_read_from_the_metrics() {
+        let line = "grpc_server_msg_received_total{grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 1.5e+06";
+        assert_eq!(received(line), Some(("Put".to_owned(), 1_500_000)));
+        assert_eq!(
+            received("grpc_server_started_total{grpc_method=\"Put\"} 3"),
+            None
+        );
     }
 }

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::proc::{self, Proc};
+use crate::tap::Requests;
 use crate::{ports, wait};
 
 /// The environment variable that names the program.
@@ -306,6 +307,26 @@ impl Kubernetes {
     /// # Errors
     /// It refuses; its words are in the text.
     pub fn ask(&self, method: &str, path: &str, content: &str, body: &str) -> Result<Value> {
+        Ok(serde_json::from_str(
+            &self.ask_text(method, path, content, body)?,
+        )?)
+    }
+
+    /// How many requests for ConfigMaps and Pods were answered in namespaces, by their
+    /// verb. A watch counts when it ends.
+    ///
+    /// # Errors
+    /// The server does not tell.
+    pub fn requests(&self) -> Result<Requests> {
+        let text = self.ask_text("GET", "/metrics", JSON, "")?;
+        let mut requests = Requests::new();
+        for (kind, count) in text.lines().filter_map(answered) {
+            *requests.entry(kind).or_default() += count;
+        }
+        Ok(requests)
+    }
+
+    fn ask_text(&self, method: &str, path: &str, content: &str, body: &str) -> Result<String> {
         let mut command = Command::new("curl");
         command
             .args(["--silent", "--show-error", "--max-time", "30"])
@@ -329,8 +350,27 @@ impl Kubernetes {
             status.starts_with('2'),
             "{method} {path}: {status} {answer}"
         );
-        Ok(serde_json::from_str(answer)?)
+        Ok(answer.to_owned())
     }
+}
+
+/// The kind and the count of one line of the metrics, if it is about what members ask for. What
+/// the server itself keeps (`scope="cluster"`) is not.
+fn answered(line: &str) -> Option<(String, u64)> {
+    let labels = line.strip_prefix("apiserver_request_total{")?;
+    let (labels, count) = labels.rsplit_once("} ")?;
+    let label = |name: &str| {
+        let (_, rest) = labels.split_once(&format!("{name}=\""))?;
+        Some(rest.split_once('"')?.0)
+    };
+    let resource = label("resource")?;
+    let is_ours = ["configmaps", "pods"].contains(&resource) && label("scope")? != "cluster";
+    is_ours.then(|| {
+        Some((
+            format!("{} {resource}", label("verb")?),
+            count.parse().ok()?,
+        ))
+    })?
 }
 
 fn children(pid: u32) -> Vec<u32> {

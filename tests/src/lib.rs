@@ -24,6 +24,7 @@ pub mod proxy;
 pub mod slow_link;
 pub mod sql;
 pub mod store;
+pub mod tap;
 pub mod terminal;
 pub mod wait;
 pub mod writer;
