@@ -1,16 +1,19 @@
 //! `cargo xtask bench`: figures, each beside the floor that PostgreSQL itself sets.
 
 mod load;
+mod members;
 mod process;
+mod stores;
 
 pub(crate) use process::{Options as Peak, peak};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use clap::Args;
+use clap::{Args, Subcommand};
 use patroni_tests::cluster::SOON;
+use patroni_tests::tap::Requests;
 use patroni_tests::writer::Writer;
 use patroni_tests::{Cluster, Node, StoreKind, http, proc, wait};
 use serde_json::{Map, Value, json};
@@ -19,7 +22,10 @@ use crate::needs::{self, Need};
 
 /// Options of `cargo xtask bench`.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Write the figures as JSON to this file, too.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -37,11 +43,28 @@ pub(crate) struct Options {
     load_seconds: u64,
 }
 
-/// Measures everything on both stores and prints a table.
+/// What can be measured alone; without one everything is.
+#[derive(Subcommand)]
+enum Part {
+    /// Count what a cluster asks of its store, idle and in a failover, beside the reference.
+    Stores(stores::Options),
+    /// Measure one etcd under many idle members, and how soon all of them see another leader.
+    Members(members::Options),
+}
+
+/// Measures everything and prints tables, or one part of it.
 ///
 /// # Errors
 /// A cluster does not come up, or a step does not happen.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    match &options.part {
+        None => everything(options),
+        Some(Part::Stores(options)) => stores::run(options),
+        Some(Part::Members(options)) => members::run(options),
+    }
+}
+
+fn everything(options: &Options) -> Result<()> {
     needs::release_binaries(options.bin_dir.as_deref(), &[Need::Etcd, Need::Load])?;
     let mut report = Map::new();
     let floor = floor(options.rounds)?;
@@ -49,9 +72,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for (name, kind) in [("etcd3", StoreKind::Etcd3), ("raft", StoreKind::Raft)] {
         report.insert(name.to_owned(), measure(kind, options)?.into());
     }
+    let stores = stores::measure(&[], Duration::from_secs(options.idle_seconds))?;
+    let members = members::in_a_build_for_it(&members::Options::default())?;
     print_table(&report);
-    if let Some(path) = &options.json {
-        std::fs::write(path, serde_json::to_string_pretty(&report)?)?;
+    stores::print_table(&stores);
+    members::print_table(&members);
+    report.insert("store_load".to_owned(), stores.into());
+    report.insert("members".to_owned(), members.into());
+    write_json(options.json.as_deref(), &report)
+}
+
+fn write_json(path: Option<&Path>, report: &Map<String, Value>) -> Result<()> {
+    if let Some(path) = path {
+        std::fs::write(path, serde_json::to_string_pretty(report)?)?;
     }
     Ok(())
 }
@@ -287,10 +320,10 @@ fn idle_cost(cluster: &mut Cluster, length: Duration) -> Result<Map<String, Valu
     figures.insert("cpu_ticks_per_node".to_owned(), json!(cpu));
     if let (Some(before), Some(after)) = (before, etcd_requests(cluster)?) {
         for (name, count) in after {
-            let grown = count - before.get(&name).copied().unwrap_or(0.0);
+            let grown = count - before.get(&name).copied().unwrap_or(0);
             figures.insert(
-                format!("etcd_{name}_per_minute"),
-                json!((grown / minutes).round()),
+                format!("etcd_{}_per_minute", name.to_lowercase()),
+                per(grown, minutes),
             );
         }
     }
@@ -300,33 +333,26 @@ fn idle_cost(cluster: &mut Cluster, length: Duration) -> Result<Map<String, Valu
     Ok(figures)
 }
 
-type Counters = std::collections::BTreeMap<String, f64>;
-
-fn etcd_requests(cluster: &Cluster) -> Result<Option<Counters>> {
+/// What etcd was asked, by the methods that a cluster at work uses.
+fn etcd_requests(cluster: &Cluster) -> Result<Option<Requests>> {
     let Some(store) = &cluster.store else {
         return Ok(None);
     };
-    let etcd = store.etcd()?;
-    let text = http::request(etcd.port, "GET", "/metrics", None, Duration::from_secs(5))?.body;
-    let mut counters = Counters::new();
-    for line in text.lines() {
-        let wanted = [
-            "grpc_server_msg_received_total",
-            "grpc_server_handled_total",
-        ];
-        let Some((labels, value)) = line.rsplit_once(' ') else {
-            continue;
-        };
-        if !wanted.iter().any(|name| labels.starts_with(name)) {
-            continue;
-        }
-        for method in ["LeaseKeepAlive", "Put", "Txn", "Range"] {
-            if labels.contains(&format!("\"{method}\"")) && labels.starts_with(wanted[0]) {
-                *counters.entry(method.to_lowercase()).or_default() += value.parse().unwrap_or(0.0);
-            }
-        }
+    let mut requests = store.etcd()?.requests()?;
+    for method in ["LeaseKeepAlive", "Put", "Txn", "Range"] {
+        requests.entry(method.to_owned()).or_default();
     }
-    Ok(Some(counters))
+    Ok(Some(requests))
+}
+
+/// A count by a number of something else, to one tenth.
+fn per(count: u64, number: f64) -> Value {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a count of what happens in minutes is far below 2^52"
+    )]
+    let count = count as f64;
+    json!((count / number * 10.0).round() / 10.0)
 }
 
 fn ms(time: Duration) -> Value {

@@ -61,6 +61,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "patroni-companions",
             "patroni-ctl",
+            "patroni-dcs",
             "patroni-sim",
             "patroni-tests",
         ],
