@@ -94,6 +94,17 @@ impl Disk {
         Ok(std::fs::remove_file(self.ballast())?)
     }
 
+    /// Removes all files.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn empty(&self) -> Result<()> {
+        for entry in std::fs::read_dir(&self.path)? {
+            std::fs::remove_file(entry?.path())?;
+        }
+        Ok(())
+    }
+
     /// Gives it another size.
     ///
     /// # Errors

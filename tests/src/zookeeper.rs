@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use session::Session;
 
@@ -146,12 +146,15 @@ impl ZooKeeper {
         let mut mine = Session::open(self.port)?;
         let owner = mine.owner_of(path)?;
         mine.close()?;
-        Session::steal(self.port, owner)?.close()?;
-        ensure!(
-            Session::steal(self.port, owner).is_err(),
-            "the session lives"
-        );
-        Ok(())
+        // Its client may take it back before it is closed.
+        let limit = Duration::from_secs(20);
+        wait::until("the session is gone", limit, || {
+            if let Ok(stolen) = Session::steal(self.port, owner) {
+                stolen.close()?;
+                bail!("it lives");
+            }
+            Ok(())
+        })
     }
 
     /// The word of the server that it takes requests: it says its mode.

@@ -89,10 +89,18 @@ fn a_full_disk_loses_nothing_and_heals_with_room(kind: StoreKind) -> Result<()> 
     story.wait_read_only(Instant::now())?;
     disk.make_room()?;
     let server = story.server()?;
-    if server.has_ended()? {
-        server.restart()?;
-    }
-    server.wait_ready()?;
+    let mut restarted = false;
+    wait::until("the store has healed", SOON, || {
+        if server.has_ended()? {
+            // It may not start on a log whose last record had no room, until that is removed.
+            if restarted && kind == StoreKind::ZooKeeper {
+                disk.empty()?;
+            }
+            server.restart()?;
+            restarted = true;
+        }
+        server.write()
+    })?;
     story.end("disk full for longer than ttl")?;
     Ok(())
 }
