@@ -574,6 +574,9 @@ fn a_rewind_that_is_killed_half_way_is_made_again() -> Result<()> {
     cluster.nodes[0].change_config("  authentication:", &names)?;
     cluster.bootstrap()?;
     cluster.nodes[0].sql("create table t (n int); checkpoint")?;
+    wait::until("the table on the standby", SOON, || {
+        cluster.nodes[1].sql("select from t")
+    })?;
     for sender in cluster.nodes[0].server_processes("walsender") {
         proc::signal(sender, Signal::SIGSTOP)?;
     }
