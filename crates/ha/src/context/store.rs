@@ -24,7 +24,7 @@ impl Cx<'_> {
         self.memory.failsafe_members.clone_from(&view.failsafe);
         self.memory.unasked_lock = self.unasked_lock(&view);
         if view.leader_name().is_some() {
-            self.memory.old_view = Some(view.clone());
+            self.memory.old_view = Some(self.with_leaders_address(&view));
         }
         match view.leader_name() {
             Some(owner) if self.is_me(owner) => {}
@@ -37,6 +37,21 @@ impl Cx<'_> {
             None => self.lapse(),
         }
         self.view = view;
+    }
+
+    /// The key of a leader can be gone before its lock: a session that ends takes both, and a store
+    /// that is read key by key shows one of them for longer. Whoever races has to ask that leader.
+    fn with_leaders_address(&self, view: &Arc<Cluster>) -> Arc<Cluster> {
+        let leader = view
+            .leader_name()
+            .filter(|name| view.member(name).is_none());
+        let before = self.memory.old_view.as_ref().zip(leader);
+        let Some(known) = before.and_then(|(before, leader)| before.member(leader)) else {
+            return view.clone();
+        };
+        let mut led = Cluster::clone(view);
+        led.members.push(known.clone());
+        Arc::new(led)
     }
 
     /// Who led before the lock became ours without our doing. A lock that was taken without an
