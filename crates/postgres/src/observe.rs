@@ -281,21 +281,5 @@ fn has_data(state: State) -> bool {
 
 /// States in which a server that lives may answer.
 fn is_queryable(state: State) -> bool {
-    match state {
-        State::Running
-        | State::Restarting
-        | State::RestartFailed
-        | State::StartFailed
-        | State::Stopping
-        | State::Stopped
-        | State::StopFailed
-        | State::Crashed => true,
-        State::InitializingNewCluster
-        | State::InitdbFailed
-        | State::RunningCustomBootstrap
-        | State::CustomBootstrapFailed
-        | State::CreatingReplica
-        | State::Starting
-        | State::StartingAfterCustomBootstrap => false,
-    }
+    has_data(state) && state != State::Starting
 }
