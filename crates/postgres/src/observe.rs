@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use patroni_core::server::{Answer, DataDir, LocalServer, Process, RewindAbility, ServerStatus};
 use patroni_core::{Role, State};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, error, info, warn};
 
 use crate::connection::{Named, QueryError};
@@ -16,7 +16,7 @@ use crate::obstacle::{self, Obstacle};
 use crate::programs;
 use crate::rewind;
 use crate::start::Readiness;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Supervisor, blocking};
 
 impl Supervisor {
     /// Looks at the server, for at most `limit`. What could not be learnt in that time is
@@ -30,7 +30,8 @@ impl Supervisor {
         if self.state().is_starting() {
             self.look_at_start(alive, deadline).await;
         }
-        self.tell_of_obstacles(alive);
+        let disk = self.look_at_disk().await;
+        self.tell_of_obstacles(alive, disk);
         let status = if alive && is_queryable(self.state()) {
             self.ask_status(ask, deadline).await
         } else {
@@ -122,11 +123,26 @@ impl Supervisor {
         }
     }
 
+    /// A disk that hangs holds up one thread, and this cycle for a moment; the next ones not at all.
+    async fn look_at_disk(&self) -> DiskLook {
+        let Ok(turn) = Arc::clone(&self.inner().disk_look).try_lock_owned() else {
+            return DiskLook::Silent;
+        };
+        let data_dir = self.data_dir();
+        let look = blocking(move || {
+            let _turn = turn;
+            Ok(obstacle::of_the_disk(&data_dir).into_iter().next())
+        });
+        match timeout(DISK_PATIENCE, look).await {
+            Ok(Ok(seen)) => DiskLook::Seen(seen),
+            Ok(Err(_)) | Err(_) => DiskLook::Silent,
+        }
+    }
+
     /// Says what is wrong with the disk, and with the files of a server that does not run, when
     /// it is something else than before.
-    fn tell_of_obstacles(&self, alive: bool) {
+    fn tell_of_obstacles(&self, alive: bool, disk: DiskLook) {
         let data_dir = self.data_dir();
-        let disk = obstacle::of_the_disk(&data_dir).into_iter().next();
         // What is being made or removed is not whole, and need not be.
         let should_be_whole = !alive
             && !self.told().removing
@@ -143,6 +159,7 @@ impl Supervisor {
             error!("PostgreSQL cannot start: {obstacle}");
         }
         told.files = files;
+        let DiskLook::Seen(disk) = disk else { return };
         match (&told.disk, &disk) {
             (None, Some(obstacle)) => warn!("PostgreSQL cannot write: {obstacle}"),
             (Some(_), None) => info!("there is room for PostgreSQL on its disk again"),
@@ -253,6 +270,17 @@ impl Supervisor {
         self.known().control = Some(Arc::clone(&items));
         Some(items)
     }
+}
+
+/// A disk that lives tells its room in far less.
+const DISK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// A look at the disk.
+enum DiskLook {
+    /// It does not answer.
+    Silent,
+    /// What is wrong with it, if anything is.
+    Seen(Option<Obstacle>),
 }
 
 /// An ordinary promotion takes a fraction of a second, and one on a busy machine a few.

@@ -49,6 +49,8 @@ pub(crate) struct Inner {
     status: Mutex<Option<CachedStatus>>,
     unanswered: Mutex<Unanswered>,
     told: Mutex<Told>,
+    /// Held by the look at the disk, as long as that takes.
+    pub(crate) disk_look: Arc<tokio::sync::Mutex<()>>,
     pub(crate) rest: tokio::sync::Mutex<RestCache>,
     conf: Mutex<ConfState>,
     known: Mutex<Known>,
@@ -126,6 +128,7 @@ impl Supervisor {
             status: Mutex::new(None),
             unanswered: Mutex::default(),
             told: Mutex::default(),
+            disk_look: Arc::default(),
             rest: tokio::sync::Mutex::default(),
             conf: Mutex::default(),
             known: Mutex::default(),
