@@ -9,8 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::place::Place;
 use crate::proc::{self, Proc};
-use crate::{http, ports, wait};
+use crate::{http, wait};
 
 /// One agent.
 #[derive(Debug)]
@@ -97,67 +98,75 @@ impl Consul {
     /// # Errors
     /// `consul` is not installed, or its files cannot be written.
     pub fn launch(dir: &Path, more: Value) -> Result<Self> {
-        let (port, serf_port) = (ports::free(), ports::free());
-        Self::launch_at(dir, port, serf_port, more)
+        Self::launch_at(dir, &Place::on_loopback(), more)
     }
 
-    /// Starts three servers, and an agent in front of them that is none, as people run Consul. They
-    /// may not serve yet.
+    /// Starts servers, and agents in front of them that are none, as people run Consul. They may
+    /// not serve yet.
     ///
     /// # Errors
     /// As [`Self::launch`].
-    pub fn datacenter(dir: &Path) -> Result<(Vec<Self>, Self)> {
-        let places: Vec<u16> = (0..4).map(|_| ports::free()).collect();
-        let all: Vec<String> = places
+    pub fn datacenter(
+        dir: &Path,
+        servers: &[Place],
+        agents: &[Place],
+    ) -> Result<(Vec<Self>, Vec<Self>)> {
+        let all: Vec<String> = servers
             .iter()
-            .map(|port| format!("127.0.0.1:{port}"))
+            .map(|place| format!("{}:{}", place.host, place.meeting))
             .collect();
-        let start = |index: usize, more: Value| {
-            let name = format!("host{}", index + 1);
+        let start = |name: String, place: &Place, more: Value| {
             let home = dir.join(&name);
             std::fs::create_dir_all(&home)?;
             proc::give_to_runner(&home)?;
             let mut settings = json!({"node_name": name, "retry_join": all});
             merge(&mut settings, more);
-            Self::launch_at(&home, ports::free(), places[index], settings)
+            Self::launch_at(&home, place, settings)
         };
         // Else one that hangs is put out, and the next failure is one of two.
         let autopilot = json!({"cleanup_dead_servers": false});
-        let more =
-            json!({"bootstrap_expect": 3, "session_ttl_min": "500ms", "autopilot": autopilot});
-        let servers: Result<_> = (0..3).map(|index| start(index, more.clone())).collect();
-        let agent = start(3, json!({"server": false, "bootstrap_expect": 0}))?;
-        Ok((servers?, agent))
+        let more = json!({
+            "bootstrap_expect": servers.len(),
+            "session_ttl_min": "500ms",
+            "autopilot": autopilot,
+        });
+        let servers = servers.iter().enumerate();
+        let servers = servers
+            .map(|(index, place)| start(format!("server{}", index + 1), place, more.clone()));
+        let servers: Vec<Self> = servers.collect::<Result<_>>()?;
+        let more = json!({"server": false, "bootstrap_expect": 0});
+        let agents = agents.iter().enumerate();
+        let agents =
+            agents.map(|(index, place)| start(format!("agent{}", index + 1), place, more.clone()));
+        Ok((servers, agents.collect::<Result<_>>()?))
     }
 
-    fn launch_at(dir: &Path, port: u16, serf_port: u16, more: Value) -> Result<Self> {
-        let server_port = ports::free();
+    fn launch_at(dir: &Path, place: &Place, more: Value) -> Result<Self> {
         let mut settings = json!({
             "node_name": "host1",
             "server": true,
             "bootstrap_expect": 1,
-            "bind_addr": "127.0.0.1",
+            "bind_addr": place.host,
             "log_level": "err",
             "leave_on_terminate": false,
             "performance": {"raft_multiplier": 1},
             "ports": {
-                "http": port,
+                "http": place.port,
                 "dns": -1,
                 "grpc": -1,
-                "serf_lan": serf_port,
+                "serf_lan": place.meeting,
                 "serf_wan": -1,
-                "server": server_port,
+                "server": place.peer,
             },
         });
         merge(&mut settings, more);
         let file = dir.join("consul.json");
         std::fs::write(&file, settings.to_string())?;
         proc::give_to_runner(&file)?;
-        let process = run(dir)?;
         Ok(Self {
-            port,
-            server_port,
-            process,
+            port: place.port,
+            server_port: place.peer,
+            process: run(dir, place.namespace.as_deref())?,
         })
     }
 
@@ -232,8 +241,8 @@ impl Consul {
     }
 }
 
-fn run(dir: &Path) -> Result<Proc> {
-    let mut command = proc::command("consul");
+fn run(dir: &Path, namespace: Option<&str>) -> Result<Proc> {
+    let mut command = proc::command_in(namespace, "consul");
     command
         .arg("agent")
         .arg("-config-file")

@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::consul::Consul;
-use crate::etcd::{Etcd, Place};
+use crate::etcd::Etcd;
 use crate::node::Node;
+use crate::place::Place;
 use crate::proc;
 use crate::store::{Server, StoreKind};
 use crate::zookeeper::ZooKeeper;
@@ -16,58 +17,68 @@ use crate::zookeeper::ZooKeeper;
 pub struct Ensemble {
     /// The servers.
     pub servers: Vec<Server>,
-    /// The agent that the nodes ask, which passes everything on (Consul).
-    agent: Option<Consul>,
+    /// The agents that the nodes ask, which pass everything on (Consul).
+    pub(crate) agents: Vec<Consul>,
+    places: Vec<Place>,
     /// The name of the section in a node's file.
     section: &'static str,
 }
 
 impl Ensemble {
-    /// Starts them, and waits until all take requests.
+    /// Starts them on loopback, and waits until all take requests.
     ///
     /// # Errors
     /// They do not, or the tests know no three servers of this kind.
     pub fn start(kind: StoreKind, dir: &Path) -> Result<Self> {
-        let (section, servers, agent) = match kind {
+        let places = [(); 3].map(|()| Place::on_loopback());
+        let ensemble = Self::launch(kind, dir, &places, &[Place::on_loopback()])?;
+        ensemble.servers.iter().try_for_each(Server::wait_ready)?;
+        ensemble.agents.iter().try_for_each(Consul::wait_ready)?;
+        Ok(ensemble)
+    }
+
+    /// Starts them at these places, and agents at those where the store has such. They may not
+    /// serve yet.
+    ///
+    /// # Errors
+    /// The programs cannot be started, or the tests know no three servers of this kind.
+    pub fn launch(kind: StoreKind, dir: &Path, places: &[Place], agents: &[Place]) -> Result<Self> {
+        let (section, servers, agents) = match kind {
             StoreKind::Etcd3 => {
-                let servers = Etcd::cluster(dir, &[(); 3].map(|()| Place::on_loopback()))?;
+                let servers = Etcd::cluster(dir, places)?;
                 let servers = servers.into_iter().map(Server::Etcd).collect();
-                ("etcd3", servers, None)
+                ("etcd3", servers, Vec::new())
             }
             StoreKind::Consul => {
-                let (servers, agent) = Consul::datacenter(dir)?;
+                let (servers, agents) = Consul::datacenter(dir, places, agents)?;
                 let servers = servers.into_iter().map(Server::Consul).collect();
-                ("consul", servers, Some(agent))
+                ("consul", servers, agents)
             }
             StoreKind::ZooKeeper => {
-                let servers = ZooKeeper::ensemble(dir)?;
+                let servers = ZooKeeper::ensemble(dir, places)?;
                 let servers = servers.into_iter().map(Server::ZooKeeper).collect();
-                ("zookeeper", servers, None)
+                ("zookeeper", servers, Vec::new())
             }
             StoreKind::Etcd2 | StoreKind::Raft | StoreKind::Kubernetes => {
                 bail!("no three servers of {kind:?}")
             }
         };
-        let ensemble = Self {
+        Ok(Self {
             servers,
-            agent,
+            agents,
+            places: places.to_vec(),
             section,
-        };
-        ensemble.servers.iter().try_for_each(Server::wait_ready)?;
-        if let Some(agent) = &ensemble.agent {
-            agent.wait_ready()?;
-        }
-        Ok(ensemble)
+        })
     }
 
-    /// The section of a node's file.
+    /// The section of a node's file. Each node has its agent on its own machine.
     pub fn section(&self) -> String {
-        if let Some(agent) = &self.agent {
+        if let Some(agent) = self.agents.first() {
             return format!("{}:\n  host: 127.0.0.1:{}\n", self.section, agent.port);
         }
-        let hosts = self.servers.iter();
+        let hosts = self.places.iter();
         let hosts: Vec<String> = hosts
-            .map(|server| format!("'127.0.0.1:{}'", server.port()))
+            .map(|place| format!("'{}:{}'", place.host, place.advertised))
             .collect();
         format!("{}:\n  hosts: [{}]\n", self.section, hosts.join(", "))
     }
@@ -87,7 +98,7 @@ impl Ensemble {
     /// # Errors
     /// It is connected to none.
     pub fn asked_by(&self, node: &mut Node) -> Result<usize> {
-        let ports = proc::connected_to(match &self.agent {
+        let ports = proc::connected_to(match self.agents.first() {
             Some(agent) => agent.process.pid(),
             None => node.daemon().pid(),
         })?;

@@ -9,10 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::node::LOOPBACK;
+use crate::place::Place;
 use crate::proc::{self, Proc};
 use crate::tap::Requests;
-use crate::{http, ports, wait};
+use crate::{http, wait};
 
 /// One etcd server.
 #[derive(Debug)]
@@ -21,39 +21,6 @@ pub struct Etcd {
     pub port: u16,
     /// The process.
     pub process: Proc,
-}
-
-/// Where a server of an etcd cluster is.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// Its address.
-    pub host: String,
-    /// The network namespace that it runs in, if it has one of its own.
-    pub namespace: Option<String>,
-    /// The port for clients.
-    pub port: u16,
-    /// The port for the other servers.
-    pub peer: u16,
-    /// The port that clients are told, when something stands between.
-    pub advertised: u16,
-}
-
-impl Place {
-    /// A place on loopback.
-    pub fn on_loopback() -> Self {
-        let port = ports::free();
-        Self {
-            host: LOOPBACK.to_owned(),
-            namespace: None,
-            port,
-            peer: ports::free(),
-            advertised: port,
-        }
-    }
-
-    fn url(&self, port: u16) -> String {
-        format!("http://{}:{port}", self.host)
-    }
 }
 
 impl Etcd {
@@ -99,6 +66,26 @@ impl Etcd {
         Self::start_at(dir, &place, &["--enable-v2"])
     }
 
+    /// The same where clients come by TLS on this port, with the files that `more` names; the usual
+    /// port stays open for tests.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_secured(dir: &Path, port: u16, more: &[&str]) -> Result<Self> {
+        let place = Place::on_loopback();
+        let plain = url(&place, place.port);
+        let secured = format!("https://{}:{port}", place.host);
+        let both = format!("{plain},{secured}");
+        let urls = [
+            "--enable-v2",
+            "--listen-client-urls",
+            &both,
+            "--advertise-client-urls",
+            &secured,
+        ];
+        Self::start_at(dir, &place, &[&urls, more].concat())
+    }
+
     fn start_with(dir: &Path, more: &[&str]) -> Result<Self> {
         Self::start_at(dir, &Place::on_loopback(), more)
     }
@@ -129,14 +116,11 @@ impl Etcd {
     ) -> Result<Self> {
         let place = &places[index];
         let name = |index: usize| format!("test{index}");
-        let listen = match place.namespace {
-            Some(_) => "0.0.0.0",
-            None => &place.host,
-        };
+        let listen = place.listens_on();
         let all: Vec<String> = places
             .iter()
             .enumerate()
-            .map(|(index, place)| format!("{}={}", name(index), place.url(place.peer)))
+            .map(|(index, place)| format!("{}={}", name(index), url(place, place.peer)))
             .collect();
         let mut command = proc::command_in(place.namespace.as_deref(), "etcd");
         command
@@ -147,9 +131,9 @@ impl Etcd {
                 "--listen-client-urls",
                 &format!("http://{listen}:{}", place.port),
             ])
-            .args(["--advertise-client-urls", &place.url(place.advertised)])
-            .args(["--listen-peer-urls", &place.url(place.peer)])
-            .args(["--initial-advertise-peer-urls", &place.url(place.peer)])
+            .args(["--advertise-client-urls", &url(place, place.advertised)])
+            .args(["--listen-peer-urls", &url(place, place.peer)])
+            .args(["--initial-advertise-peer-urls", &url(place, place.peer)])
             .args(["--initial-cluster", &all.join(",")])
             .args(more);
         let process = Proc::start("etcd", command, &dir.join(format!("{folder}.log")))?;
@@ -260,6 +244,10 @@ impl Etcd {
             .map(|pair| Ok((text(pair, "key")?, text(pair, "value")?)))
             .collect()
     }
+}
+
+fn url(place: &Place, port: u16) -> String {
+    format!("http://{}:{port}", place.host)
 }
 
 /// The method and the count of one line of the metrics.

@@ -3,6 +3,7 @@
 //! Each [`Cluster`] has its own folder, ports and processes and ends everything it started when
 //! it is dropped. Tests wait for states ([`wait::until`]), never for luck.
 
+pub mod authority;
 pub mod browser;
 pub mod chaos;
 pub mod cluster;
@@ -17,10 +18,12 @@ pub mod machines;
 pub mod maker;
 pub mod netns;
 pub mod node;
+pub mod place;
 pub mod ports;
 pub mod postgresql;
 pub mod proc;
 pub mod proxy;
+pub mod secured;
 pub mod slow_link;
 pub mod sql;
 pub mod store;

@@ -9,10 +9,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::etcd::{Etcd, Place};
+use crate::ensemble::Ensemble;
 use crate::maker::Maker;
 use crate::netns::Network;
 use crate::node::{ConfigText, Node, Ports, tail};
+use crate::place::Place;
+use crate::store::StoreKind;
 use crate::writer::{Pace, Writer};
 use crate::{proc, wait};
 
@@ -23,13 +25,13 @@ const PORTS: Ports = Ports {
     raft: 2222,
 };
 
-/// Three nodes and three etcd servers, each on its own machine.
+/// Three nodes and three servers of a store, each on its own machine.
 #[derive(Debug)]
 pub struct Machines {
     /// The nodes.
     pub nodes: Vec<Node>,
     /// The servers of the store.
-    pub etcd: Vec<Etcd>,
+    pub stores: Ensemble,
     /// The network; the nodes are its first machines, the servers of the store the others.
     pub network: Network,
     _home: TempDir,
@@ -39,21 +41,22 @@ pub struct Machines {
 pub const COUNT: usize = 3;
 
 impl Machines {
-    /// A healthy cluster with this dynamic configuration (lines indented by four). `edit` gets each
-    /// node's folder and file and gives the file to use. `None`, with a line that says so, where
-    /// namespaces cannot be made.
+    /// A healthy cluster on etcd with this dynamic configuration (lines indented by four). `edit`
+    /// gets each node's folder and file and gives the file to use. `None`, with a line that says
+    /// so, where namespaces cannot be made.
     ///
     /// # Errors
     /// It does not come to that.
     pub fn start(dynamic: &str, edit: impl Fn(&Path, &str) -> String) -> Result<Option<Self>> {
-        Self::start_made_by(Maker::Ours, dynamic, edit)
+        Self::start_with(StoreKind::Etcd3, Maker::Ours, dynamic, edit)
     }
 
-    /// The same with the daemons of this maker.
+    /// The same on this store, with the daemons of this maker.
     ///
     /// # Errors
     /// It does not come to that.
-    pub fn start_made_by(
+    pub fn start_with(
+        kind: StoreKind,
         maker: Maker,
         dynamic: &str,
         edit: impl Fn(&Path, &str) -> String,
@@ -64,21 +67,12 @@ impl Machines {
         let home = tempfile::Builder::new().prefix("patroni-test-").tempdir()?;
         let dir = home.path();
         proc::give_to_runner(dir)?;
-        let places: Vec<Place> = (COUNT..2 * COUNT)
-            .map(|host| Place {
-                host: network.address(host),
-                namespace: Some(network.space(host)),
-                port: 2379,
-                peer: 2380,
-                advertised: 2379,
-            })
+        let mut places: Vec<Place> = (0..2 * COUNT)
+            .map(|host| Place::on_machine(&network, host))
             .collect();
-        let etcd = Etcd::cluster(dir, &places)?;
-        let hosts: Vec<String> = places
-            .iter()
-            .map(|place| format!("{}:{}", place.host, place.port))
-            .collect();
-        let store = format!("etcd3:\n  hosts: [{}]\n", hosts.join(", "));
+        let servers = places.split_off(COUNT);
+        let stores = Ensemble::launch(kind, dir, &servers, &places)?;
+        let section = stores.section();
         let mut nodes = Vec::new();
         for host in 0..COUNT {
             let name = format!("node{}", host + 1);
@@ -88,7 +82,7 @@ impl Machines {
                 name: &name,
                 ports: PORTS,
                 dir: &node_dir,
-                store: &store,
+                store: &section,
                 dynamic,
                 extra: "",
                 host: &network.address(host),
@@ -102,7 +96,7 @@ impl Machines {
         }
         let mut machines = Self {
             nodes,
-            etcd,
+            stores,
             network,
             _home: home,
         };
@@ -111,8 +105,12 @@ impl Machines {
     }
 
     fn bootstrap(&mut self) -> Result<()> {
-        for (index, server) in self.etcd.iter().enumerate() {
-            self.network.inside(COUNT + index, || server.wait_ready())?;
+        for (index, server) in self.stores.servers.iter().enumerate() {
+            let machine = Self::store(index);
+            self.network.inside(machine, || server.wait_ready())?;
+        }
+        for (index, agent) in self.stores.agents.iter().enumerate() {
+            self.network.inside(index, || agent.wait_ready())?;
         }
         self.nodes[0].start()?;
         wait::until("a primary", SOON, || self.on(0, |node| node.is("primary")))?;
@@ -233,6 +231,17 @@ impl Machines {
         }
         self.nodes[index].kill_all();
         Ok(())
+    }
+
+    /// Starts what [`Self::power_off`] has ended.
+    ///
+    /// # Errors
+    /// The programs cannot be started.
+    pub fn power_on(&mut self, index: usize) -> Result<()> {
+        if let Some(agent) = self.stores.agents.get_mut(index) {
+            agent.process.restart()?;
+        }
+        self.nodes[index].start()
     }
 
     /// The node that leads and runs as primary, if there is just one.

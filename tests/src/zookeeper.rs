@@ -11,6 +11,7 @@ use anyhow::{Result, bail, ensure};
 
 use session::Session;
 
+use crate::place::Place;
 use crate::proc::{self, Proc};
 use crate::{ports, wait};
 
@@ -56,23 +57,30 @@ impl ZooKeeper {
         Ok(server)
     }
 
-    /// Starts an ensemble of three, which may not serve yet.
+    /// Starts an ensemble, which may not serve yet.
     ///
     /// # Errors
     /// As [`Self::launch`].
-    pub fn ensemble(dir: &Path) -> Result<Vec<Self>> {
-        let settings = (1..=3)
-            .map(|id| format!("server.{id}=127.0.0.1:{}:{}", ports::free(), ports::free()))
-            .collect();
+    pub fn ensemble(dir: &Path, places: &[Place]) -> Result<Vec<Self>> {
+        let all = (1..).zip(places);
+        let settings = all.clone().map(|(id, place)| {
+            let Place {
+                host,
+                peer,
+                meeting,
+                ..
+            } = place;
+            format!("server.{id}={host}:{peer}:{meeting}")
+        });
         let extras = Extras {
-            settings,
+            settings: settings.collect(),
             ..Extras::default()
         };
-        let start = |id: usize| {
+        all.map(|(id, place)| {
             let home = dir.join(format!("zookeeper{id}"));
-            Self::launch(&home, id, ports::free(), &extras)
-        };
-        (1..=3).map(start).collect()
+            Self::launch_at(&home, id, place, &extras)
+        })
+        .collect()
     }
 
     /// Waits until it serves.
@@ -88,6 +96,14 @@ impl ZooKeeper {
     /// # Errors
     /// Java cannot be started, or its files cannot be written.
     pub fn launch(dir: &Path, id: usize, port: u16, extras: &Extras) -> Result<Self> {
+        let place = Place {
+            port,
+            ..Place::on_loopback()
+        };
+        Self::launch_at(dir, id, &place, extras)
+    }
+
+    fn launch_at(dir: &Path, id: usize, place: &Place, extras: &Extras) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
         proc::give_to_runner(dir)?;
         std::fs::write(dir.join("myid"), id.to_string())?;
@@ -102,13 +118,13 @@ impl ZooKeeper {
             "4lw.commands.whitelist=ruok,srvr".to_owned(),
         ];
         if extras.secure_port.is_none() {
-            settings.push(format!("clientPort={port}"));
-            settings.push("clientPortAddress=127.0.0.1".to_owned());
+            settings.push(format!("clientPort={}", place.port));
+            settings.push(format!("clientPortAddress={}", place.listens_on()));
         }
         settings.extend(extras.settings.iter().cloned());
         let file = dir.join("zoo.cfg");
         std::fs::write(&file, settings.join("\n"))?;
-        let mut command = proc::command("java");
+        let mut command = proc::command_in(place.namespace.as_deref(), "java");
         command
             .args(["-Xmx96m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
             .arg("-Dzookeeper.jmx.log4j.disable=true")
@@ -117,7 +133,7 @@ impl ZooKeeper {
             .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
             .arg(&file);
         Ok(Self {
-            port: extras.secure_port.unwrap_or(port),
+            port: extras.secure_port.unwrap_or(place.port),
             process: Proc::start("zookeeper", command, &dir.join("log"))?,
         })
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
+use patroni_tests::StoreKind;
 use patroni_tests::chaos::{self, Mode, Report};
 
 use crate::needs::{self, Need};
@@ -24,6 +25,9 @@ pub(crate) struct Options {
     /// What commits wait for; by turns when not given.
     #[arg(long)]
     mode: Option<Wanted>,
+    /// Three servers of this store.
+    #[arg(long, default_value = "etcd3")]
+    store: Servers,
     /// Take the binaries from this folder instead of building them.
     #[arg(long)]
     bin_dir: Option<PathBuf>,
@@ -38,12 +42,42 @@ enum Wanted {
     Synchronous,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Servers {
+    Etcd3,
+    Consul,
+    #[value(name = "zookeeper")]
+    ZooKeeper,
+}
+
+impl Servers {
+    fn kind(self) -> StoreKind {
+        match self {
+            Self::Etcd3 => StoreKind::Etcd3,
+            Self::Consul => StoreKind::Consul,
+            Self::ZooKeeper => StoreKind::ZooKeeper,
+        }
+    }
+
+    fn needs(self) -> &'static [Need] {
+        match self {
+            Self::Etcd3 => &[Need::Etcd],
+            Self::Consul => &[],
+            Self::ZooKeeper => &[Need::ZooKeeper],
+        }
+    }
+}
+
 /// Plays the runs one after the other and prints a line for each.
 ///
 /// # Errors
 /// A run did not hold; the others are played all the same.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    needs::release_binaries(options.bin_dir.as_deref(), &[Need::Etcd])?;
+    needs::release_binaries(options.bin_dir.as_deref(), options.store.needs())?;
+    ensure!(
+        options.store.kind().is_there("chaos"),
+        "the store is not installed"
+    );
     let mut broken = Vec::new();
     for seed in options.seed..options.seed + options.runs {
         let one = one(options, seed);
@@ -80,6 +114,7 @@ fn one(options: &Options, seed: u64) -> chaos::Options {
     chaos::Options {
         seed,
         length: Duration::from_secs(60 * options.minutes),
+        store: options.store.kind(),
         mode,
         failsafe: seed % 4 >= 2,
         logs: options.logs.clone(),

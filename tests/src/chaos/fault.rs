@@ -111,7 +111,7 @@ impl Fault {
             Self::CutFromStores(node) => machines.cut_from_stores(node)?,
             Self::Isolate(node) => machines.isolate(node, true)?,
             Self::CutPair(one, other) => machines.network.cut(one, other)?,
-            Self::StopStores(from, count) => signal_stores(machines, from, count, Signal::SIGSTOP),
+            Self::StopStores(from, count) => signal_stores(machines, from, count, Signal::SIGSTOP)?,
             Self::Switchover(node) => {
                 return ask(machines, node, &["switchover", "--force"]).map(Some);
             }
@@ -124,14 +124,15 @@ impl Fault {
     /// Mends it.
     pub(super) fn end(&self, machines: &mut Machines) -> Result<()> {
         match *self {
-            Self::KillDaemon(node) | Self::PowerOff(node) => machines.nodes[node].start()?,
+            Self::KillDaemon(node) => machines.nodes[node].start()?,
+            Self::PowerOff(node) => machines.power_on(node)?,
             Self::StopDaemon(node) => machines.nodes[node].signal(Signal::SIGCONT),
             Self::StopPostmaster(node) => signal_postmaster(machines, node, Signal::SIGCONT),
             Self::Freeze(node) => machines.freeze(node, false)?,
             Self::CutFromStores(node) => machines.mend_to_stores(node)?,
             Self::Isolate(node) => machines.isolate(node, false)?,
             Self::CutPair(one, other) => machines.network.mend(one, other)?,
-            Self::StopStores(from, count) => signal_stores(machines, from, count, Signal::SIGCONT),
+            Self::StopStores(from, count) => signal_stores(machines, from, count, Signal::SIGCONT)?,
             Self::KillPostmaster(_)
             | Self::Switchover(_)
             | Self::Restart(_)
@@ -148,12 +149,11 @@ fn signal_postmaster(machines: &Machines, node: usize, signal: Signal) {
     }
 }
 
-fn signal_stores(machines: &Machines, from: usize, count: usize, signal: Signal) {
-    for offset in 0..count {
-        machines.etcd[(from + offset) % COUNT]
-            .process
-            .signal(signal);
-    }
+fn signal_stores(machines: &Machines, from: usize, count: usize, signal: Signal) -> Result<()> {
+    let servers = (from..from + count).map(|index| &machines.stores.servers[index % COUNT]);
+    servers
+        .into_iter()
+        .try_for_each(|server| server.signal(signal))
 }
 
 fn ask_about(machines: &Machines, node: usize, what: &str) -> Result<Proc> {

@@ -1,7 +1,7 @@
 //! Random faults against a real cluster, with clients on every machine that check what they were
 //! promised.
 //!
-//! Three nodes and three etcd servers, each on a machine of its own. Programs are killed and
+//! Three nodes and three servers of a store, each on a machine of its own. Programs are killed and
 //! stopped, machines freeze and lose their power, links are cut, the store goes away, and people
 //! switch over, restart and reinitialise meanwhile. After the last fault the cluster must heal by
 //! itself.
@@ -17,6 +17,8 @@ use fastrand::Rng;
 
 use crate::journal;
 use crate::machines::{COUNT, Machines};
+use crate::maker::Maker;
+use crate::store::StoreKind;
 use crate::wait;
 use crate::writer::{Pace, Writer};
 use fault::Fault;
@@ -50,6 +52,8 @@ pub struct Options {
     pub seed: u64,
     /// How long faults come.
     pub length: Duration,
+    /// Of which there are three servers.
+    pub store: StoreKind,
     /// What commits wait for.
     pub mode: Mode,
     /// Whether a primary may lead on without the store when all members agree.
@@ -83,7 +87,9 @@ pub struct Report {
 /// The cluster does not come up, or something was lost, or two members took writes at once, or it
 /// did not heal, or a decision does not replay: the text says which, with the logs' ends.
 pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Option<Report>> {
-    let Some(machines) = Machines::start(&dynamic(options), with_journal)? else {
+    let dynamic = dynamic(options);
+    let Some(machines) = Machines::start_with(options.store, Maker::Ours, &dynamic, with_journal)?
+    else {
         return Ok(None);
     };
     let mut run = Run::new(machines, options)?;

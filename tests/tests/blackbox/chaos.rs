@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use patroni_tests::StoreKind;
 use patroni_tests::chaos::{self, Mode, Options};
 
 fn a_minute(seed: u64, mode: Mode, failsafe: bool) -> Result<()> {
     let options = Options {
         seed,
         length: Duration::from_mins(1),
+        store: StoreKind::Etcd3,
         mode,
         failsafe,
         logs: None,

@@ -5,6 +5,7 @@
 //! `cargo xtask test stores` makes a table of.
 
 mod access;
+mod cuts;
 mod data;
 mod lock;
 mod server;

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use patroni_tests::cluster::SOON;
-use patroni_tests::etcd::{Etcd, Place};
+use patroni_tests::etcd::Etcd;
 use patroni_tests::machines::Machines;
+use patroni_tests::place::Place;
 use patroni_tests::slow_link::{Quality, SlowLink};
 use patroni_tests::{Cluster, proc, wait};
 

@@ -77,7 +77,7 @@ fn start(maker: Maker, dynamic: &str, extra: &str) -> Result<Cluster> {
 
 fn machines(maker: Maker) -> Result<Option<Machines>> {
     let dynamic = "    ttl: 20\n    loop_wait: 2\n    retry_timeout: 3\n";
-    Machines::start_made_by(maker, dynamic, |_, text| text.to_owned())
+    Machines::start_with(StoreKind::Etcd3, maker, dynamic, |_, text| text.to_owned())
 }
 
 #[test]

@@ -5,16 +5,16 @@ use patroni_dcs::consul::Options;
 use patroni_tests::ports;
 use serde_json::json;
 
-use crate::shared::authority::Authority;
 use crate::shared::{eventually, lock_of, show_logs};
 use crate::support::{Agent, open};
+use patroni_tests::authority::Authority;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_are_shown_and_verified() {
     show_logs();
-    let authority = Authority::new();
-    authority.issue("server");
-    authority.issue("client");
+    let authority = Authority::new().unwrap();
+    authority.issue("server").unwrap();
+    authority.issue("client").unwrap();
     let port = ports::free();
     let Some(_agent) = Agent::start_with(json!({
         "session_ttl_min": "500ms",

@@ -11,9 +11,9 @@ use patroni_dcs::etcd::Options;
 use patroni_dcs::{Store, StoreError, StoreErrorKind};
 
 use crate::server::Etcd;
-use crate::shared::authority::Authority;
 use crate::shared::{eventually, lock_of, show_logs};
 use crate::support::open;
+use patroni_tests::authority::Authority;
 
 fn argument(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
@@ -22,9 +22,9 @@ fn argument(name: &str, path: &Path) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_are_shown_and_verified() {
     show_logs();
-    let authority = Authority::new();
-    authority.issue("server");
-    authority.issue("client");
+    let authority = Authority::new().unwrap();
+    authority.issue("server").unwrap();
+    authority.issue("client").unwrap();
     let Some(etcd) = Etcd::secure(&[
         argument("cert-file", &authority.path("server.crt")),
         argument("key-file", &authority.path("server.key")),

@@ -1,7 +1,5 @@
 //! What the tests on real servers share.
 
-pub(crate) mod authority;
-
 use std::time::Duration;
 
 use patroni_core::Leader;

@@ -4,12 +4,18 @@ use std::time::Instant;
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
+use patroni_tests::authority::Authority;
+use patroni_tests::cluster::SOON;
 use patroni_tests::consul::Consul;
+use patroni_tests::secured::Secured;
 use patroni_tests::{Cluster, StoreKind, proc};
 
 use super::story::{DYNAMIC, Story};
 
-patroni_tests::on_store!(Consul in consul: a_revoked_token_demotes_the_leader_in_time);
+patroni_tests::on_store!(Consul in consul: a_revoked_token_demotes_the_leader_in_time, certificates_change);
+patroni_tests::on_store!(Etcd3 in etcd3: certificates_change);
+patroni_tests::on_store!(Etcd2 in etcd: certificates_change);
+patroni_tests::on_store!(ZooKeeper in zookeeper: certificates_change);
 
 fn a_revoked_token_demotes_the_leader_in_time(kind: StoreKind) -> Result<()> {
     let dir = tempfile::tempdir()?;
@@ -33,5 +39,49 @@ fn a_revoked_token_demotes_the_leader_in_time(kind: StoreKind) -> Result<()> {
         node.signal(Signal::SIGHUP);
     }
     story.end("no token for longer than ttl, a new one by reload")?;
+    Ok(())
+}
+
+/// In order, as one does it: everybody trusts the new authority before anybody has a certificate of
+/// it. And without order.
+fn certificates_change(kind: StoreKind) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    proc::give_to_runner(dir.path())?;
+    let [old, new, newest] = [Authority::new()?, Authority::new()?, Authority::new()?];
+    let mut secured = Secured::start(kind, dir.path(), &old)?;
+    let cluster = Cluster::start_on(&secured.section, 3, DYNAMIC)?;
+    let mut story = Story::of(kind, cluster)?;
+
+    let fault = Instant::now();
+    secured.certify("client", &old, &[&old, &new])?;
+    reload(&mut story)?;
+    secured.certify("server", &new, &[&old, &new])?;
+    secured.server.restart()?;
+    secured.server.wait_ready()?;
+    secured.certify("client", &new, &[&new])?;
+    reload(&mut story)?;
+    secured.certify("server", &new, &[&new])?;
+    secured.server.restart()?;
+    secured.server.wait_ready()?;
+    story.end_unnoticed(fault, "all certificates change in order")?;
+
+    secured.certify("server", &newest, &[&newest])?;
+    let fault = Instant::now();
+    secured.server.restart()?;
+    story.wait_read_only(fault)?;
+    secured.server.wait_ready()?;
+    secured.certify("client", &newest, &[&newest])?;
+    reload(&mut story)?;
+    story.end("strange certificates for longer than ttl, new ones by reload")?;
+    Ok(())
+}
+
+/// Waits until all nodes have read their files again.
+fn reload(story: &mut Story) -> Result<()> {
+    for node in &mut story.cluster.nodes {
+        let from = node.log().len();
+        node.signal(Signal::SIGHUP);
+        node.wait_log(from, "No local configuration items changed.", SOON)?;
+    }
     Ok(())
 }
