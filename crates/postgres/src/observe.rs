@@ -23,20 +23,23 @@ impl Supervisor {
     /// [`Answer::Unknown`], never a wrong guess: a frozen server is neither stopped nor a replica.
     ///
     /// Also moves the state on: from starting to running when connections are accepted, to start
-    /// failed when the process has ended, back to starting when a running server rejects us.
+    /// failed when the process has ended, back to starting when a running server rejects us, and to
+    /// running when one answers that had ended.
     pub async fn observe(&self, ask: Ask, limit: Duration) -> LocalServer {
         let deadline = Instant::now() + limit;
+        self.look_at_start(deadline).await;
         let alive = self.is_alive();
-        if self.state().is_starting() {
-            self.look_at_start(alive, deadline).await;
-        }
         let disk = self.look_at_disk().await;
         self.tell_of_obstacles(alive, disk);
-        let status = if alive && is_queryable(self.state()) {
+        let state = self.state();
+        let status = if alive && is_queryable(state) {
             self.ask_status(ask, deadline).await
         } else {
             Answer::NotAsked
         };
+        if status.known().is_some() && is_over(state) {
+            self.note_start_by_others(state).await;
+        }
         self.tell_of_promotion(status.known());
         let control = if status.known().is_some() {
             None
@@ -75,15 +78,37 @@ impl Supervisor {
         }
     }
 
-    async fn look_at_start(&self, alive: bool, deadline: Instant) {
-        if !alive {
-            self.set_state(State::StartFailed);
-            return;
+    /// Moves a start on that nobody waits for any more.
+    async fn look_at_start(&self, deadline: Instant) {
+        {
+            // One that is under way has its process a moment after its state.
+            let Ok(_alone) = self.inner().change.try_lock() else {
+                return;
+            };
+            if !self.state().is_starting() {
+                return;
+            }
+            if !self.is_alive() {
+                self.set_state(State::StartFailed);
+                return;
+            }
         }
         let left = deadline.saturating_duration_since(Instant::now());
         match self.readiness(left / 2).await {
             Readiness::Ready => self.started().await,
             Readiness::Rejecting | Readiness::Silent => {}
+        }
+    }
+
+    /// A server that answers runs, whoever has started it: in a pause a person may.
+    async fn note_start_by_others(&self, state: State) {
+        let Ok(_alone) = self.inner().change.try_lock() else {
+            return;
+        };
+        if self.state() == state && self.is_alive() {
+            info!("PostgreSQL was {state} and runs: somebody has started it");
+            self.forget_stop();
+            self.started().await;
         }
     }
 
@@ -299,6 +324,27 @@ fn has_data(state: State) -> bool {
         | State::StopFailed
         | State::Crashed => true,
         State::InitializingNewCluster
+        | State::InitdbFailed
+        | State::RunningCustomBootstrap
+        | State::CustomBootstrapFailed
+        | State::CreatingReplica
+        | State::StartingAfterCustomBootstrap => false,
+    }
+}
+
+/// States of a server that ended, and that nobody is about to start or stop.
+fn is_over(state: State) -> bool {
+    match state {
+        State::Stopped
+        | State::StopFailed
+        | State::StartFailed
+        | State::RestartFailed
+        | State::Crashed => true,
+        State::Running
+        | State::Restarting
+        | State::Starting
+        | State::Stopping
+        | State::InitializingNewCluster
         | State::InitdbFailed
         | State::RunningCustomBootstrap
         | State::CustomBootstrapFailed

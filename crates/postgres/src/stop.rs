@@ -80,6 +80,9 @@ pub struct StopOutcome {
     pub shutdown: Option<ShutdownPoint>,
     /// No client can write any more.
     pub safe_point: bool,
+    /// The process has ended after a signal of ours, and no call has told so before. A stop may
+    /// take two calls, and the process its time between them.
+    pub ended_by_signal: bool,
 }
 
 /// A stop under way.
@@ -87,6 +90,8 @@ pub struct StopOutcome {
 pub(crate) struct Stopping {
     postmaster: Arc<Postmaster>,
     mode: StopMode,
+    /// Somebody was told that it is over.
+    told: bool,
 }
 
 /// How waiting for the control file ended.
@@ -147,6 +152,7 @@ impl Supervisor {
                         stopped: true,
                         shutdown: Some(point),
                         safe_point: true,
+                        ended_by_signal: false,
                     };
                 }
                 ShutDown::Reached(None) => {}
@@ -227,6 +233,7 @@ impl Supervisor {
                 *lock(&self.inner().stopping) = Some(Stopping {
                     postmaster: Arc::clone(postmaster),
                     mode: request.mode,
+                    told: false,
                 });
                 Ok(())
             }
@@ -320,10 +327,13 @@ impl Supervisor {
         if !request.restart {
             self.set_state(State::Stopped);
         }
+        let mut stopping = lock(&self.inner().stopping);
+        let untold = stopping.as_mut().filter(|stopping| !stopping.told);
         StopOutcome {
             stopped: true,
             shutdown,
             safe_point: true,
+            ended_by_signal: untold.map(|stopping| stopping.told = true).is_some(),
         }
     }
 
@@ -334,6 +344,7 @@ impl Supervisor {
             stopped: false,
             shutdown: None,
             safe_point: false,
+            ended_by_signal: false,
         }
     }
 

@@ -58,7 +58,7 @@ pub(crate) struct Inner {
     checkpoint: Mutex<CheckpointTask>,
     copying: Mutex<Option<CopyProgress>>,
     advances: Advances,
-    /// Held by a start or a stop.
+    /// Held by a start from its first moment to its end.
     pub(crate) change: tokio::sync::Mutex<()>,
     pub(crate) stopping: Mutex<Option<crate::stop::Stopping>>,
 }

@@ -27,6 +27,10 @@ impl Supervisor {
         if before == choice {
             return Ok(false);
         }
+        if names.is_some() {
+            // Who chose them may know earlier than the settings here that the mode is on.
+            self.note_synchronous();
+        }
         if self.state() != State::Running {
             return Ok(true);
         }
@@ -62,13 +66,17 @@ impl Supervisor {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         if let Some(names) = written_names(&text) {
             self.conf().sync_names = SyncChoice::Names(names);
-            let facts = self.facts();
             // Until the mode is known it counts as on.
-            self.set_cluster_facts(ClusterFacts {
-                synchronous: true,
-                ..facts
-            });
+            self.note_synchronous();
         }
+    }
+
+    fn note_synchronous(&self) {
+        let facts = self.facts();
+        self.set_cluster_facts(ClusterFacts {
+            synchronous: true,
+            ..facts
+        });
     }
 
     /// A reload takes effect a moment after it was asked for.

@@ -142,6 +142,8 @@ fn a_fast_stop_tells_where_the_wal_ends() {
             (late.shutdown, once_more.shutdown),
             (Some(point), Some(point))
         );
+        let told = [early, late, once_more].map(|stop| stop.ended_by_signal);
+        assert_eq!(told, [false, true, false], "one callback for one stop");
         let control = supervisor.pg_controldata().await.unwrap();
         assert_eq!(control.state, ControlState::ShutDown);
         assert_eq!(control.checkpoint, Some(point.checkpoint));

@@ -8,6 +8,7 @@ use patroni_tests::{Cluster, StoreKind, wait};
 
 on_each_store!(
     a_paused_cluster_leaves_postgresql_alone,
+    a_server_started_by_hand_in_a_pause_runs,
     a_paused_daemon_leaves_postgresql_running
 );
 
@@ -34,6 +35,32 @@ fn a_paused_cluster_leaves_postgresql_alone(store: StoreKind) -> Result<()> {
         "{out}"
     );
     ensure!(cluster.wait_healthy(SOON)? == leader);
+    Ok(())
+}
+
+/// A person stops and starts every server; the cluster goes on with what it finds.
+fn a_server_started_by_hand_in_a_pause_runs(store: StoreKind) -> Result<()> {
+    let cluster = Cluster::start(store, 2)?;
+    cluster.ctl_ok(&["pause", "--wait"])?;
+    for node in &cluster.nodes {
+        let from = node.log().len();
+        node.pg_ctl(&["stop", "-m", "fast"])?;
+        node.wait_log(from, "PAUSE: postgres is not running", SOON)?;
+    }
+    for node in &cluster.nodes {
+        let log = node.dir.join("by_hand.log");
+        node.pg_ctl(&["start", "-l", &log.display().to_string()])?;
+    }
+    cluster.wait_healthy(SOON)?;
+    wait::until("the store shows them", SOON, || {
+        let states = cluster.list()?;
+        let is = |state: &str| states.iter().any(|member| member["State"] == state);
+        ensure!(is("running") && is("streaming"), "{states:?}");
+        Ok(())
+    })?;
+    cluster.ctl_ok(&["resume", "--wait"])?;
+    cluster.ctl_ok(&["switchover", "--force"])?;
+    cluster.wait_healthy(SOON)?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use patroni_tests::cluster::SOON;
-use patroni_tests::{Cluster, StoreKind, wait};
+use patroni_tests::{Cluster, Node, StoreKind, wait};
 
 on_each_store!(
     a_switchover_goes_to_the_candidate_and_back,
@@ -12,6 +12,7 @@ on_each_store!(
     a_scheduled_switchover_happens_at_its_time,
     a_scheduled_switchover_can_be_cancelled,
     a_switchover_to_nobody_is_refused,
+    a_leader_that_goes_calls_on_stop_once,
 );
 
 fn a_switchover_goes_to_the_candidate_and_back(store: StoreKind) -> Result<()> {
@@ -114,4 +115,44 @@ fn a_switchover_to_nobody_is_refused(store: StoreKind) -> Result<()> {
         cluster.leader()
     })?;
     Ok(())
+}
+
+/// In a switchover and at the end of its daemon: who drops a virtual address by it needs both.
+fn a_leader_that_goes_calls_on_stop_once(store: StoreKind) -> Result<()> {
+    let mut cluster = Cluster::prepare(store, 2)?;
+    for node in &cluster.nodes {
+        let called = node.dir.join("called");
+        let script = node.dir.join("call");
+        std::fs::write(&script, format!("echo \"$@\" >> {}\n", called.display()))?;
+        let text = std::fs::read_to_string(node.config_path())?;
+        let callbacks = format!(
+            "\npostgresql:\n  callbacks:\n    on_stop: sh {script}\n    on_role_change: sh {script}\n",
+            script = script.display()
+        );
+        node.write_config(&text.replace("\npostgresql:\n", &callbacks))?;
+    }
+    cluster.bootstrap()?;
+    let first = cluster.leader()?;
+    cluster.ctl_ok(&["switchover", "--force"])?;
+    cluster.wait_healthy(SOON)?;
+    wait_called(
+        &cluster.nodes[first],
+        &["on_stop demoted demo", "on_role_change replica demo"],
+    )?;
+    wait_called(&cluster.nodes[1 - first], &["on_role_change primary demo"])?;
+    ensure!(cluster.nodes[1 - first].terminate()? == 0);
+    wait_called(
+        &cluster.nodes[1 - first],
+        &["on_role_change primary demo", "on_stop primary demo"],
+    )?;
+    Ok(())
+}
+
+fn wait_called(node: &Node, wanted: &[&str]) -> Result<()> {
+    wait::until("the callbacks", SOON, || {
+        let called = std::fs::read_to_string(node.dir.join("called"))?;
+        let called: Vec<_> = called.lines().collect();
+        ensure!(called == wanted, "{called:?}");
+        Ok(())
+    })
 }

@@ -157,7 +157,6 @@ impl Body {
             let role = self.supervisor.role();
             self.phases.stop_begun(role, Instant::now());
         }
-        let running = self.supervisor.is_alive();
         let preparation = pg::StopPreparation {
             checkpoint: request.checkpoint,
             timeout: request.timeout,
@@ -184,8 +183,7 @@ impl Body {
                 restart: request.restart,
             })
             .await;
-        let exited = outcome.stopped && request.until == command::Until::Exit;
-        if exited && running && !request.restart {
+        if outcome.ended_by_signal && !request.restart {
             self.callbacks
                 .run(CallbackEvent::Stop, self.supervisor.role());
         }

@@ -34,7 +34,9 @@ impl Milestones {
 
 fn sentence(progress: &CopyProgress) -> String {
     let bytes = progress.bytes;
-    let (Some(total), Some(percent)) = (progress.total, progress.percent()) else {
+    // The source tells the size of its databases; the WAL that comes with them is not in it.
+    let total = progress.total.filter(|total| *total >= bytes);
+    let (Some(total), Some(percent)) = (total, progress.percent()) else {
         return format!("{bytes} bytes");
     };
     let left = progress.left().map_or_else(String::new, |left| {
@@ -83,5 +85,7 @@ mod tests {
             sentence(&at(10, 25, Some(100))),
             "25 % (25 of about 100 bytes), about 30 s left"
         );
+        let more = at(10, 150, Some(100));
+        assert_eq!(sentence(&more), "150 bytes", "WAL came with it");
     }
 }
