@@ -238,6 +238,9 @@ pub struct SlotMemory {
     /// Slots that are not proven safe to be used after a failover, each with the `catalog_xmin`
     /// of the primary's slot of that name, once the primary protected this node.
     pub unready: BTreeMap<SlotName, Option<Xid>>,
+    /// Where those begin of which the log was told that this node lacks their WAL.
+    #[serde(default)]
+    pub told_lacking: BTreeMap<SlotName, Lsn>,
     /// Slots that cannot move any more: they must be copied anew.
     pub stale: BTreeSet<SlotName>,
     /// `hot_standby_feedback` is forced.

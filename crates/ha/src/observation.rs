@@ -67,6 +67,9 @@ pub struct NodeFacts {
     pub may_bootstrap: bool,
     /// Some replica method works without a leader.
     pub can_clone_without_leader: bool,
+    /// The replica method that is tried first works on the data that are there (`keep_data`).
+    #[serde(default)]
+    pub keeps_data: bool,
     /// `remove_data_directory_on_rewind_failure`
     pub wipe_on_rewind_failure: bool,
     /// `remove_data_directory_on_diverged_timelines`

@@ -39,10 +39,15 @@ pub(crate) fn sync(cx: &mut Cx<'_>) -> Asked<Vec<LogicalSlot>> {
         return Ok(Vec::new());
     }
     feedback::enforce(cx)?;
-    let Some(mut rows) = known_rows(cx).filter(|_| cx.settings.use_slots) else {
+    let Some(mut rows) = known_rows(cx) else {
         return Ok(Vec::new());
     };
-    let wishes = wishes::of(cx);
+    // Slots that nobody looks after any more would keep WAL for ever.
+    let wishes = if cx.settings.use_slots {
+        wishes::of(cx)
+    } else {
+        wishes::Wishes::new()
+    };
     if !changes::apply(cx, &wishes, &mut rows)? {
         return Ok(Vec::new());
     }

@@ -76,6 +76,20 @@ fn strangers_are_dropped_unless_somebody_else_owns_them() {
     assert_eq!(run(paused), Vec::<String>::new());
 }
 
+/// Nobody would move them, and they would keep WAL for ever.
+#[test]
+fn without_slots_all_are_dropped_that_nobody_else_owns() {
+    let off = json!({
+        "postgresql": {"use_slots": false},
+        "slots": {"app": {"type": "physical"}},
+        "ignore_slots": [{"name": "mine"}],
+    });
+    let there = rows([physical_row("app"), logical_row("mine", "d", "pgoutput")]);
+    let story = run(observed(primary(), there, cluster(Some("a")), off));
+    let drops = story.iter().filter(|line| line.starts_with("drop"));
+    assert_eq!(drops.collect::<Vec<_>>(), ["drop b", "drop c", "drop app"]);
+}
+
 #[test]
 fn what_became_of_a_drop_is_told() {
     for (outcome, line) in [
@@ -465,6 +479,9 @@ fn a_copy_whose_wal_is_not_here_is_not_safe() {
              0/50 on, and this node has it from 0/51 on"
         ]
     );
+    let further = answer(Ok(Lsn::new(0x52)));
+    let lacking = play(standby([row.clone()]), lacking.memory, further);
+    assert_eq!(story(&lacking), Vec::<String>::new(), "told once");
     let unknown = play(
         standby([row.clone()]),
         lacking.memory,

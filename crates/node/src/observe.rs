@@ -131,10 +131,10 @@ pub(crate) fn node_facts(body: &Body) -> NodeFacts {
     let settings = body.settings();
     let postgresql = &settings.postgresql;
     let facts = body.facts();
-    let no_leader = |method: &String| {
+    let says = |method: &String, key: &str| {
         let section = postgresql.methods.get(method).and_then(Value::as_object);
         section
-            .and_then(|keys| keys.get("no_leader"))
+            .and_then(|keys| keys.get(key))
             .is_some_and(patroni_core::value::is_truthy)
     };
     let methods = match &settings.dynamic.standby_cluster {
@@ -146,7 +146,10 @@ pub(crate) fn node_facts(body: &Body) -> NodeFacts {
         api_url: facts.addresses.api_url.clone(),
         tags: settings.tags.clone(),
         may_bootstrap: settings.bootstrap.is_some(),
-        can_clone_without_leader: methods.iter().any(no_leader),
+        can_clone_without_leader: methods.iter().any(|method| says(method, "no_leader")),
+        keeps_data: methods
+            .first()
+            .is_some_and(|method| says(method, "keep_data")),
         wipe_on_rewind_failure: postgresql.remove_data_directory_on_rewind_failure,
         wipe_on_divergence: postgresql.remove_data_directory_on_diverged_timelines,
         citus_database: settings.citus.as_ref().map(|citus| citus.database.clone()),

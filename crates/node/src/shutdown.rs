@@ -7,7 +7,7 @@ use patroni_ha::job::{Job, JobEnd};
 use patroni_ha::journal::Asked;
 use patroni_ha::{JobRun, JobStep, Rule};
 use patroni_postgres::Cancel;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::ha_loop::{End, HaLoop};
 use crate::journal::Finished;
@@ -23,6 +23,9 @@ const LAST_RECORDS: Duration = Duration::from_secs(2);
 pub(crate) async fn run(mut ha_loop: HaLoop, end: &End) -> u8 {
     if let Some(rest) = ha_loop.reloader.rest.take() {
         rest.shutdown(LAST_REQUESTS).await;
+    }
+    if let Some(running) = ha_loop.executor.running() {
+        warn!("Cancelling long running task {}", running.job);
     }
     ha_loop.executor.cancel().await;
     let leave_postgres = matches!(

@@ -4,7 +4,10 @@ use anyhow::{Result, ensure};
 use patroni_tests::cluster::SOON;
 use patroni_tests::{Cluster, StoreKind, wait};
 
-on_each_store!(three_nodes_become_a_cluster);
+on_each_store!(
+    three_nodes_become_a_cluster,
+    a_daemon_that_ends_during_a_bootstrap_leaves_nothing
+);
 
 fn three_nodes_become_a_cluster(store: StoreKind) -> Result<()> {
     let cluster = Cluster::start(store, 3)?;
@@ -30,5 +33,26 @@ fn three_nodes_become_a_cluster(store: StoreKind) -> Result<()> {
         roles.iter().filter(|&&role| role == "Replica").count() == 2,
         "{members:?}"
     );
+    Ok(())
+}
+
+/// The next daemon would wait for ever for the one that had begun.
+fn a_daemon_that_ends_during_a_bootstrap_leaves_nothing(store: StoreKind) -> Result<()> {
+    let mut cluster = Cluster::prepare(store, 1)?;
+    let node = &mut cluster.nodes[0];
+    let text = std::fs::read_to_string(node.config_path())?;
+    let slow = "bootstrap:\n  method: slow\n  slow:\n    command: sh -c 'sleep 600'\n";
+    node.write_config(&text.replace("bootstrap:\n", slow))?;
+    node.start()?;
+    node.wait_log(0, "Running custom bootstrap script", SOON)?;
+    ensure!(node.terminate()? == 0);
+    let log = node.log();
+    ensure!(
+        log.contains("Cancelling long running task bootstrap"),
+        "{log}"
+    );
+    node.write_config(&text)?;
+    node.start()?;
+    cluster.wait_leader(SOON)?;
     Ok(())
 }

@@ -27,7 +27,8 @@ pub(super) fn run(cx: &mut Cx<'_>, source: &CloneSource, diverged: bool) -> Aske
         // What cannot be rewound is a rewind that failed.
         (true, false) => WipeReason::RewindFailed,
     };
-    if !cx.remove_data_dir(why)? {
+    let kept = !diverged && keeps_data(cx, source);
+    if !kept && !cx.remove_data_dir(why)? {
         return Ok(ended(false));
     }
     let message = match source {
@@ -44,4 +45,15 @@ pub(super) fn run(cx: &mut Cx<'_>, source: &CloneSource, diverged: bool) -> Aske
     }
     let upstream = follow::upstream(cx).unwrap_or(Upstream::None);
     bootstrap::follow_first(cx, &upstream)
+}
+
+/// The method that is tried first takes what it can from the data that are there.
+fn keeps_data(cx: &Cx<'_>, source: &CloneSource) -> bool {
+    let basebackup_only = match source {
+        CloneSource::Member {
+            basebackup_only, ..
+        } => *basebackup_only,
+        CloneSource::Remote | CloneSource::Nobody => false,
+    };
+    cx.node.keeps_data && !basebackup_only
 }

@@ -5,8 +5,10 @@ use crate::command::{StopMode, StopRequest, Until};
 use crate::context::Cx;
 use crate::eligibility::{self, Search};
 use crate::job::{Effect, JobEnd};
+use crate::memory::BootstrapPhase;
 use crate::outcome::{ShutdownPoint, StopOutcome};
-use crate::replay::Asked;
+use crate::replay::{Asked, Halt};
+use crate::rules::bootstrap;
 use crate::sentence::Text;
 use crate::sync;
 
@@ -14,6 +16,9 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
     if cx.paused() {
         cx.say(Text::ShutdownPaused);
         return Ok(JobEnd::Success);
+    }
+    if cx.memory.bootstrap != BootstrapPhase::None {
+        return give_up_bootstrap(cx);
     }
     let leads = cx.has_lock();
     sync::leave(cx)?;
@@ -48,6 +53,20 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
         cx.touch_member()?;
     }
     Ok(JobEnd::Success)
+}
+
+/// A cluster that was not announced yet: the next node, or this one, makes it anew. A store that
+/// does not answer now does not keep the server from its end.
+fn give_up_bootstrap(cx: &mut Cx<'_>) -> Asked<JobEnd> {
+    let stopped = bootstrap::leave_nothing(cx)?;
+    if !stopped {
+        return Ok(ended(false));
+    }
+    cx.say(Text::RemovingInitialize);
+    match cx.cancel_initialize() {
+        Ok(()) | Err(Halt::StoreFailed) => Ok(JobEnd::Success),
+        Err(halt) => Err(halt),
+    }
 }
 
 fn shut_down(cx: &mut Cx<'_>) -> Asked<Option<ShutdownPoint>> {

@@ -183,12 +183,7 @@ fn announce(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Decided> {
 fn give_up(cx: &mut Cx<'_>) -> Asked<Decided> {
     cx.say(Text::RemovingInitialize);
     cx.cancel_initialize()?;
-    let outcome = cx.stop_immediately(Some(cx.settings.retry_timeout))?;
-    cx.watchdog_disable()?;
-    // Never under a server that may still run on it.
-    if outcome.stopped {
-        cx.move_data_dir_aside()?;
-    }
+    leave_nothing(cx)?;
     cx.memory.bootstrap = BootstrapPhase::None;
     let exit = Exit {
         code: 1,
@@ -196,4 +191,16 @@ fn give_up(cx: &mut Cx<'_>) -> Asked<Decided> {
         leave_server: false,
     };
     Ok((CycleResult::BootstrapFailed, Some(exit)))
+}
+
+/// The server of a cluster that comes to nothing ends, and its data are put aside; `false` when
+/// it could not be stopped.
+pub(crate) fn leave_nothing(cx: &mut Cx<'_>) -> Asked<bool> {
+    let outcome = cx.stop_immediately(Some(cx.settings.retry_timeout))?;
+    cx.watchdog_disable()?;
+    // Never under a server that may still run on it.
+    if outcome.stopped {
+        cx.move_data_dir_aside()?;
+    }
+    Ok(outcome.stopped)
 }

@@ -86,13 +86,17 @@ fn declare_safe(cx: &mut Cx<'_>, slots: Vec<(SlotName, Lsn)>) -> Asked<()> {
     };
     for (slot, restart) in slots {
         if restart < from {
-            cx.say(Text::SlotLacksWal {
-                slot,
-                restart,
-                from,
-            });
+            let told = cx.memory.slots.told_lacking.insert(slot.clone(), restart);
+            if told != Some(restart) {
+                cx.say(Text::SlotLacksWal {
+                    slot,
+                    restart,
+                    from,
+                });
+            }
         } else {
             cx.memory.slots.unready.remove(&slot);
+            cx.memory.slots.told_lacking.remove(&slot);
             cx.say(Text::LogicalSlotSafe { slot });
         }
     }

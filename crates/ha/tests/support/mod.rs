@@ -61,6 +61,7 @@ pub fn node(me: &str) -> NodeFacts {
         tags: Tags::default(),
         may_bootstrap: true,
         can_clone_without_leader: false,
+        keeps_data: false,
         wipe_on_rewind_failure: false,
         wipe_on_divergence: false,
         citus_database: None,

@@ -313,6 +313,7 @@ pub(super) mod tests {
                 tags: Tags::default(),
                 may_bootstrap: false,
                 can_clone_without_leader: false,
+                keeps_data: false,
                 wipe_on_rewind_failure: false,
                 wipe_on_divergence: false,
                 guarded: true,

@@ -75,6 +75,7 @@ impl World {
             tags: self.tags(node),
             may_bootstrap: true,
             can_clone_without_leader: false,
+            keeps_data: false,
             wipe_on_rewind_failure: here.traits.wipe_on_rewind_failure,
             wipe_on_divergence: here.traits.wipe_on_divergence,
             citus_database: None,

@@ -307,6 +307,7 @@ impl Small {
             tags: patroni_core::Tags::default(),
             may_bootstrap: false,
             can_clone_without_leader: false,
+            keeps_data: false,
             wipe_on_rewind_failure: false,
             wipe_on_divergence: false,
             guarded: true,
