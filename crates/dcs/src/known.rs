@@ -31,12 +31,15 @@ pub struct Known {
     status: Option<Status>,
     failsafe: Option<BTreeMap<MemberName, String>>,
     old_readers: bool,
+    /// What was written to `optime/leader`.
+    #[serde(default)]
+    optime: Option<String>,
 }
 
 /// A due write of `status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusWrite {
-    /// The whole value, with what was carried over.
+    /// The whole value.
     pub status: Status,
     /// The text of `optime/leader`, while somebody reads it.
     pub optime: Option<String>,
@@ -55,28 +58,27 @@ impl Known {
         self.old_readers = oldest.is_some_and(|version| version < READS_STATUS);
     }
 
-    /// What must be written for a new status; `None` when nothing changed. A status of nothing
-    /// but a position (as at shutdown) carries over the last known slots.
+    /// What must be written for a new status; `None` when nothing changed, and everybody who reads
+    /// `optime/leader` finds it there.
     pub fn status_write(&self, new: &Status) -> Option<StatusWrite> {
-        let mut status = new.clone();
-        if let Some(last) = &self.status
-            && status.slots.is_empty()
-            && status.retain_slots.is_empty()
-        {
-            status.slots.clone_from(&last.slots);
-            status.retain_slots.clone_from(&last.retain_slots);
-        }
-        if self.status.as_ref() == Some(&status) {
-            return None;
-        }
-        let moved = self.status.as_ref().map(|last| last.optime) != Some(status.optime);
-        let optime = (self.old_readers && moved).then(|| status.optime.bytes().to_string());
-        Some(StatusWrite { status, optime })
+        let position = new.optime.bytes().to_string();
+        let optime = self.old_readers.then_some(position);
+        let optime = optime.filter(|position| self.optime.as_ref() != Some(position));
+        let changed = self.status.as_ref() != Some(new);
+        (changed || optime.is_some()).then(|| StatusWrite {
+            status: new.clone(),
+            optime,
+        })
     }
 
     /// Remembers a status that was written.
     pub fn wrote_status(&mut self, status: Status) {
         self.status = Some(status);
+    }
+
+    /// Remembers what was written to `optime/leader`.
+    pub fn wrote_optime(&mut self, optime: String) {
+        self.optime = Some(optime);
     }
 
     /// Whether a failsafe topology differs from the last known one.
@@ -143,10 +145,11 @@ impl Remembered {
         };
         write(Leaf::Status, status.to_json()).await?;
         self.known().wrote_status(status);
-        match optime {
-            Some(optime) => write(Leaf::OptimeLeader, optime).await,
-            None => Ok(()),
+        if let Some(optime) = optime {
+            write(Leaf::OptimeLeader, optime.clone()).await?;
+            self.known().wrote_optime(optime);
         }
+        Ok(())
     }
 
     /// Writes `failsafe` with `write` unless nothing changed.
@@ -185,14 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn an_equal_status_is_not_written_and_a_bare_one_keeps_the_slots() {
+    fn an_equal_status_is_not_written_and_slots_that_are_gone_are() {
         let mut known = Known::default();
         assert!(known.status_write(&status(1, Some(1))).is_some());
         known.wrote_status(status(1, Some(1)));
         assert_eq!(known.status_write(&status(1, Some(1))), None);
-        assert_eq!(known.status_write(&status(1, None)), None);
-        let write = known.status_write(&status(2, None)).unwrap();
-        assert_eq!(write.status, status(2, Some(1)));
+        let write = known.status_write(&status(1, None)).unwrap();
+        assert_eq!(write.status, status(1, None));
         assert_eq!(write.optime, None);
     }
 
@@ -205,14 +207,21 @@ mod tests {
             data: MemberData::parse(&format!("{{\"version\":\"{version}\"}}")),
         };
         let mut cluster = Cluster {
-            members: vec![member("4.1.5"), member("2.0.9")],
+            members: vec![member("4.1.5")],
+            status: status(9, None),
             ..Cluster::default()
         };
         known.note(&cluster);
-        let write = known.status_write(&status(9, None)).unwrap();
-        assert_eq!(write.optime.as_deref(), Some("9"));
+        assert_eq!(known.status_write(&status(9, None)), None);
+        cluster.members.push(member("2.0.9"));
+        known.note(&cluster);
+        let write = known.status_write(&status(9, None));
+        let optime = write.and_then(|write| write.optime);
+        assert_eq!(optime.as_deref(), Some("9"), "the position stands still");
+        known.wrote_optime("9".to_owned());
+        assert_eq!(known.status_write(&status(9, None)), None);
         cluster.members.pop();
         known.note(&cluster);
-        assert_eq!(known.status_write(&status(9, None)).unwrap().optime, None);
+        assert_eq!(known.status_write(&status(10, None)).unwrap().optime, None);
     }
 }

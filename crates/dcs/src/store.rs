@@ -105,7 +105,7 @@ pub trait Store: Send + Sync {
     async fn delete_sync(&self, judged: Option<&Revision>) -> Result<(), StoreError>;
 
     /// Writes `status` (and `optime/leader` while a member older than 2.1.0 is there), unless
-    /// it is the last known value.
+    /// it is the last known value. Slots that it does not name are gone.
     async fn write_status(&self, status: &Status) -> Result<(), StoreError>;
 
     /// Writes `history`.

@@ -104,8 +104,11 @@ impl HaLoop {
             let again = match Box::pin(self.cycle()).await {
                 Some(verdict) => {
                     self.body.durations.cycle.record(begun.elapsed());
-                    info!("{verdict}");
+                    let text = verdict.to_string();
                     if let Some(exit) = &verdict.exit {
+                        if text != exit.message {
+                            info!("{text}");
+                        }
                         error!(critical = true, "{}", exit.message);
                         let code = u8::try_from(exit.code).unwrap_or(1);
                         return End::Fatal {
@@ -113,6 +116,7 @@ impl HaLoop {
                             leave_postgres: exit.leave_server,
                         };
                     }
+                    info!("{text}");
                     verdict.again
                 }
                 None => return End::Asked,
@@ -285,24 +289,30 @@ impl HaLoop {
         }
         self.body.tell_guardian();
         let lock_until = lease_end.map(|end| instant_of(end, now));
+        let consent_until = self.memory.failsafe_until.map(|end| instant_of(end, now));
         let server = self.body.facts().server_now(&self.body.supervisor);
         let settings = self.body.settings();
         let watchdog_failed = !self.body.watchdog().is_usable();
-        let scheduled_restart = self
-            .scheduled_restart
-            .as_ref()
-            .map(|restart| restart.published.clone());
         let leaving_sync = self.memory.leaving_sync;
         self.body.publish(|snapshot| {
             snapshot.set_dynamic(&settings.dynamic);
             snapshot.tags = settings.tags.published();
             snapshot.lock_until = lock_until;
+            snapshot.consent_until = consent_until;
             snapshot.leaving_sync = leaving_sync;
             snapshot.system_id = server.system_id;
             snapshot.pending_restart = server.pending_restart;
-            snapshot.scheduled_restart = scheduled_restart;
             snapshot.watchdog_failed = watchdog_failed;
         });
+        self.show_scheduled_restart();
+    }
+
+    /// Who has asked for a restart, or cancelled it, sees so from the answer on.
+    fn show_scheduled_restart(&self) {
+        let restart = self.scheduled_restart.as_ref();
+        let published = restart.map(|restart| restart.published.clone());
+        self.body
+            .publish(|snapshot| snapshot.scheduled_restart = published);
     }
 
     /// Whether the server is a primary as far as its supervisor knows.
@@ -396,11 +406,14 @@ impl HaLoop {
                     let free = self.scheduled_restart.is_none();
                     if free {
                         self.scheduled_restart = Some(restart);
+                        self.show_scheduled_restart();
                     }
                     let _ = reply.send(free);
                 }
                 Request::CancelRestart { reply } => {
-                    let _ = reply.send(self.scheduled_restart.take().is_some());
+                    let was_there = self.scheduled_restart.take().is_some();
+                    self.show_scheduled_restart();
+                    let _ = reply.send(was_there);
                 }
             }
         }

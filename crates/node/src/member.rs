@@ -116,7 +116,7 @@ impl NodeMember {
 
     /// Follows the request until a view shows its end: the loop's views as they come, and a
     /// read of our own each second while none does.
-    async fn follow_failover(&self, poll: &FailoverPoll) -> Answer {
+    async fn follow_failover(&self, mut poll: FailoverPoll) -> Answer {
         let patience = 2 * self.body.timings().loop_wait.max(Duration::from_secs(10));
         let deadline = Instant::now() + patience;
         let mut snapshots = self.body.snapshots();
@@ -299,7 +299,7 @@ impl Member for NodeMember {
         if body.scheduled_at.is_some() {
             return FailoverWrite::Scheduled.into();
         }
-        self.follow_failover(&FailoverPoll::new(&body, &cluster, written_at))
+        self.follow_failover(FailoverPoll::new(&body, &cluster, written_at))
             .await
     }
 

@@ -1,11 +1,11 @@
 //! `POST /switchover`, `POST /failover`, `DELETE /switchover`.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use jiff::Timestamp;
-use patroni_core::{Cluster, FailoverRequest, MemberName, failover::ScheduledAt, value};
+use patroni_core::{Cluster, FailoverRequest, MemberName, Role, failover::ScheduledAt, value};
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
@@ -149,7 +149,13 @@ pub struct FailoverPoll {
     old_leader: Option<MemberName>,
     candidate: Option<MemberName>,
     written_at: Instant,
+    /// Who has the lock now, and since when it is seen.
+    winner: Option<(MemberName, Instant)>,
 }
+
+/// So long somebody must have the lock who does not say that it was promoted: a hook may still
+/// refuse.
+const SETTLED: Duration = Duration::from_secs(1);
 
 impl FailoverPoll {
     /// Begins when the request has been written; `before` is the view it was judged on.
@@ -159,12 +165,13 @@ impl FailoverPoll {
             old_leader: before.leader_name().cloned(),
             candidate: body.candidate.clone(),
             written_at,
+            winner: None,
         }
     }
 
     /// The answer, as soon as a view shows the end. A view whose read began before the request
     /// was written says nothing: it may lack the request that is not there yet.
-    pub fn judge(&self, view: &CachedView) -> Option<Answer> {
+    pub fn judge(&mut self, view: &CachedView) -> Option<Answer> {
         if view.asked_at < self.written_at {
             return None;
         }
@@ -172,13 +179,18 @@ impl FailoverPoll {
         let new = cluster
             .leader_name()
             .filter(|name| Some(*name) != self.old_leader.as_ref());
-        if let Some(new) = new {
-            return Some(Answer::text(StatusCode::OK, self.success(new)));
-        }
-        cluster
-            .failover_request()
-            .is_none()
-            .then(|| self.unavailable("failed"))
+        let Some(new) = new else {
+            self.winner = None;
+            let gone = cluster.failover_request().is_none();
+            return gone.then(|| self.unavailable("failed"));
+        };
+        let since = match &self.winner {
+            Some((name, since)) if name == new => *since,
+            Some(_) | None => view.asked_at,
+        };
+        self.winner = Some((new.clone(), since));
+        let settled = view.asked_at.saturating_duration_since(since) >= SETTLED;
+        (settled || is_promoted(cluster)).then(|| Answer::text(StatusCode::OK, self.success(new)))
     }
 
     /// The answer when the end was not seen in time.
@@ -206,6 +218,17 @@ impl FailoverPoll {
         };
         Answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("{action} {how}"))
     }
+}
+
+/// The leader says that it is one.
+fn is_promoted(cluster: &Cluster) -> bool {
+    let role = cluster
+        .leader_member()
+        .and_then(|member| member.data.role());
+    matches!(
+        role,
+        Some(Role::Primary | Role::Promoted | Role::StandbyLeader)
+    )
 }
 
 /// The outcomes of writing or emptying the request.

@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub view: Option<CachedView>,
     /// The end of a failsafe announcement: `ttl` after its arrival.
     pub failsafe_until: Option<Instant>,
+    /// Until when the node leads without the store, by the consent of all members.
+    pub consent_until: Option<Instant>,
     /// `failsafe_mode` is on (last known value).
     pub failsafe_mode: bool,
     /// The failsafe key as this node last read or wrote it: name to API address. `None` when the
@@ -110,6 +112,7 @@ impl Snapshot {
             maximum_lag_on_failover: 0,
             view: None,
             failsafe_until: None,
+            consent_until: None,
             failsafe_mode: false,
             failsafe_members: Some(BTreeMap::new()),
             dcs_last_seen: 0,
@@ -149,9 +152,10 @@ impl Snapshot {
         self.view.as_ref().filter(|view| now < view.until)
     }
 
-    /// Whether a failsafe announcement is fresh at `now`.
+    /// Whether a failsafe announcement is fresh at `now`, of another member or of its own.
     pub fn failsafe_is_active(&self, now: Instant) -> bool {
-        self.failsafe_until.is_some_and(|until| now < until)
+        let fresh = |until: Option<Instant>| until.is_some_and(|until| now < until);
+        fresh(self.failsafe_until) || fresh(self.consent_until)
     }
 }
 

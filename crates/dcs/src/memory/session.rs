@@ -444,9 +444,10 @@ impl Session {
                 model,
                 now,
                 Leaf::OptimeLeader,
-                optime,
+                optime.clone(),
                 Condition::Always,
             )?;
+            self.known.wrote_optime(optime);
         }
         Ok(())
     }

@@ -158,9 +158,7 @@ where
                 Err(other) => return Err(other),
             }
         }
-        if index + 1 < split.nodes.min(order.len()) {
-            tracing::info!("Reconnection allowed, looking for another server.");
-        }
+        tracing::info!("Reconnection allowed, looking for another server.");
     }
     Err(last)
 }

@@ -44,6 +44,10 @@ fn in_failsafe_mode_a_dead_server_changes_nothing(kind: StoreKind) -> Result<()>
     let fault = Instant::now();
     story.server()?.kill()?;
     wait::pause(TTL + GRACE); // the fault itself has a length
+    for node in &story.cluster.nodes {
+        let status = node.status()?;
+        ensure!(status["failsafe_mode_is_active"] == true, "{status}");
+    }
     story.server()?.restart()?;
     story.server()?.wait_ready()?;
     story.end_unnoticed(fault, "the same in failsafe mode")

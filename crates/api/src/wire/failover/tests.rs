@@ -1,7 +1,6 @@
 //! The refusals of the contract, one by one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use patroni_core::{Leader, MemberData, Revision, SyncState};
 use serde_json::json;
@@ -134,14 +133,7 @@ fn the_poll_ends_with_a_new_leader_or_without_the_request() {
     let mut view = cluster();
     let written_at = Instant::now();
     let poll = FailoverPoll::new(&body, &view, written_at);
-    let judge_by_read_at = |view: &Cluster, asked_at| {
-        poll.judge(&CachedView {
-            cluster: Arc::new(view.clone()),
-            asked_at,
-            until: asked_at + Duration::from_secs(30),
-            other_groups: Arc::new([]),
-        })
-    };
+    let judge_by_read_at = |view: &Cluster, asked_at| poll.clone().judge(&read(view, asked_at));
     let judge = |view: &Cluster| judge_by_read_at(view, written_at);
     let before = written_at.checked_sub(Duration::from_millis(1)).unwrap();
     assert_eq!(
@@ -165,13 +157,12 @@ fn the_poll_ends_with_a_new_leader_or_without_the_request() {
         shown(&judge(&view).unwrap()),
         (503, "Switchover failed".to_owned())
     );
+    let settled = written_at + Duration::from_secs(1);
     let mut end = |name: &str| {
-        view.leader = Some(Leader {
-            name: MemberName::new(name),
-            revision: Revision::new("3"),
-            session: None,
-        });
-        shown(&judge(&view).unwrap())
+        view.leader = Some(leader(name));
+        let mut poll = poll.clone();
+        assert_eq!(poll.judge(&read(&view, written_at)), None, "not promoted");
+        shown(&poll.judge(&read(&view, settled)).unwrap())
     };
     assert_eq!(
         end("b"),
@@ -181,4 +172,43 @@ fn the_poll_ends_with_a_new_leader_or_without_the_request() {
         end("c"),
         (200, "Switched over to \"c\" instead of \"b\"".to_owned())
     );
+}
+
+#[test]
+fn the_poll_ends_with_a_promotion_and_not_with_the_lock_alone() {
+    let body = json!({"leader": "a", "candidate": "b"});
+    let body = parse(Action::Switchover, &body, false).unwrap();
+    let mut view = cluster();
+    let begun = Instant::now();
+    let mut poll = FailoverPoll::new(&body, &view, begun);
+    view.leader = Some(leader("b"));
+    assert_eq!(poll.judge(&read(&view, begun)), None);
+    let mut refused = view.clone();
+    refused.leader = None;
+    assert_eq!(
+        shown(&poll.clone().judge(&read(&refused, begun)).unwrap()),
+        (503, "Switchover failed".to_owned()),
+        "its pre_promote said no"
+    );
+    let mut members = view.members.iter_mut();
+    let new = members.find(|member| member.name.as_str() == "b").unwrap();
+    new.data = MemberData::parse(r#"{"role": "promoted"}"#);
+    assert_eq!(shown(&poll.judge(&read(&view, begun)).unwrap()).0, 200);
+}
+
+fn leader(name: &str) -> Leader {
+    Leader {
+        name: MemberName::new(name),
+        revision: Revision::new("3"),
+        session: None,
+    }
+}
+
+fn read(view: &Cluster, asked_at: Instant) -> CachedView {
+    CachedView {
+        cluster: Arc::new(view.clone()),
+        asked_at,
+        until: asked_at + Duration::from_secs(30),
+        other_groups: Arc::new([]),
+    }
 }
