@@ -291,6 +291,18 @@ fn more_than_the_leader_has_is_copied_anew_only_where_that_is_configured() {
     ));
 }
 
+/// The leader has written past the end of the fork, and its history shows nothing any more.
+#[test]
+fn a_fork_that_the_leader_has_passed_is_still_told() {
+    let ahead = answers(here(true, 250), there(90));
+    let known = play(silent(), silent_since(900), ahead).memory;
+    let mut later = known.clone();
+    later.stall = silent_since(900).stall;
+    let passed = play(silent(), later, answers(here(true, 150), there(90)));
+    assert!(known.trouble.is_some());
+    assert_eq!(passed.memory.trouble, known.trouble);
+}
+
 #[test]
 fn a_fork_is_reported_where_nothing_may_be_done_about_it() {
     let mut observed = silent();

@@ -2,6 +2,8 @@
 //!
 //! Source: store contract, section 10 (error classes).
 
+use std::error::Error as _;
+
 use etcd_client::Error;
 
 use crate::error::{StoreError, StoreErrorKind};
@@ -36,7 +38,10 @@ impl Failure {
     pub(super) fn of(error: &Error) -> Self {
         let text = error.to_string();
         match error {
-            Error::GRpcStatus(status) => Self::of_status(status.code() as i32, status.message()),
+            Error::GRpcStatus(status) => {
+                let message = with_causes(status.message(), status.source());
+                Self::of_status(status.code() as i32, &message)
+            }
             Error::LeaseKeepAliveError(reason) if reason.contains("not found") => Self::LeaseGone,
             Error::TransportError(_)
             | Error::IoError(_)
@@ -97,6 +102,19 @@ impl Failure {
     }
 }
 
+/// What the system said stands at the end of the chain.
+fn with_causes(message: &str, mut cause: Option<&dyn std::error::Error>) -> String {
+    let mut text = message.to_owned();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 impl Failed for Failure {
     fn of_node(why: String) -> Self {
         Self::Node(why)
@@ -128,6 +146,19 @@ const UNAUTHENTICATED: i32 = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reason_of_the_system_is_told() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert_eq!(
+            with_causes("tcp connect error", Some(&refused)),
+            "tcp connect error: connection refused"
+        );
+        assert_eq!(
+            with_causes("connection refused", Some(&refused)),
+            "connection refused"
+        );
+    }
 
     #[test]
     fn statuses_are_sorted_by_text_first() {

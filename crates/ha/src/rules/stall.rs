@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use patroni_core::{Moment, Upstream};
 
+use crate::command::RewindSource;
 use crate::context::Cx;
 use crate::divergence::Trouble;
 use crate::lease::Again;
@@ -71,7 +72,10 @@ pub(crate) fn watch(cx: &mut Cx<'_>, upstream: &Upstream) -> Asked<Option<CycleR
         }
         Comparison::NothingLocal | Comparison::Unknown if explained => return Ok(None),
         Comparison::Agrees => {
-            tell(cx, Trouble::NoStream { source });
+            // A fork whose end the leader has passed shows no more, and is there all the same.
+            if !has_diverged(cx, &source) {
+                tell(cx, Trouble::NoStream { source });
+            }
             return Ok(None);
         }
         Comparison::NothingLocal | Comparison::Unknown => {
@@ -85,6 +89,14 @@ pub(crate) fn watch(cx: &mut Cx<'_>, upstream: &Upstream) -> Asked<Option<CycleR
     }
     rewind::note(cx, why);
     rewind::rewind_or_reinit(cx)
+}
+
+/// Known of this source, and nothing has streamed since.
+fn has_diverged(cx: &Cx<'_>, from: &RewindSource) -> bool {
+    let trouble = cx.memory.trouble.as_ref();
+    trouble.is_some_and(
+        |trouble| matches!(trouble, Trouble::Diverged { source, .. } if source == from),
+    )
 }
 
 fn forget(cx: &mut Cx<'_>) {
