@@ -16,7 +16,7 @@ use crate::tidy;
 #[derive(Args)]
 pub(crate) struct TestOptions {
     /// How many black-box clusters run at once.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 5)]
     parallel: usize,
     /// Run the black-box suite so many times.
     #[arg(long, default_value_t = 1)]

@@ -21,6 +21,7 @@ mod actions;
 mod agree;
 mod migrate;
 mod shape;
+mod steps;
 mod sync;
 mod transcript;
 mod weak_points;

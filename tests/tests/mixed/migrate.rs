@@ -1,4 +1,4 @@
-//! A cluster moves from one implementation to the other, node by node, while it is written to.
+//! In a pause the daemons of a cluster change, and PostgreSQL runs on.
 
 use std::time::Duration;
 
@@ -8,40 +8,9 @@ use patroni_tests::maker::reference_is_there;
 use patroni_tests::writer::Writer;
 use patroni_tests::{Cluster, Maker, StoreKind};
 
-use crate::agree::{Golden, same_outputs};
+use crate::agree::Golden;
 
-on_each_store!(
-    a_cluster_moves_over_node_by_node_and_back,
-    in_a_pause_postgresql_runs_on_while_its_daemon_changes,
-);
-
-fn a_cluster_moves_over_node_by_node_and_back(store: StoreKind) -> Result<()> {
-    if !reference_is_there("a_cluster_moves_over_node_by_node_and_back") {
-        return Ok(());
-    }
-    let mut cluster = Cluster::start_made_by(store, &[Maker::Reference; 3])?;
-    let mut golden = Golden::default();
-    let writer = write(&cluster)?;
-    golden.check(&cluster)?;
-    for to in [Maker::Ours, Maker::Reference] {
-        let leader = cluster.leader()?;
-        for replica in (0..3).filter(|&index| index != leader) {
-            change_daemon(&mut cluster, replica, to)?;
-            step(&mut golden, &cluster, &writer)?;
-        }
-        same_outputs(&cluster)?;
-        // The last one goes by a switchover that the tool of its maker asks for.
-        let out = cluster.ctl_by(to.other(), leader, &["switchover", "--force"])?;
-        let text = String::from_utf8_lossy(&out.stdout);
-        ensure!(text.contains("Successfully switched over to"), "{text}");
-        let next = cluster.wait_other_leader(leader, SOON)?;
-        ensure!(cluster.nodes[next].maker == to, "still a node of the old");
-        step(&mut golden, &cluster, &writer)?;
-        change_daemon(&mut cluster, leader, to)?;
-        step(&mut golden, &cluster, &writer)?;
-    }
-    Ok(())
-}
+on_each_store!(in_a_pause_postgresql_runs_on_while_its_daemon_changes);
 
 fn in_a_pause_postgresql_runs_on_while_its_daemon_changes(store: StoreKind) -> Result<()> {
     if !reference_is_there("in_a_pause_postgresql_runs_on_while_its_daemon_changes") {
@@ -89,7 +58,7 @@ pub(crate) fn write(cluster: &Cluster) -> Result<Writer> {
 }
 
 /// Stops a node's daemon and starts that of another maker with the same file.
-fn change_daemon(cluster: &mut Cluster, index: usize, to: Maker) -> Result<()> {
+pub(crate) fn change_daemon(cluster: &mut Cluster, index: usize, to: Maker) -> Result<()> {
     let node = &mut cluster.nodes[index];
     let code = node.terminate()?;
     ensure!(code == 0, "{} ended with {code}", node.name);
@@ -106,7 +75,7 @@ pub(crate) fn step(golden: &mut Golden, cluster: &Cluster, writer: &Writer) -> R
     Ok(())
 }
 
-fn pause(cluster: &Cluster, command: &str, by: Maker) -> Result<()> {
+pub(crate) fn pause(cluster: &Cluster, command: &str, by: Maker) -> Result<()> {
     let out = cluster.ctl_by(by, 0, &[command, "--wait"])?;
     let text = String::from_utf8_lossy(&out.stdout);
     ensure!(

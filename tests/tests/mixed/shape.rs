@@ -32,6 +32,15 @@ pub(crate) fn of_status(status: &Value) -> String {
     of_json(status).replace(&format!("{time}null"), &format!("{time}text"))
 }
 
+/// The same of the status key, where the slots stand in the order in which the server lists them.
+pub(crate) fn of_status_key(status: &Value) -> String {
+    let mut status = status.clone();
+    if let Some(slots) = status.get_mut("slots").and_then(Value::as_object_mut) {
+        slots.sort_keys();
+    }
+    mask_names(&of_json(&status))
+}
+
 /// What the reference's development line added to its metrics, and ours with it; then what it
 /// does not have.
 const NEW_METRICS: [&str; 8] = [
