@@ -40,7 +40,6 @@ mod rehearsal;
 mod release;
 mod rest;
 mod run;
-mod schedule;
 mod screen;
 mod select;
 pub mod settings;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
-use jiff::Timestamp;
+use jiff::Zoned;
 use patroni_config::Dynamic;
 use patroni_core::{Cluster, Role, State, json, value};
 use serde_json::{Map, Value};
@@ -137,7 +137,7 @@ impl Routes {
             Act::Restart => {
                 let body = request.optional().await.map_err(BodyFault::answer)?;
                 let paused = self.is_paused_afresh().await?;
-                let restart = RestartRequest::parse(&body, paused, Timestamp::now())?;
+                let restart = RestartRequest::parse(&body, paused, &Zoned::now())?;
                 member.restart(restart).await
             }
             Act::CancelRestart => member.cancel_restart().await,
@@ -189,7 +189,7 @@ impl Routes {
             shown("scheduled_at"),
         );
         let paused = self.is_paused_afresh().await?;
-        let wanted = FailoverBody::parse(action, body, paused, Timestamp::now())?;
+        let wanted = FailoverBody::parse(action, body, paused, &Zoned::now())?;
         if wanted.action != action {
             tracing::warn!(
                 "received failover request with leader specified - performing switchover instead"

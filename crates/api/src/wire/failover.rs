@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
-use jiff::Timestamp;
+use jiff::Zoned;
 use patroni_core::{Cluster, FailoverRequest, MemberName, Role, failover::ScheduledAt, value};
 use serde_json::{Map, Value};
 
@@ -53,7 +53,7 @@ impl FailoverBody {
         asked: Action,
         body: &Map<String, Value>,
         paused: bool,
-        now: Timestamp,
+        now: &Zoned,
     ) -> Result<Self, Answer> {
         let name = |key: &str| {
             body.get(key)
@@ -110,7 +110,7 @@ impl FailoverBody {
         asked: Action,
         given: &Value,
         paused: bool,
-        now: Timestamp,
+        now: &Zoned,
     ) -> Result<Scheduled, Answer> {
         if asked == Action::Failover {
             return Err(bad("Failover can't be scheduled"));

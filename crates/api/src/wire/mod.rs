@@ -25,6 +25,7 @@ pub mod restart;
 pub mod route;
 pub mod schedule;
 pub mod snapshot;
+mod spoken_time;
 pub mod status;
 
 pub use answer::{Answer, Content};
@@ -39,6 +40,6 @@ pub use peer::PeerStatus;
 pub use query::Query;
 pub use reinitialize::ReinitRequest;
 pub use restart::RestartRequest;
-pub use schedule::ScheduleFault;
+pub use schedule::{ScheduleFault, Scheduled};
 pub use snapshot::{CachedView, LogQueue, Snapshot};
 pub use status::Status;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use jiff::Timestamp;
+use jiff::Zoned;
 use patroni_core::{RestartConditions, Role, value};
 use serde_json::{Map, Value};
 
@@ -26,7 +26,7 @@ impl RestartRequest {
     ///
     /// # Errors
     /// The refusal to send.
-    pub fn parse(body: &Map<String, Value>, paused: bool, now: Timestamp) -> Result<Self, Answer> {
+    pub fn parse(body: &Map<String, Value>, paused: bool, now: &Zoned) -> Result<Self, Answer> {
         if paused && body.contains_key("schedule") {
             return Err(Answer::text(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -45,7 +45,7 @@ impl RestartRequest {
         Ok(request)
     }
 
-    fn take(&mut self, key: &str, given: &Value, now: Timestamp) -> Result<Value, Answer> {
+    fn take(&mut self, key: &str, given: &Value, now: &Zoned) -> Result<Value, Answer> {
         match key {
             "schedule" => {
                 let at = given
@@ -185,8 +185,8 @@ mod tests {
     use serde_json::json;
 
     fn parse(body: &Value) -> Result<RestartRequest, (u16, String)> {
-        let now = "2026-11-21T10:00:00Z".parse().unwrap();
-        RestartRequest::parse(body.as_object().unwrap(), false, now).map_err(|answer| {
+        let now = "2026-11-21T10:00:00+00:00[UTC]".parse().unwrap();
+        RestartRequest::parse(body.as_object().unwrap(), false, &now).map_err(|answer| {
             let super::super::Content::Text(text) = answer.content else {
                 panic!("refusals are sentences")
             };
@@ -266,8 +266,8 @@ mod tests {
     #[test]
     fn a_schedule_is_refused_in_the_paused_state_before_all_else() {
         let body = json!({"bogus": 1, "schedule": "x"});
-        let refusal = RestartRequest::parse(body.as_object().unwrap(), true, Timestamp::UNIX_EPOCH)
-            .unwrap_err();
+        let refusal =
+            RestartRequest::parse(body.as_object().unwrap(), true, &Zoned::default()).unwrap_err();
         assert_eq!(refusal.status, StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

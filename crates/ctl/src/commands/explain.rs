@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use patroni_api::wire::JournalPage;
+use patroni_api::wire::{JournalPage, Scheduled};
 use patroni_core::Member;
 use patroni_core::account::Turn;
 use serde_json::{Value, json};
@@ -12,7 +12,6 @@ use crate::cli::{Explain, StoryFormat};
 use crate::context::{Context, Target, dynamic};
 use crate::exit::Failure;
 use crate::rest::{Answer, RestError};
-use crate::schedule::Schedule;
 use crate::story::{Failover, Journals, WhyNot, Words};
 use crate::usage;
 
@@ -102,7 +101,7 @@ fn time(text: &str, context: &Context) -> Option<Timestamp> {
         let span = SignedDuration::from_secs(count.checked_mul(seconds)?);
         return now.timestamp().checked_sub(span).ok();
     }
-    Schedule::parse(text, &now)?.iso().parse().ok()
+    Some(Scheduled::here(text, &now)?.at)
 }
 
 /// The members to ask: all, or the named one.

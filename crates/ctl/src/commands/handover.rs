@@ -4,6 +4,7 @@ mod rehearse;
 
 use std::time::Duration;
 
+use patroni_api::wire::Scheduled;
 use patroni_core::failover::ScheduledAt;
 use patroni_core::{FailoverRequest, Member, MemberName, Role, Scope};
 use serde_json::{Value, json};
@@ -13,7 +14,6 @@ use crate::cli::{Failover, Switchover};
 use crate::context::{Context, Target, dynamic};
 use crate::exit::Failure;
 use crate::rest::{Answer, Method, RestError};
-use crate::schedule::Schedule;
 
 pub(super) async fn switchover(context: &mut Context, args: Switchover) -> Result<(), Failure> {
     let scope = context.scope("switchover", args.one.cluster.as_ref())?;
@@ -87,7 +87,7 @@ struct Order {
     action: Action,
     leader: Option<MemberName>,
     candidate: Option<MemberName>,
-    scheduled: Option<Schedule>,
+    scheduled: Option<Scheduled>,
 }
 
 async fn run(context: &mut Context, scope: Scope, wish: Wish) -> Result<(), Failure> {
@@ -146,7 +146,7 @@ async fn settle(context: &mut Context, target: &Target, wish: Wish) -> Result<Or
             Some(at) => (
                 format!(
                     "Are you sure you want to schedule switchover of cluster {scope} at {}{demoting}?",
-                    at.iso()
+                    at.to_iso()
                 ),
                 "Aborting scheduled switchover".to_owned(),
             ),
@@ -302,7 +302,7 @@ impl Order {
             body["leader"] = json!(self.leader);
         }
         if let Some(at) = &self.scheduled {
-            body["scheduled_at"] = Value::from(at.iso());
+            body["scheduled_at"] = Value::from(at.to_iso());
         }
         body
     }
@@ -336,7 +336,7 @@ async fn write_request(context: &Context, target: &Target, order: &Order) -> Res
             Action::Failover => None,
         },
         candidate: order.candidate.clone(),
-        scheduled_at: order.scheduled.map(|at| ScheduledAt::parse(&at.iso())),
+        scheduled_at: order.scheduled.map(|at| ScheduledAt::parse(&at.to_iso())),
     };
     let judged = target.cluster.failover.as_ref().map(|f| &f.revision);
     target

@@ -1,7 +1,7 @@
 //! `restart`: now or later, all or some.
 
-use jiff::Timestamp;
-use patroni_api::wire::{Content, RestartRequest};
+use jiff::Zoned;
+use patroni_api::wire::{Content, RestartRequest, Scheduled};
 use patroni_core::{Member, Role, value};
 use patroni_ha::intent::conditions_met;
 use serde_json::Value;
@@ -13,7 +13,6 @@ use crate::doctor::Report;
 use crate::exit::Failure;
 use crate::rehearsal::Rehearsal;
 use crate::rest::{Method, PATIENT, QUICK};
-use crate::schedule::Schedule;
 use crate::select::{names, require_members, select};
 
 pub(super) async fn run(context: &mut Context, args: Restart) -> Result<(), Failure> {
@@ -63,7 +62,10 @@ pub(super) async fn run(context: &mut Context, args: Restart) -> Result<(), Fail
             "postgres_version",
             (!version.is_empty()).then(|| version.into()),
         ),
-        ("schedule", schedule.map(|schedule| schedule.iso().into())),
+        (
+            "schedule",
+            schedule.map(|schedule| schedule.to_iso().into()),
+        ),
         ("timeout", args.timeout.map(Value::String)),
     ]);
     if args.dry_run {
@@ -83,7 +85,7 @@ impl Context {
         given: Option<String>,
         force: bool,
         question: &str,
-    ) -> Result<Option<Schedule>, Failure> {
+    ) -> Result<Option<Scheduled>, Failure> {
         let now = self.clock.now();
         let text = match given {
             Some(text) => text,
@@ -98,7 +100,7 @@ impl Context {
         if text.is_empty() || text == "now" {
             return Ok(None);
         }
-        Schedule::parse(&text, &now).map(Some).ok_or_else(|| {
+        Scheduled::here(&text, &now).map(Some).ok_or_else(|| {
             Failure::refused(format!(
                 "Unable to parse scheduled timestamp ({text}). It should be in an unambiguous format (e.g. ISO 8601)"
             ))
@@ -110,7 +112,7 @@ async fn agree(
     context: &mut Context,
     args: &Restart,
     members: &[Member],
-    schedule: Option<&Schedule>,
+    schedule: Option<&Scheduled>,
 ) -> Result<(), Failure> {
     let names = names(members);
     let (question, refusal) = match schedule {
@@ -172,7 +174,7 @@ async fn rehearse(
     force: bool,
 ) -> Result<(), Failure> {
     let heard = context.look_at(members).await?;
-    let now = context.clock.now().timestamp();
+    let now = context.clock.now();
     let mut rehearsal = Rehearsal::default();
     for (member, heard) in members.iter().zip(heard) {
         let name = &member.name;
@@ -194,7 +196,7 @@ async fn rehearse(
             rehearsal.step(format!("DELETE /restart to {name}, where one is scheduled"));
         }
         rehearsal.step(format!("POST /restart {body} to {name}"));
-        match judge(body, &report, earlier.is_some() && !force, now) {
+        match judge(body, &report, earlier.is_some() && !force, &now) {
             Err((code, why)) => rehearsal.refuse_with(name.as_str(), code, &why),
             Ok(()) => rehearsal.step(match scheduled {
                 Some(at) => format!("{name} restarts at {at}, if its conditions hold then"),
@@ -205,7 +207,7 @@ async fn rehearse(
     rehearsal.tell(context)
 }
 
-fn judge(body: &Value, report: &Report, taken: bool, now: Timestamp) -> Result<(), (u16, String)> {
+fn judge(body: &Value, report: &Report, taken: bool, now: &Zoned) -> Result<(), (u16, String)> {
     let filters = body.as_object().cloned().unwrap_or_default();
     let request = RestartRequest::parse(&filters, report.flag("pause"), now);
     let request = request.map_err(|answer| {

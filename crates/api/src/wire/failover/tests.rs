@@ -10,8 +10,8 @@ use crate::wire::Content;
 use patroni_core::Member;
 
 fn parse(asked: Action, body: &Value, paused: bool) -> Result<FailoverBody, Answer> {
-    let now = "2026-11-21T10:00:00Z".parse().unwrap();
-    FailoverBody::parse(asked, body.as_object().unwrap(), paused, now)
+    let now = "2026-11-21T10:00:00+00:00[UTC]".parse().unwrap();
+    FailoverBody::parse(asked, body.as_object().unwrap(), paused, &now)
 }
 
 fn shown(answer: &Answer) -> (u16, String) {

@@ -127,7 +127,7 @@ fn request(order: &Order) -> FailoverBody {
         leader: leader.filter(|_| order.action == Action::Switchover),
         candidate: order.candidate.clone(),
         scheduled_at: order.scheduled.map(|at| {
-            at.iso()
+            at.to_iso()
                 .parse()
                 .map_or(GivenTime::Unreadable, GivenTime::At)
         }),

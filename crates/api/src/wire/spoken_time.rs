@@ -1,64 +1,47 @@
 //! Reading the times that people write.
 //!
-//! The rule (control tool contract, section 3): a lenient parser in which a missing zone means
-//! the caller's own. A text is cut into words and numbers; each is a date, a clock time, a month
-//! name, a zone or a weekday, and a text with anything else is refused: so are lone numbers and
-//! the short names of other zones, of which the reference makes some time or other.
-
-use std::fmt;
+//! A text is cut into words and numbers; each is a date, a clock time, a month name, a zone or a
+//! weekday, and a text with anything else is refused: so are lone numbers, of which the reference
+//! makes some day or other. It serves members (rest-api.md 10.8) and the control tool (patronictl
+//! contract, section 3); they differ only in what a missing zone means to them.
 
 use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::Offset;
 use jiff::{ToSpan as _, Zoned};
 
-/// A time with the offset in which it was said.
+/// Longer texts are no times; the bound keeps the work small.
+const MAX_LENGTH: usize = 100;
+
+/// A time as it was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Schedule {
-    local: DateTime,
-    offset: Offset,
+pub(super) struct SpokenTime {
+    pub(super) local: DateTime,
+    pub(super) zone: SpokenZone,
 }
 
-impl Schedule {
+/// The zone in which a time was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SpokenZone {
+    /// Not a word about it.
+    None,
+    /// A name that is neither UTC nor how the zone of `now` is called: it may mean several.
+    Unknown,
+    /// This far from UTC.
+    Offset(Offset),
+}
+
+impl SpokenTime {
     /// Reads a text; parts that it leaves out come from `now` (the date) or are zero (the
     /// clock). `None` when it makes no sense.
-    pub(crate) fn parse(text: &str, now: &Zoned) -> Option<Self> {
+    pub(super) fn read(text: &str, now: &Zoned) -> Option<Self> {
+        if text.len() > MAX_LENGTH {
+            return None;
+        }
         let mut parts = Parts::default();
         for word in split(text, now)? {
             parts.take(&word, now)?;
         }
         parts.finish(now)
-    }
-
-    /// ISO 8601 as it is sent to members (`2099-01-01T10:00:00+02:00`).
-    pub(crate) fn iso(&self) -> String {
-        self.text('T')
-    }
-
-    fn text(&self, between: char) -> String {
-        let clock = self.local.time();
-        let fraction = match clock.subsec_nanosecond() / 1_000 {
-            0 => String::new(),
-            micros => format!(".{micros:06}"),
-        };
-        let seconds = self.offset.seconds();
-        let sign = if seconds < 0 { '-' } else { '+' };
-        let seconds = seconds.abs();
-        format!(
-            "{}{between}{:02}:{:02}:{:02}{fraction}{sign}{:02}:{:02}",
-            self.local.date(),
-            clock.hour(),
-            clock.minute(),
-            clock.second(),
-            seconds / 3600,
-            seconds / 60 % 60,
-        )
-    }
-}
-
-/// For people (`2099-01-01 10:00:00+02:00`).
-impl fmt::Display for Schedule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text(' '))
     }
 }
 
@@ -66,12 +49,20 @@ impl fmt::Display for Schedule {
 struct Parts {
     date: Option<Date>,
     time: Option<Time>,
-    offset: Option<Offset>,
+    zone: Option<Zone>,
     month: Option<i8>,
     numbers: Vec<i16>,
     weekday: Option<Weekday>,
     afternoon: Option<bool>,
-    local: bool,
+}
+
+/// A zone among the words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Zone {
+    Offset(Offset),
+    /// How the caller's own zone is called.
+    Local,
+    Unknown,
 }
 
 impl Parts {
@@ -81,9 +72,6 @@ impl Parts {
             return self.month.replace(month).is_none().then_some(());
         }
         match lower.as_str() {
-            "z" | "utc" | "gmt" => {
-                return self.offset.replace(Offset::UTC).is_none().then_some(());
-            }
             "am" | "pm" => {
                 if self.time.is_none() {
                     let hour = i8::try_from(self.numbers.pop()?).ok()?;
@@ -101,13 +89,13 @@ impl Parts {
         if let Some(weekday) = weekday(&lower) {
             return self.weekday.replace(weekday).is_none().then_some(());
         }
-        if self.time.is_some() && is_local_zone(word, now) {
-            self.local = true;
-            return Some(());
+        if self.time.is_some()
+            && let Some(zone) = zone(word, now)
+        {
+            return self.zone.replace(zone).is_none().then_some(());
         }
-        if self.time.is_some() && word.starts_with(['+', '-']) {
-            let offset = offset(word)?;
-            return self.offset.replace(offset).is_none().then_some(());
+        if matches!(self.zone, Some(Zone::Offset(_))) && is_note(word) {
+            return Some(());
         }
         if word.contains(':') {
             let time = clock(word)?;
@@ -129,17 +117,17 @@ impl Parts {
             self.time = Some(Time::new(digits.parse().ok()?, 0, 0, 0).ok()?);
             return self.take(suffix, now);
         }
-        if matches!(suffix, "" | "st" | "nd" | "rd" | "th") {
+        if matches!(suffix, "" | "st" | "nd" | "rd" | "th") && is_digits(digits) {
             self.numbers.push(digits.parse().ok()?);
             return Some(());
         }
         None
     }
 
-    fn finish(self, now: &Zoned) -> Option<Schedule> {
+    fn finish(self, now: &Zoned) -> Option<SpokenTime> {
         let named = self.named_date(now)?;
         let nothing = self.date.is_none() && self.time.is_none() && self.weekday.is_none();
-        if (nothing && named.is_none()) || (self.local && self.offset.is_some()) {
+        if nothing && named.is_none() {
             return None;
         }
         let time = match (self.time, self.afternoon) {
@@ -153,11 +141,15 @@ impl Parts {
             date = date.checked_add(i64::from(days).days()).ok()?;
         }
         let local = date.to_datetime(time);
-        let offset = match self.offset {
-            Some(offset) => offset,
-            None => local.to_zoned(now.time_zone().clone()).ok()?.offset(),
+        let zone = match self.zone {
+            None => SpokenZone::None,
+            Some(Zone::Unknown) => SpokenZone::Unknown,
+            Some(Zone::Offset(offset)) => SpokenZone::Offset(offset),
+            Some(Zone::Local) => {
+                SpokenZone::Offset(local.to_zoned(now.time_zone().clone()).ok()?.offset())
+            }
         };
-        Some(Schedule { local, offset })
+        Some(SpokenTime { local, zone })
     }
 
     /// Whether the day of the month is said; a weekday then adds nothing.
@@ -234,8 +226,7 @@ fn split(text: &str, now: &Zoned) -> Option<Vec<String>> {
 
 /// A date with its time: a `T` between them, or digits alone.
 fn day_and_clock<'a>(piece: &'a str, now: &Zoned) -> Option<(&'a str, &'a str)> {
-    let is_digits = piece.bytes().all(|byte| byte.is_ascii_digit());
-    if is_digits && matches!(piece.len(), 12 | 14) {
+    if is_digits(piece) && matches!(piece.len(), 12 | 14) {
         return Some(piece.split_at(8));
     }
     let (day, clock) = piece.split_once(['T', 't'])?;
@@ -283,7 +274,7 @@ fn compact_clock(text: &str) -> Option<String> {
 
 /// `10`, `1015` and `101530` as times.
 fn colons(digits: &str) -> Option<String> {
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !is_digits(digits) {
         return None;
     }
     Some(match digits.len() {
@@ -297,10 +288,7 @@ fn colons(digits: &str) -> Option<String> {
 fn date(word: &str, now: &Zoned) -> Option<Date> {
     let numbers = |separator: char| -> Option<Vec<i16>> {
         let parts: Vec<&str> = word.split(separator).collect();
-        let plain = parts.len() == 3
-            && parts
-                .iter()
-                .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+        let plain = parts.len() == 3 && parts.iter().all(|part| is_digits(part));
         plain
             .then(|| parts.iter().filter_map(|part| part.parse().ok()).collect())
             .filter(|numbers: &Vec<i16>| numbers.len() == 3)
@@ -318,7 +306,7 @@ fn date(word: &str, now: &Zoned) -> Option<Date> {
         };
         return Date::new(year, small(month)?, small(day)?).ok();
     }
-    if word.len() == 8 && word.bytes().all(|b| b.is_ascii_digit()) {
+    if word.len() == 8 && is_digits(word) {
         let number = |range: std::ops::Range<usize>| word[range].parse::<i16>().ok();
         return Date::new(number(0..4)?, small(number(4..6)?)?, small(number(6..8)?)?).ok();
     }
@@ -326,10 +314,13 @@ fn date(word: &str, now: &Zoned) -> Option<Date> {
 }
 
 fn clock(word: &str) -> Option<Time> {
-    let (whole, fraction) = word.split_once('.').unwrap_or((word, ""));
+    let (whole, fraction) = match word.split_once('.') {
+        Some((_, fraction)) if !is_digits(fraction) => return None,
+        split => split.unwrap_or((word, "")),
+    };
     let parts: Vec<i8> = whole
         .split(':')
-        .map(|part| part.parse().ok())
+        .map(|part| is_digits(part).then(|| part.parse().ok()).flatten())
         .collect::<Option<_>>()?;
     let (hour, minute, second) = match parts[..] {
         [hour, minute] if fraction.is_empty() => (hour, minute, 0),
@@ -349,27 +340,63 @@ fn clock(word: &str) -> Option<Time> {
     Time::new(hour, minute, second, nanos).ok()
 }
 
+/// What a word behind the time says about the zone; `None` when it is about something else.
+fn zone(word: &str, now: &Zoned) -> Option<Zone> {
+    if let Some(offset) = offset(word) {
+        return Some(Zone::Offset(offset));
+    }
+    if is_local_zone(word, now) {
+        return Some(Zone::Local);
+    }
+    is_zone_name(word).then_some(Zone::Unknown)
+}
+
+/// `Z`, `UTC`, `GMT`, `+2`, `+02`, `+0200`, `+2:00`, `+02:00`.
 fn offset(word: &str) -> Option<Offset> {
-    let negative = word.starts_with('-');
-    let digits: String = word[1..].chars().filter(|c| *c != ':').collect();
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+    if ["z", "utc", "gmt"].contains(&word.to_ascii_lowercase().as_str()) {
+        return Some(Offset::UTC);
+    }
+    let distance = word.strip_prefix(['+', '-'])?;
+    let (hours, minutes) = match distance.split_once(':') {
+        Some(parts) => parts,
+        None if distance.len() == 4 => distance.split_at_checked(2)?,
+        None => (distance, "00"),
+    };
+    let is_short = |digits: &str| matches!(digits.len(), 1 | 2) && is_digits(digits);
+    if !is_short(hours) || !is_short(minutes) || minutes.len() == 1 {
         return None;
     }
-    let (hours, minutes): (i32, i32) = match digits.len() {
-        1 | 2 => (digits.parse().ok()?, 0),
-        4 => (digits[..2].parse().ok()?, digits[2..].parse().ok()?),
-        _ => return None,
-    };
-    let seconds = hours * 3600 + minutes * 60;
-    Offset::from_seconds(if negative { -seconds } else { seconds }).ok()
+    let seconds = hours.parse::<i32>().ok()? * 3600 + minutes.parse::<i32>().ok()? * 60;
+    let seconds = Some(seconds).filter(|seconds| *seconds < 24 * 3600)?;
+    Offset::from_seconds(if word.starts_with('-') {
+        -seconds
+    } else {
+        seconds
+    })
+    .ok()
+}
+
+/// How zones are abbreviated: `EST`, `CEST`.
+fn is_zone_name(word: &str) -> bool {
+    matches!(word.len(), 3..=5) && word.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// The name of a zone in brackets, behind its offset, where it adds nothing: `+02:00 (CEST)`.
+fn is_note(word: &str) -> bool {
+    let name = word.strip_prefix('(').and_then(|w| w.strip_suffix(')'));
+    name.is_some_and(is_zone_name)
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn twelve_hours(time: Time, afternoon: bool) -> Option<Time> {
     let hour = match (time.hour(), afternoon) {
         (12, true) => 12,
         (12, false) => 0,
-        (hour @ 1..=11, true) => hour + 12,
-        (hour @ 1..=11, false) => hour,
+        (hour @ 0..=11, true) => hour + 12,
+        (hour @ 0..=11, false) => hour,
         _ => return None,
     };
     Time::new(hour, time.minute(), time.second(), time.subsec_nanosecond()).ok()
@@ -442,10 +469,11 @@ fn is_local_zone(word: &str, now: &Zoned) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::schedule::Scheduled;
 
     fn read(text: &str) -> Option<String> {
         let now: Zoned = "2026-11-21T12:34:56+01:00[Europe/Berlin]".parse().unwrap();
-        Schedule::parse(text, &now).map(|schedule| schedule.iso())
+        Scheduled::here(text, &now).map(Scheduled::to_iso)
     }
 
     #[test]
@@ -549,12 +577,5 @@ mod tests {
         ] {
             assert_eq!(read(text), None, "{text:?}");
         }
-    }
-
-    #[test]
-    fn people_see_a_blank_between_date_and_time() {
-        let now: Zoned = "2026-11-21T12:34:56+00:00[UTC]".parse().unwrap();
-        let schedule = Schedule::parse("2099-03-03T03:03+03:00", &now).unwrap();
-        assert_eq!(schedule.to_string(), "2099-03-03 03:03:00+03:00");
     }
 }
