@@ -78,6 +78,10 @@ impl Formatter for Ascii {
         out.write_all(self.colon)
     }
 
+    fn write_f64<W: ?Sized + io::Write>(&mut self, out: &mut W, number: f64) -> io::Result<()> {
+        out.write_all(crate::value::float(number).as_bytes())
+    }
+
     fn write_string_fragment<W: ?Sized + io::Write>(
         &mut self,
         out: &mut W,
@@ -106,6 +110,7 @@ mod tests {
     fn both_styles_escape_everything_beyond_ascii() {
         let value = json!({"a": [1, "ü😀"], "b": {}});
         assert_eq!(compact(&value), r#"{"a":[1,"\u00fc\ud83d\ude00"],"b":{}}"#);
+        assert_eq!(compact(&json!([1e-5, 1e16, 0.5])), "[1e-05,1e+16,0.5]");
         assert_eq!(
             spaced(&value),
             r#"{"a": [1, "\u00fc\ud83d\ude00"], "b": {}}"#

@@ -21,6 +21,7 @@ pub mod account;
 pub mod cluster;
 pub mod config_doc;
 pub mod copy;
+pub mod exact;
 pub mod failover;
 pub mod history;
 pub mod json;

@@ -12,7 +12,10 @@ pub fn text(value: &Value) -> String {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
-        Value::Number(number) => number.to_string(),
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(real) => float(real),
+            None => number.to_string(),
+        },
         Value::String(text) => text.clone(),
         Value::Array(_) | Value::Object(_) => repr(value),
     }
@@ -34,6 +37,19 @@ pub fn repr(value: &Value) -> String {
             format!("{{{}}}", items.join(", "))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => text(value),
+    }
+}
+
+/// A real number as Python and its JSON write it: the shortest digits, with an exponent of two
+/// digits or more below 0.0001 and from 1e16 on (`1e-05`, `100.0`).
+pub(crate) fn float(number: f64) -> String {
+    let scientific = format!("{number:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else {
+        return scientific.to_lowercase(); // not finite
+    };
+    match exponent.parse::<i32>().unwrap_or_default() {
+        -4..16 => format!("{number:?}"),
+        exponent => format!("{digits}e{exponent:+03}"),
     }
 }
 
@@ -100,9 +116,10 @@ pub fn parse_int(value: &Value) -> Option<i64> {
 /// seconds already.
 pub fn parse_seconds(value: &Value) -> Option<i64> {
     let text = text(value);
-    let (number, rest) = float_prefix(&text)?;
+    let (number, rest) = quantity(&text)?;
     let factor = match rest.trim() {
-        "" | "s" => 1.0,
+        "" => return parse_int(value).or_else(|| Some(round(number))),
+        "s" => 1.0,
         "us" => 1e-6,
         "ms" => 1e-3,
         "min" => 60.0,
@@ -110,18 +127,15 @@ pub fn parse_seconds(value: &Value) -> Option<i64> {
         "d" => 86_400.0,
         _ => return None,
     };
-    if rest.trim().is_empty() {
-        return parse_int(value);
-    }
     Some(round(number * factor))
 }
 
 /// A number of bytes, with an optional unit of memory (`16MB`); the number alone is bytes.
 pub fn parse_bytes(value: &Value) -> Option<i64> {
     let text = text(value);
-    let (number, rest) = float_prefix(&text)?;
+    let (number, rest) = quantity(&text)?;
     let factor = match rest.trim() {
-        "" => return parse_int(value),
+        "" => return parse_int(value).or_else(|| Some(round(number))),
         "B" => 1.0,
         "kB" => 1024.0,
         "MB" => 1024.0 * 1024.0,
@@ -140,15 +154,46 @@ fn round(number: f64) -> i64 {
     number.round_ties_even() as i64
 }
 
-/// The leading integer of a text and what follows it.
-pub fn int_prefix(text: &str) -> Option<(i64, &str)> {
+/// The leading number of a text that may go on with a unit: hexadecimal, octal, or decimal with a
+/// digit on each side of the point (the left one may be absent where there is no sign).
+fn quantity(text: &str) -> Option<(f64, &str)> {
     let trimmed = text.trim_start();
-    let (negative, digits) = match trimmed.as_bytes().first()? {
-        b'-' => (true, &trimmed[1..]),
-        b'+' => (false, &trimmed[1..]),
-        _ => (false, trimmed),
+    let digits = trimmed.strip_prefix(['+', '-']).unwrap_or(trimmed);
+    let is_signed = digits.len() < trimmed.len();
+    let whole = digits
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(digits.len());
+    if let Some(fraction) = digits[whole..].strip_prefix('.') {
+        let lacks_digits =
+            !fraction.starts_with(|c: char| c.is_ascii_digit()) || (whole == 0 && is_signed);
+        return if lacks_digits {
+            None
+        } else {
+            float_prefix(trimmed)
+        };
+    }
+    if digits[whole..].starts_with(['e', 'E']) {
+        return float_prefix(trimmed);
+    }
+    let (radix, body) = with_radix(digits);
+    let end = body
+        .find(|c: char| !c.is_digit(radix))
+        .unwrap_or(body.len());
+    let number = body[..end]
+        .chars()
+        .filter_map(|digit| digit.to_digit(radix))
+        .fold(0.0, |sum, digit| sum * f64::from(radix) + f64::from(digit));
+    let number = if trimmed.starts_with('-') {
+        -number
+    } else {
+        number
     };
-    let (radix, body) = if let Some(hex) = digits
+    (end > 0).then_some((number, &body[end..]))
+}
+
+/// How C reads the digits of a number: after `0x` hexadecimal, after `0` octal.
+fn with_radix(digits: &str) -> (u32, &str) {
+    if let Some(hex) = digits
         .strip_prefix("0x")
         .or_else(|| digits.strip_prefix("0X"))
     {
@@ -157,7 +202,18 @@ pub fn int_prefix(text: &str) -> Option<(i64, &str)> {
         (8, &digits[1..])
     } else {
         (10, digits)
+    }
+}
+
+/// The leading integer of a text and what follows it.
+pub fn int_prefix(text: &str) -> Option<(i64, &str)> {
+    let trimmed = text.trim_start();
+    let (negative, digits) = match trimmed.as_bytes().first()? {
+        b'-' => (true, &trimmed[1..]),
+        b'+' => (false, &trimmed[1..]),
+        _ => (false, trimmed),
     };
+    let (radix, body) = with_radix(digits);
     let end = body
         .find(|c: char| !c.is_digit(radix))
         .unwrap_or(body.len());
@@ -216,6 +272,23 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn real_numbers_are_written_like_python_does() {
+        for (number, expected) in [
+            (1e-5, "1e-05"),
+            (-1.5e-7, "-1.5e-07"),
+            (0.0001, "0.0001"),
+            (100.0, "100.0"),
+            (-0.0, "-0.0"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (123_456_789_012_345_680.0, "1.2345678901234568e+17"),
+            (1e300, "1e+300"),
+        ] {
+            assert_eq!(text(&json!(number)), expected);
+        }
+    }
+
+    #[test]
     fn integers_are_read_like_c_does() {
         for (value, expected) in [
             (json!(30), Some(30)),
@@ -244,6 +317,32 @@ mod tests {
         assert_eq!(parse_seconds(&json!("5 parsecs")), None);
         assert_eq!(parse_bytes(&json!("16MB")), Some(16 << 20));
         assert_eq!(parse_bytes(&json!("4097.5kB")), Some(4_195_840));
+        for (text, expected) in [
+            ("0x10", Some(16)),
+            ("0x10min", Some(960)),
+            ("010min", Some(480)),
+            (".5min", Some(30)),
+            ("5e1min", Some(3000)),
+            ("08min", None),
+            ("5.", None),
+            ("5.min", None),
+            ("0xmin", None),
+            ("5emin", None),
+        ] {
+            assert_eq!(parse_seconds(&json!(text)), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("-0x1", Some(-1)),
+            ("-0x1MB", Some(-(1 << 20))),
+            ("-99999999999999999999999", Some(i64::MIN)),
+            ("-5.0MB", Some(-5 << 20)),
+            ("-.5MB", None),
+            ("-5.MB", None),
+            ("-0x", None),
+            ("-", None),
+        ] {
+            assert_eq!(parse_bytes(&json!(text)), expected, "{text}");
+        }
     }
 
     #[test]

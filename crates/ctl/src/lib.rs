@@ -29,7 +29,6 @@ mod context;
 mod diff;
 mod doctor;
 mod editor;
-mod exact;
 pub mod exit;
 mod log;
 pub mod output;

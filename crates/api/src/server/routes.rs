@@ -19,6 +19,7 @@ use super::reply::Reply;
 use super::request::ApiRequest;
 use super::ui;
 use crate::wire::answer::health_code;
+use crate::wire::body::require_exact;
 use crate::wire::probes::{self, Duty};
 use crate::wire::route::{Act, Read};
 use crate::wire::{
@@ -128,8 +129,8 @@ impl Routes {
             .await?;
         let member = &self.member;
         Ok(match act {
-            Act::PatchConfig => member.patch_config(required(request).await?).await,
-            Act::PutConfig => member.put_config(required(request).await?).await,
+            Act::PatchConfig => member.patch_config(config(request).await?).await,
+            Act::PutConfig => member.put_config(config(request).await?).await,
             Act::Reload => {
                 member.reload();
                 Answer::text(StatusCode::ACCEPTED, "reload scheduled")
@@ -348,6 +349,10 @@ fn dynamic_of(cluster: &Cluster) -> Dynamic {
         .and_then(|config| Dynamic::read(&config.data).ok())
         .map(|(settings, _)| settings)
         .unwrap_or_default()
+}
+
+async fn config(request: ApiRequest) -> Result<Map<String, Value>, Refused> {
+    require_exact(required(request).await?)
 }
 
 async fn required(request: ApiRequest) -> Result<Map<String, Value>, Refused> {

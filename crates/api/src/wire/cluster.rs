@@ -79,9 +79,11 @@ fn member_object(member: &Member, cluster: &Cluster, dynamic: &Dynamic) -> Map<S
         put("pending_restart", true.into());
     }
     for key in ["pending_restart_reason", "scheduled_restart", "tags"] {
-        let value = stored.get(key).filter(|value| !is_empty(value));
+        let value = stored.get(key).and_then(Value::as_object);
+        // empty tags are shown, as in the reference
+        let value = value.filter(|map| key == "tags" || !map.is_empty());
         if let Some(value) = value {
-            put(key, value.clone());
+            put(key, value.clone().into());
         }
     }
     if cluster.leader_name() != Some(&member.name) {
@@ -103,18 +105,15 @@ fn member_object(member: &Member, cluster: &Cluster, dynamic: &Dynamic) -> Map<S
     object
 }
 
-fn is_empty(value: &Value) -> bool {
-    value.as_object().is_none_or(Map::is_empty)
-}
-
 /// Lag and position under their keys; an unknown pair has the text `unknown`, position first.
+/// Zero is how old versions say that they do not know.
 fn put_lag(
     (lag, lsn): (&str, &str),
     at: Option<Lsn>,
     newest: Lsn,
     put: &mut impl FnMut(&str, Value),
 ) {
-    if let Some(at) = at {
+    if let Some(at) = at.filter(|at| at.bytes() > 0) {
         put(lag, at.lag_behind(newest).into());
         put(lsn, at.to_string().into());
     } else {

@@ -85,28 +85,46 @@ fn role(given: &Value) -> Result<Role, Answer> {
     }
 }
 
-/// `X.Y` from 10 on, else `X.Y.Z`, as the server's own number.
 fn version(given: &Value) -> Result<u32, Answer> {
-    let text = value::text(given);
-    let bad_format = || {
-        bad(format!(
-            "Invalid PostgreSQL version format: X.Y or X.Y.Z is accepted: {text}"
-        ))
-    };
-    let parts: Vec<&str> = text.split('.').collect();
-    if given.as_str().is_none() || !(2..=3).contains(&parts.len()) {
-        return Err(bad_format());
-    }
-    let numbers: Option<Vec<u32>> = parts
-        .iter()
-        .map(|part| part.parse().ok().filter(|number| *number < 10_000))
+    let text = given
+        .as_str()
+        .ok_or_else(|| VersionFault::Format(value::text(given)));
+    text.and_then(server_version)
+        .map_err(|fault| bad(fault.to_string()))
+}
+
+/// Why a text is no version of PostgreSQL, in the contract's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VersionFault {
+    /// A part is no number.
+    #[error("Invalid PostgreSQL version: {0}")]
+    Number(String),
+    /// Too few or too many parts.
+    #[error("Invalid PostgreSQL version format: X.Y or X.Y.Z is accepted: {0}")]
+    Format(String),
+}
+
+/// A version as the server's own number: `X.Y` from 10 on, or `X.Y.Z`.
+///
+/// # Errors
+/// See [`VersionFault`].
+pub fn server_version(text: &str) -> Result<u32, VersionFault> {
+    let number = || VersionFault::Number(text.to_owned());
+    let parts: Option<Vec<i64>> = text
+        .split('.')
+        .map(|part| part.trim().parse().ok())
         .collect();
-    match numbers.as_deref() {
-        None => Err(bad(format!("Invalid PostgreSQL version: {text}"))),
-        Some([major, minor]) if *major >= 10 => Ok(major * 10_000 + minor),
-        Some([major, minor, patch]) if *major < 10 => Ok(major * 10_000 + minor * 100 + patch),
-        Some(_) => Err(bad_format()),
-    }
+    let (major, minor, patch) = match parts.ok_or_else(number)?[..] {
+        [major, minor] if major >= 10 => (major, 0, minor),
+        [major, minor, patch] => (major, minor, patch),
+        _ => return Err(VersionFault::Format(text.to_owned())),
+    };
+    let part = |part: i64| u32::try_from(part).map_err(|_| number());
+    let (major, minor, patch) = (part(major)?, part(minor)?, part(patch)?);
+    Ok(major
+        .saturating_mul(10_000)
+        .saturating_add(minor.saturating_mul(100))
+        .saturating_add(patch))
 }
 
 fn timeout(given: &Value) -> Result<Duration, Answer> {
@@ -260,6 +278,29 @@ mod tests {
             ),
         ] {
             assert_eq!(parse(&body), Err((code, text.to_owned())), "{body}");
+        }
+    }
+
+    #[test]
+    fn versions_have_two_parts_from_10_on_or_three() {
+        for (text, expected) in [
+            ("9.6.1", 90_601),
+            ("14.1", 140_001),
+            (" 14.1 ", 140_001),
+            ("10.0.0", 100_000),
+            ("14.1.1", 140_101),
+            ("14.99999", 239_999),
+            ("4294967295.1", u32::MAX),
+        ] {
+            assert_eq!(server_version(text), Ok(expected), "{text:?}");
+        }
+        for text in ["", "bogus", "14.", "14.0x1", "14.-1", "-14.1.1"] {
+            let fault = VersionFault::Number(text.to_owned());
+            assert_eq!(server_version(text), Err(fault), "{text:?}");
+        }
+        for text in ["14", "9.6", "-1.2", "1.2.3.4"] {
+            let fault = VersionFault::Format(text.to_owned());
+            assert_eq!(server_version(text), Err(fault), "{text:?}");
         }
     }
 

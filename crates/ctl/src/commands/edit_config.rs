@@ -3,12 +3,12 @@
 use patroni_config::Dynamic;
 use patroni_core::Revision;
 use patroni_core::config_doc::patch;
+use patroni_core::exact::inexact_key;
 use serde_json::{Map, Value};
 
 use super::migrate_store::mark::refuse_while_moving;
 use crate::cli::EditConfig;
 use crate::context::Context;
-use crate::exact::inexact_key;
 use crate::exit::Failure;
 use crate::rehearsal::Rehearsal;
 use crate::{diff, editor, yaml};
@@ -169,8 +169,9 @@ fn mapping(value: Value, place: &str) -> Result<Map<String, Value>, Failure> {
 /// path is one name.
 fn set(config: &mut Map<String, Value>, setting: &str, prefix: &[&str]) -> Result<(), Failure> {
     let Some((path, text)) = setting.split_once('=') else {
+        let place = [prefix, &[setting]].concat().join(".");
         return Err(Failure::refused(format!(
-            "Invalid parameter setting {setting}"
+            "Invalid parameter setting {place}"
         )));
     };
     let path = path.trim();
@@ -265,6 +266,11 @@ mod tests {
         assert_eq!(
             set(&mut Map::new(), "bogus", &[]).unwrap_err().to_string(),
             "Error: Invalid parameter setting bogus"
+        );
+        let below = set(&mut Map::new(), "abc", &["postgresql", "parameters"]);
+        assert_eq!(
+            below.unwrap_err().to_string(),
+            "Error: Invalid parameter setting postgresql.parameters.abc"
         );
     }
 

@@ -1,29 +1,28 @@
 //! `restart`: now or later, all or some.
 
 use jiff::Zoned;
+use patroni_api::wire::restart::server_version;
 use patroni_api::wire::{Content, RestartRequest, Scheduled};
-use patroni_core::{Member, Role, value};
+use patroni_core::{Member, Role};
 use patroni_ha::intent::conditions_met;
 use serde_json::Value;
 
-use super::object;
+use super::{object, show_and_select};
 use crate::cli::Restart;
 use crate::context::{Context, dynamic};
 use crate::doctor::Report;
 use crate::exit::Failure;
 use crate::rehearsal::Rehearsal;
 use crate::rest::{Method, PATIENT, QUICK};
-use crate::select::{names, require_members, select};
+use crate::select::names;
 
 pub(super) async fn run(context: &mut Context, args: Restart) -> Result<(), Failure> {
     let force = args.members.force;
     let scope = patroni_core::Scope::new(args.members.cluster.as_str());
     let group = Context::group(args.members.group)?;
     let view = context.view(&scope, group).await?;
-    require_members(&view)?;
-    super::show(context, &view)?;
     let shown = format!("'{}'", args.role.as_str());
-    let mut members = select(&view, &args.members.names, args.role, &shown)?;
+    let mut members = show_and_select(context, &view, &args.members.names, args.role, &shown)?;
 
     let schedule = context
         .when(
@@ -49,7 +48,7 @@ pub(super) async fn run(context: &mut Context, args: Restart) -> Result<(), Fail
         given => given.unwrap_or_default(),
     };
     if !version.is_empty() {
-        check_version(&version)?;
+        server_version(&version).map_err(|fault| Failure::refused(fault.to_string()))?;
     }
     if schedule.is_some() && view.parts.iter().any(|part| dynamic(&part.cluster).pause) {
         return Err(Failure::refused(
@@ -241,26 +240,6 @@ fn judge(body: &Value, report: &Report, taken: bool, now: &Zoned) -> Result<(), 
     }
 }
 
-/// `X.Y` from 10 on, `X.Y.Z` before; the sentences of the REST contract.
-fn check_version(text: &str) -> Result<(), Failure> {
-    let numbers: Option<Vec<i64>> = text
-        .split('.')
-        .map(|part| value::parse_int(&Value::from(part)))
-        .collect();
-    let Some(numbers) = numbers else {
-        return Err(Failure::refused(format!(
-            "Invalid PostgreSQL version: {text}"
-        )));
-    };
-    match numbers[..] {
-        [major, _] if major >= 10 => Ok(()),
-        [_, _, _] => Ok(()),
-        _ => Err(Failure::refused(format!(
-            "Invalid PostgreSQL version format: X.Y or X.Y.Z is accepted: {text}"
-        ))),
-    }
-}
-
 /// Any number below `bound`; good enough for choosing a member.
 fn chance(bound: usize) -> usize {
     use std::hash::{BuildHasher as _, Hasher as _};
@@ -268,29 +247,4 @@ fn chance(bound: usize) -> usize {
         .build_hasher()
         .finish();
     usize::try_from(seed % u64::try_from(bound).unwrap_or(1)).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_have_two_or_three_parts() {
-        for good in ["9.6.1", "14.0", "99.1"] {
-            assert!(check_version(good).is_ok(), "{good}");
-        }
-        for (bad, text) in [
-            ("bogus", "Error: Invalid PostgreSQL version: bogus"),
-            (
-                "14",
-                "Error: Invalid PostgreSQL version format: X.Y or X.Y.Z is accepted: 14",
-            ),
-            (
-                "9.6",
-                "Error: Invalid PostgreSQL version format: X.Y or X.Y.Z is accepted: 9.6",
-            ),
-        ] {
-            assert_eq!(check_version(bad).unwrap_err().to_string(), text);
-        }
-    }
 }

@@ -1,9 +1,8 @@
 //! One value of a result, from the text that the server sent.
 
+use patroni_core::exact::is_exact;
 use serde_json::{Number, Value};
 use tokio_postgres::types::Type;
-
-use crate::exact::is_exact;
 
 /// Numbers, booleans and documents keep their nature; everything else is text, times and
 /// intervals in the form that the reference shows.

@@ -7,7 +7,7 @@ const TOO_LONG: f64 = 9_223_372_036_854_775_808.0;
 
 /// Whether all numbers inside are what was written: a whole number that is longer than 64 bits
 /// has been read as a near real one.
-pub(crate) fn is_exact(value: &Value) -> bool {
+pub fn is_exact(value: &Value) -> bool {
     match value {
         Value::Number(number) => {
             let real = number.as_f64().filter(|_| number.is_f64());
@@ -20,7 +20,7 @@ pub(crate) fn is_exact(value: &Value) -> bool {
 }
 
 /// The first key below which a number is not what was written.
-pub(crate) fn inexact_key(map: &Map<String, Value>) -> Option<&str> {
+pub fn inexact_key(map: &Map<String, Value>) -> Option<&str> {
     let mut pairs = map.iter();
     let found = pairs.find(|(_, value)| !is_exact(value));
     found.map(|(key, _)| key.as_str())
