@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Command as Grammar, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    ValueEnum,
+};
 
 use crate::output::Format;
 use crate::select::RoleFilter;
@@ -24,8 +27,44 @@ pub(crate) struct Cli {
 }
 
 /// The command line as data, for man pages and completions.
-pub fn command_line() -> clap::Command {
-    Cli::command()
+pub fn command_line() -> Grammar {
+    with_greedy_options(Cli::command())
+}
+
+/// Reads the words behind the program's name.
+pub(crate) fn parse(words: &[String]) -> Result<Cli, clap::Error> {
+    let words = std::iter::once("patronictl").chain(words.iter().map(String::as_str));
+    let matches = command_line().try_get_matches_from(words)?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// An option takes the next word, whatever that begins with: `--timeout -5`, `-c '-- comment'`.
+fn with_greedy_options(command: Grammar) -> Grammar {
+    command
+        .mut_args(|arg| {
+            let greedy = !arg.is_positional() && arg.get_action().takes_values();
+            arg.allow_hyphen_values(greedy)
+        })
+        .mut_subcommands(with_greedy_options)
+}
+
+/// Reads a whole number; blanks around it do no harm. The error says what was expected.
+fn integer(text: &str) -> Result<i64, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| "a valid integer".to_owned())
+}
+
+/// Reads a number. The error says what was expected.
+fn float(text: &str) -> Result<f64, String> {
+    text.trim().parse().map_err(|_| "a valid float".to_owned())
+}
+
+/// Reads a period. The error says what was expected.
+fn seconds(text: &str) -> Result<f64, String> {
+    Some(float(text)?)
+        .filter(|number| number.is_finite() && *number >= 0.0)
+        .ok_or_else(|| "a number of seconds from 0 on".to_owned())
 }
 
 /// Options in front of the command.
@@ -148,7 +187,7 @@ pub(crate) struct One {
     #[arg(value_name = "CLUSTER_NAME")]
     pub(crate) cluster: Option<String>,
     /// Citus group
-    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    #[arg(long, value_name = "INTEGER", value_parser = integer)]
     pub(crate) group: Option<i64>,
 }
 
@@ -158,7 +197,7 @@ pub(crate) struct Watch {
     #[arg(short = 'W')]
     pub(crate) watch_two: bool,
     /// Repeat every so many seconds
-    #[arg(short = 'w', long, value_name = "FLOAT")]
+    #[arg(short = 'w', long, value_name = "FLOAT", value_parser = seconds)]
     pub(crate) watch: Option<f64>,
 }
 
@@ -168,7 +207,7 @@ pub(crate) struct List {
     #[arg(value_name = "CLUSTER_NAMES")]
     pub(crate) clusters: Vec<String>,
     /// Citus group
-    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    #[arg(long, value_name = "INTEGER", value_parser = integer)]
     pub(crate) group: Option<i64>,
     /// Show some more columns
     #[arg(short = 'e', long)]
@@ -189,7 +228,7 @@ pub(crate) struct Topology {
     #[arg(value_name = "CLUSTER_NAMES")]
     pub(crate) clusters: Vec<String>,
     /// Citus group
-    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    #[arg(long, value_name = "INTEGER", value_parser = integer)]
     pub(crate) group: Option<i64>,
     #[command(flatten)]
     pub(crate) watch: Watch,
@@ -201,7 +240,7 @@ pub(crate) struct Top {
     #[command(flatten)]
     pub(crate) one: One,
     /// Read the store every so many seconds, 0.5 to 3600; 2 by default
-    #[arg(short = 'w', long, value_name = "FLOAT")]
+    #[arg(short = 'w', long, value_name = "FLOAT", value_parser = float)]
     pub(crate) watch: Option<f64>,
 }
 
@@ -283,7 +322,7 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "CLUSTER_NAME")]
     pub(crate) cluster: Option<String>,
     /// Citus group
-    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    #[arg(long, value_name = "INTEGER", value_parser = integer)]
     pub(crate) group: Option<i64>,
     /// Only the last change of leader
     #[arg(long)]
@@ -366,7 +405,7 @@ pub(crate) struct Members {
     #[arg(value_name = "MEMBER_NAMES")]
     pub(crate) names: Vec<String>,
     /// Citus group
-    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    #[arg(long, value_name = "INTEGER", value_parser = integer)]
     pub(crate) group: Option<i64>,
     /// Do not ask
     #[arg(long)]
@@ -434,7 +473,7 @@ pub(crate) struct Flush {
     #[arg(value_name = "ARGS")]
     pub(crate) words: Vec<String>,
     /// Citus group
-    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    #[arg(long, value_name = "INTEGER", value_parser = integer)]
     pub(crate) group: Option<i64>,
     /// Only members of this role
     #[arg(short = 'r', long, default_value = "any", hide_default_value = true)]
@@ -505,7 +544,7 @@ pub(crate) struct Remove {
     #[arg(value_name = "CLUSTER_NAME")]
     pub(crate) cluster: String,
     /// Citus group
-    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    #[arg(long, value_name = "INTEGER", value_parser = integer)]
     pub(crate) group: Option<i64>,
     /// Output format
     #[arg(short = 'f', long, default_value = "pretty", hide_default_value = true)]
@@ -524,7 +563,7 @@ pub(crate) struct DemoteCluster {
     #[arg(long)]
     pub(crate) host: Option<String>,
     /// Port of the remote
-    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    #[arg(long, value_name = "INTEGER", value_parser = integer)]
     pub(crate) port: Option<i64>,
     /// Command that reads the remote's archive
     #[arg(long)]
@@ -586,7 +625,7 @@ pub(crate) struct DcsOf {
     #[arg(long, value_name = "CLUSTER_NAME")]
     pub(crate) cluster: Option<String>,
     /// Citus group
-    #[arg(long, value_name = "INTEGER", allow_negative_numbers = true)]
+    #[arg(long, value_name = "INTEGER", value_parser = integer)]
     pub(crate) group: Option<i64>,
 }
 

@@ -42,13 +42,14 @@ impl Context {
     /// Surroundings made of their parts.
     pub(crate) fn new(
         settings: ControlSettings,
+        level: Level,
         environment: Environment,
         world: Arc<dyn World>,
         console: Box<dyn Console>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            level: Level::of(&environment),
+            level,
             settings,
             environment,
             world,

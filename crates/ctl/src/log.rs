@@ -1,6 +1,7 @@
 //! The few lines that the tool logs, on standard error.
 
 use crate::context::Context;
+use crate::exit::Failure;
 use crate::settings::Environment;
 
 /// Levels in ascending order.
@@ -15,12 +16,20 @@ pub(crate) enum Level {
 
 impl Level {
     /// The level from the environment: the last of the three variables that is set counts.
-    pub(crate) fn of(environment: &Environment) -> Self {
-        ["PATRONI_LOG_LEVEL", "PATRONI_LOGLEVEL", "LOGLEVEL"]
-            .iter()
-            .find_map(|name| environment.get(*name))
-            .and_then(|text| Self::parse(text))
-            .unwrap_or(Self::Warning)
+    pub(crate) fn of(environment: &Environment) -> Result<Self, Failure> {
+        let variables = ["PATRONI_LOG_LEVEL", "PATRONI_LOGLEVEL", "LOGLEVEL"];
+        let set = variables.iter().find_map(|name| {
+            let text = environment.get(*name)?;
+            (!text.is_empty()).then_some((name, text))
+        });
+        let Some((name, text)) = set else {
+            return Ok(Self::Warning);
+        };
+        Self::parse(text).ok_or_else(|| {
+            Failure::refused(format!(
+                "Invalid value of {name}: '{text}' is none of DEBUG, INFO, WARNING, ERROR, CRITICAL"
+            ))
+        })
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -78,10 +87,22 @@ mod tests {
     #[test]
     fn the_last_variable_wins() {
         let mut environment = Environment::new();
-        assert_eq!(Level::of(&environment), Level::Warning);
+        let level = |environment: &Environment| Level::of(environment).unwrap();
+        assert_eq!(level(&environment), Level::Warning);
         environment.insert("LOGLEVEL".into(), "debug".into());
-        assert_eq!(Level::of(&environment), Level::Debug);
+        assert_eq!(level(&environment), Level::Debug);
+        environment.insert("PATRONI_LOG_LEVEL".into(), String::new());
+        assert_eq!(level(&environment), Level::Debug);
         environment.insert("PATRONI_LOG_LEVEL".into(), "ERROR".into());
-        assert_eq!(Level::of(&environment), Level::Error);
+        assert_eq!(level(&environment), Level::Error);
+    }
+
+    #[test]
+    fn an_unknown_level_is_told() {
+        let environment = Environment::from([("PATRONI_LOG_LEVEL".into(), "foo".into())]);
+        assert_eq!(
+            Level::of(&environment).unwrap_err().to_string(),
+            "Error: Invalid value of PATRONI_LOG_LEVEL: 'foo' is none of DEBUG, INFO, WARNING, ERROR, CRITICAL"
+        );
     }
 }

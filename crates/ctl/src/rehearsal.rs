@@ -41,6 +41,9 @@ impl Rehearsal {
 
     /// Tells everything; refusals end with the status of one.
     pub(crate) fn tell(self, context: &mut Context) -> Result<(), Failure> {
+        if self.steps.is_empty() && self.refusals.is_empty() {
+            return context.print("Dry run: there is nothing to do.");
+        }
         context.print("Dry run: nothing is changed. The steps would be:")?;
         for (index, step) in self.steps.iter().enumerate() {
             context.print(&format!("{:>3}. {step}", index + 1))?;

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use clap::Parser as _;
 use patroni_config::ControlSettings;
 
-use crate::cli::{Cli, Command, Global};
+use crate::cli::{self, Command, Global};
 use crate::clock::Clock;
 use crate::commands;
 use crate::console::Console;
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::log::Level;
 use crate::settings::Environment;
 use crate::usage::{self, Unparsed};
 use crate::world::World;
@@ -46,9 +46,8 @@ pub async fn run(
         mut console,
         clock,
     } = surroundings;
-    let arguments = usage::without_separator(arguments);
-    let words = std::iter::once("patronictl").chain(arguments.iter().map(String::as_str));
-    let cli = match Cli::try_parse_from(words) {
+    let arguments = usage::prepared(arguments);
+    let cli = match cli::parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             return match usage::explain(&error, &arguments) {
@@ -62,14 +61,16 @@ pub async fn run(
     };
     // its 1 and 2 are findings
     let unexamined = matches!(cli.command, Command::Doctor(_)).then_some(3);
-    let settings = match settings(&cli.global, &environment) {
-        Ok(settings) => settings,
+    let found =
+        Level::of(&environment).and_then(|level| Ok((level, settings(&cli.global, &environment)?)));
+    let (level, settings) = match found {
+        Ok(found) => found,
         Err(failure) => {
             let code = fail(console.as_mut(), &failure);
             return unexamined.unwrap_or(code);
         }
     };
-    let mut context = Context::new(settings, environment, world, console, clock);
+    let mut context = Context::new(settings, level, environment, world, console, clock);
     let result = tokio::select! {
         biased;
         result = commands::run(&mut context, cli.command) => result,

@@ -3,7 +3,6 @@
 use clap::ValueEnum;
 use patroni_core::{Cluster, Member, Role};
 
-use crate::exit::Failure;
 use crate::view::View;
 
 /// The roles that `-r` knows. The store decides who has which: the lock, then the member key.
@@ -50,37 +49,14 @@ impl RoleFilter {
 }
 
 /// Members of a role that are among the names; no names mean all. Names that nobody has are
-/// dropped as long as one is known. `shown` is how the refusal words the role.
-pub(crate) fn select(
-    view: &View,
-    names: &[String],
-    role: RoleFilter,
-    shown: &str,
-) -> Result<Vec<Member>, Failure> {
-    let found: Vec<Member> = view
-        .members()
+/// dropped.
+pub(crate) fn select(view: &View, names: &[String], role: RoleFilter) -> Vec<Member> {
+    view.members()
         .filter(|(cluster, member)| role.matches(cluster, member))
         .map(|(_, member)| member)
         .filter(|member| names.is_empty() || names.iter().any(|name| name == member.name.as_str()))
         .cloned()
-        .collect();
-    if found.is_empty() {
-        return Err(Failure::refused(format!(
-            "No {shown} among provided members"
-        )));
-    }
-    Ok(found)
-}
-
-/// Refuses a cluster without members.
-pub(crate) fn require_members(view: &View) -> Result<(), Failure> {
-    if view.members().next().is_some() {
-        return Ok(());
-    }
-    Err(Failure::refused(format!(
-        "{} cluster doesn't have any members",
-        view.scope
-    )))
+        .collect()
 }
 
 /// Names in a sentence.

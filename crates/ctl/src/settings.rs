@@ -116,7 +116,8 @@ fn take_url(settings: &mut Map<String, Value>, url: &str) -> Result<(), Failure>
     };
     let (address, namespace) = rest.split_once('/').unwrap_or((rest, ""));
     let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, port.parse::<u16>().ok()),
+        Some((host, "")) => (host, None),
+        Some((host, port)) if !port.contains(']') => (host, Some(port_number(port, url)?)),
         _ => (address, None),
     };
     let host = if host.is_empty() { "localhost" } else { host };
@@ -145,6 +146,14 @@ fn take_url(settings: &mut Map<String, Value>, url: &str) -> Result<(), Failure>
         settings.insert("namespace".to_owned(), namespace.into());
     }
     Ok(())
+}
+
+fn port_number(port: &str, url: &str) -> Result<u16, Failure> {
+    port.parse().map_err(|_| {
+        Failure::refused(format!(
+            "Invalid dcs url {url}: '{port}' is no port number, 1 to 65535"
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -200,6 +209,20 @@ mod tests {
         }
     }
 
+    /// The usual port was taken instead, so that another store answered.
+    #[test]
+    fn a_port_is_a_number() {
+        for (url, port) in [
+            ("etcd3://host:abc", "abc"),
+            ("x:99999", "99999"),
+            ("x:-1/ns", "-1"),
+        ] {
+            let expected =
+                format!("Error: Invalid dcs url {url}: '{port}' is no port number, 1 to 65535");
+            assert_eq!(by_url(url).unwrap_err().to_string(), expected);
+        }
+    }
+
     #[test]
     fn urls_name_stores() {
         for (url, expected) in [
@@ -209,6 +232,10 @@ mod tests {
             ),
             ("ETCD3://h:1", json!({"etcd3": {"host": "h:1"}})),
             ("h", json!({"etcd": {"host": "h:2379"}})),
+            (
+                "h:/ns",
+                json!({"etcd": {"host": "h:2379"}, "namespace": "ns"}),
+            ),
             (":8500", json!({"consul": {"host": "localhost:8500"}})),
             (
                 "zookeeper://",

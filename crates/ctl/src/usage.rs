@@ -1,9 +1,11 @@
 //! Usage errors in the form that operators know: usage line, hint, `Error: ...`.
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Command, CommandFactory as _};
+use std::error::Error as _;
 
-use crate::cli::Cli;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command};
+
+use crate::cli::command_line;
 use crate::exit::Failure;
 
 /// What became of parsing that yielded no command.
@@ -22,7 +24,7 @@ pub(crate) fn explain(error: &clap::Error, words: &[String]) -> Unparsed {
     ) {
         return Unparsed::Help(error.render().to_string());
     }
-    let root = Cli::command();
+    let root = command_line();
     let (path, command) = meant(&root, &words[command_at(&root, words)..]);
     let text = sentence(error, command);
     Unparsed::Wrong(compose(&path, command, &text))
@@ -30,20 +32,46 @@ pub(crate) fn explain(error: &clap::Error, words: &[String]) -> Unparsed {
 
 /// A usage error that we find after parsing.
 pub(crate) fn wrong(command: &str, text: &str) -> Failure {
-    let root = Cli::command();
+    let root = command_line();
     let (path, command) = meant(&root, &[command.to_owned()]);
     compose(&path, command, text)
 }
 
-/// The words without a `--` in front of the command: it ends the global options, which the
-/// command does anyway.
-pub(crate) fn without_separator(words: &[String]) -> Vec<String> {
-    let mut words = words.to_vec();
-    let at = command_at(&Cli::command(), &words);
-    if words.get(at).is_some_and(|word| word == "--") {
-        words.remove(at);
+/// The words as the parser takes them in the sense of the reference's. A `--` in front of the
+/// command ends the global options, which the command does anyway. In `-m=x` the value is `=x`.
+pub(crate) fn prepared(words: &[String]) -> Vec<String> {
+    let root = command_line();
+    let mut command = &root;
+    let mut out = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if word == "--" {
+            if command.has_subcommands() {
+                continue;
+            }
+            out.push(word.clone());
+            out.extend(words.cloned());
+            break;
+        }
+        if let Some((option, value)) = with_equals_sign(command, word) {
+            out.extend([option.to_owned(), value.to_owned()]);
+            continue;
+        }
+        out.push(word.clone());
+        if takes_next(command, word) {
+            out.extend(words.next().cloned());
+        } else if let Some(below) = command.find_subcommand(word) {
+            command = below;
+        }
     }
-    words
+    out
+}
+
+/// A short option and a value that begins with `=`.
+fn with_equals_sign<'a>(command: &Command, word: &'a str) -> Option<(&'a str, &'a str)> {
+    let (option, value) = word.split_at(word.find('=')?);
+    let is_short = !word.starts_with("--");
+    (is_short && takes_next(command, option)).then_some((option, value))
 }
 
 /// Where the command stands: behind the global options and their values.
@@ -58,10 +86,13 @@ fn command_at(root: &Command, words: &[String]) -> usize {
     at.min(words.len())
 }
 
-/// Whether the word after this option is its value.
-fn takes_next(root: &Command, word: &str) -> bool {
+/// Whether this is an option and the word after it its value.
+fn takes_next(command: &Command, word: &str) -> bool {
+    if !word.starts_with('-') {
+        return false;
+    }
     let takes = |found: Option<&Arg>| found.is_some_and(|arg| arg.get_action().takes_values());
-    let mut arguments = root.get_arguments();
+    let mut arguments = command.get_arguments();
     if let Some(long) = word.strip_prefix("--") {
         return takes(arguments.find(|arg| {
             let names = arg.get_long_and_visible_aliases().unwrap_or_default();
@@ -71,7 +102,7 @@ fn takes_next(root: &Command, word: &str) -> bool {
     // of several letters the first one with a value takes the rest of the word
     let mut letters = word.chars().skip(1);
     let found = letters.find_map(|letter| {
-        let mut arguments = root.get_arguments();
+        let mut arguments = command.get_arguments();
         arguments.find(|arg| arg.get_short() == Some(letter) && takes(Some(arg)))
     });
     found.is_some() && letters.next().is_none()
@@ -109,22 +140,29 @@ fn sentence(error: &clap::Error, command: &Command) -> String {
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             format!(
-                "No such command '{}'.",
-                value(ContextKind::InvalidSubcommand)
+                "No such command '{}'.{}",
+                value(ContextKind::InvalidSubcommand),
+                suggestion(error, ContextKind::SuggestedSubcommand)
             )
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             "Missing command.".to_owned()
         }
-        ErrorKind::MissingRequiredArgument => {
-            format!(
+        ErrorKind::MissingRequiredArgument => match subject.split_once(' ') {
+            Some((option, _)) if option.starts_with('-') => format!("Missing option '{option}'."),
+            _ => format!(
                 "Missing argument '{}'.",
                 subject.trim_matches(['<', '>', '.', '[', ']'])
-            )
+            ),
+        },
+        ErrorKind::TooManyValues => {
+            let option = subject.split(' ').next().unwrap_or_default();
+            format!("Option '{option}' does not take a value.")
         }
         ErrorKind::UnknownArgument => {
             if subject.starts_with('-') {
-                format!("No such option: {subject}")
+                let suggestion = suggestion(error, ContextKind::SuggestedArg);
+                format!("No such option '{subject}'.{suggestion}")
             } else {
                 format!("Got unexpected extra argument ({subject})")
             }
@@ -136,7 +174,7 @@ fn sentence(error: &clap::Error, command: &Command) -> String {
             format!(
                 "Invalid value for {}: '{given}' is not {}.",
                 quoted(command, &subject),
-                expectation(command, error, &subject)
+                expectation(error)
             )
         }
         _ => error.kind().to_string(),
@@ -144,16 +182,25 @@ fn sentence(error: &clap::Error, command: &Command) -> String {
 }
 
 /// What would have been right.
-fn expectation(command: &Command, error: &clap::Error, subject: &str) -> String {
+fn expectation(error: &clap::Error) -> String {
     if let Some(ContextValue::Strings(values)) = error.get(ContextKind::ValidValue)
         && !values.is_empty()
     {
         let values: Vec<String> = values.iter().map(|value| format!("'{value}'")).collect();
         return format!("one of {}", values.join(", "));
     }
-    let float = find(command, subject).is_some_and(|arg| arg.get_id() == "watch");
-    let kind = if float { "float" } else { "integer" };
-    format!("a valid {kind}")
+    let expected = error.source().map(ToString::to_string);
+    expected.unwrap_or_else(|| "valid".to_owned())
+}
+
+/// A question after what is nearly right.
+fn suggestion(error: &clap::Error, kind: ContextKind) -> String {
+    let nearest = match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text),
+        Some(ContextValue::Strings(texts)) => texts.last(), // they come in ascending order
+        _ => None,
+    };
+    nearest.map_or_else(String::new, |text| format!(" Did you mean '{text}'?"))
 }
 
 /// The names of an option: `'--format' / '-f'`.
@@ -181,6 +228,7 @@ fn find<'a>(command: &'a Command, subject: &str) -> Option<&'a Arg> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::parse;
 
     fn words(line: &str) -> Vec<String> {
         line.split_whitespace().map(str::to_owned).collect()
@@ -188,7 +236,7 @@ mod tests {
 
     #[test]
     fn the_command_is_the_first_word_that_belongs_to_no_global_option() {
-        let root = Cli::command();
+        let root = command_line();
         for (line, expected) in [
             ("list demo restart", "patronictl list"),
             ("-c dcs dsn", "patronictl dsn"),
@@ -208,14 +256,80 @@ mod tests {
     }
 
     #[test]
-    fn a_separator_may_stand_before_the_command() {
+    fn words_are_prepared_in_the_sense_of_the_reference() {
         for (line, expected) in [
             ("-c f -- dsn demo", "-c f dsn demo"),
             ("-- list", "list"),
+            ("-- dcs -- ls", "dcs ls"),
             ("dsn -- demo", "dsn -- demo"),
             ("-c -- list", "-c -- list"),
+            ("dsn -m=node2", "dsn -m =node2"),
+            ("-kc=f list -ew=5 -- -m=1", "-kc =f list -ew =5 -- -m=1"),
+            ("dsn -m -m=1 --member=x", "dsn -m -m=1 --member=x"),
         ] {
-            assert_eq!(without_separator(&words(line)), words(expected), "{line}");
+            assert_eq!(prepared(&words(line)), words(expected), "{line}");
         }
+    }
+
+    #[test]
+    fn mistakes_are_told_with_the_way_out() {
+        for (line, expected) in [
+            ("lst", "No such command 'lst'. Did you mean 'list'?"),
+            ("zzz", "No such command 'zzz'."),
+            (
+                "list --extnded",
+                "No such option '--extnded'. Did you mean '--extended'?",
+            ),
+            (
+                "list --extended=1",
+                "Option '--extended' does not take a value.",
+            ),
+            ("migrate-store", "Missing option '--to'."),
+            ("restart", "Missing argument 'CLUSTER_NAME'."),
+            (
+                "list --group x",
+                "Invalid value for '--group': 'x' is not a valid integer.",
+            ),
+            (
+                "list -w x",
+                "Invalid value for '--watch' / '-w': 'x' is not a valid float.",
+            ),
+            (
+                "list -w -1",
+                "Invalid value for '--watch' / '-w': '-1' is not a number of seconds from 0 on.",
+            ),
+            (
+                "dsn -r -x",
+                "Invalid value for '--role' / '-r': '-x' is not one of 'leader', 'primary', 'standby-leader', 'replica', 'standby', 'any'.",
+            ),
+        ] {
+            let words = words(line);
+            let Unparsed::Wrong(failure) = explain(&parse(&words).unwrap_err(), &words) else {
+                panic!("{line} asks for no help")
+            };
+            let text = failure.to_string();
+            let (_, told) = text.split_once("Error: ").unwrap();
+            assert_eq!(told, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_option_takes_the_next_word() {
+        let read = |line: &str| parse(&prepared(&words(line))).unwrap().command;
+        let crate::cli::Command::Restart(restart) =
+            read("restart demo --timeout -5 --scheduled -x --pg-version -- --group -1")
+        else {
+            panic!("another command")
+        };
+        assert_eq!(restart.timeout.as_deref(), Some("-5"));
+        assert_eq!(restart.scheduled.as_deref(), Some("-x"));
+        assert_eq!(restart.pg_version.as_deref(), Some("--"));
+        assert_eq!(restart.members.group, Some(-1));
+        let crate::cli::Command::Query(query) = read("query -c --x --delimiter -- -m=node2") else {
+            panic!("another command")
+        };
+        assert_eq!(query.command.as_deref(), Some("--x"));
+        assert_eq!(query.delimiter, "--");
+        assert_eq!(query.member.as_deref(), Some("=node2"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use patroni_core::{Member, MemberName, Role};
+use patroni_core::{Member, MemberName, Role, Scope};
 use serde_json::{Value, json};
 
 use super::object;
@@ -10,7 +10,6 @@ use crate::cli::{DemoteCluster, PromoteCluster};
 use crate::context::{Context, Target};
 use crate::exit::Failure;
 use crate::rest::{Method, QUICK};
-use crate::view::View;
 
 pub(super) async fn demote(context: &mut Context, args: DemoteCluster) -> Result<(), Failure> {
     if args.host.is_none() && args.port.is_none() && args.restore_command.is_none() {
@@ -96,8 +95,7 @@ async fn run(
         return Err(Failure::refused("Cluster is already in the required state"));
     }
     context.print("Current cluster topology")?;
-    let view = View::of_one(scope.clone(), group, target.cluster.clone());
-    super::show(context, &view)?;
+    show(context, &scope).await?;
     if !force {
         let question = format!("Are you sure you want to {} {scope} cluster?", turn.word());
         if !context.confirm(&question).await? {
@@ -106,7 +104,14 @@ async fn run(
     }
     change(context, turn, &target, &leader, standby_cluster).await?;
     wait(context, turn, &target, &leader.name).await?;
-    super::show_again(context, &target).await
+    show(context, &scope).await
+}
+
+/// Shows the table, of an MPP cluster with all groups: their leaders follow the coordinator's
+/// configuration.
+async fn show(context: &mut Context, scope: &Scope) -> Result<(), Failure> {
+    let view = context.view(scope, None).await?;
+    super::show(context, &view)
 }
 
 async fn change(

@@ -3,11 +3,12 @@
 use clap::ValueEnum as _;
 use patroni_core::{FailoverRequest, Member};
 
+use super::show_and_select;
 use crate::cli::{Flush, FlushTarget};
 use crate::context::{Context, Target};
 use crate::exit::Failure;
 use crate::rest::{Method, QUICK};
-use crate::select::{names, require_members, select};
+use crate::select::names;
 use crate::usage;
 
 pub(super) async fn run(context: &mut Context, args: Flush) -> Result<(), Failure> {
@@ -51,10 +52,8 @@ async fn restart(
 ) -> Result<(), Failure> {
     let group = Context::group(args.group)?;
     let view = context.view(scope, group).await?;
-    require_members(&view)?;
-    super::show(context, &view)?;
     let shown = format!("'{}'", args.role.as_str());
-    let members = select(&view, wanted, args.role, &shown)?;
+    let members = show_and_select(context, &view, wanted, args.role, &shown)?;
     if !args.force {
         let question = format!(
             "Are you sure you want to flush members {}?",

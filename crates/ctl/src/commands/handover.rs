@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use patroni_api::wire::Scheduled;
 use patroni_core::failover::ScheduledAt;
-use patroni_core::{FailoverRequest, Member, MemberName, Role, Scope};
+use patroni_core::{FailoverRequest, Member, MemberName, Scope};
 use serde_json::{Value, json};
 
 use super::migrate_store::mark::refuse_while_moving;
@@ -182,10 +182,10 @@ async fn ask_leader(
         Some(named) => named.clone(),
         None if wish.force => current.to_string(),
         None => {
-            let role = target.cluster.leader_member().and_then(|m| m.data.role());
-            let question = match role {
-                Some(Role::StandbyLeader) => "Standby Leader",
-                _ => "Primary",
+            // by the configuration: the member may not have its new role yet
+            let question = match dynamic(&target.cluster).standby_cluster {
+                Some(_) => "Standby Leader",
+                None => "Primary",
             };
             context.ask(question, Some(current.as_str())).await?
         }

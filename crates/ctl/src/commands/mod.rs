@@ -22,6 +22,7 @@ mod show_config;
 mod top;
 mod version;
 
+use patroni_core::Member;
 use serde_json::Value;
 
 use crate::cli::Command;
@@ -29,6 +30,7 @@ use crate::context::{Context, Target};
 use crate::exit::Failure;
 use crate::output::members::Style;
 use crate::output::{Format, members_table};
+use crate::select::{RoleFilter, select};
 use crate::view::View;
 
 /// Runs a command to its end, and gives its exit status.
@@ -67,6 +69,32 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<u8, F
 /// Shows the table before questions.
 fn show(context: &mut Context, view: &View) -> Result<(), Failure> {
     context.write(&members_table(view, Format::Pretty, Style::List, false))
+}
+
+/// Shows the table and gives the members that are meant (see [`select`]); there is one at least.
+/// `shown` is how the refusal words the role. As in the reference, a cluster without any member
+/// of the role is told in place of the table, and names that nobody has after it.
+fn show_and_select(
+    context: &mut Context,
+    view: &View,
+    names: &[String],
+    role: RoleFilter,
+    shown: &str,
+) -> Result<Vec<Member>, Failure> {
+    let found = select(view, names, role);
+    if found.is_empty() && names.is_empty() {
+        return Err(Failure::refused(format!(
+            "{} cluster doesn't have any members",
+            view.scope
+        )));
+    }
+    show(context, view)?;
+    if found.is_empty() {
+        return Err(Failure::refused(format!(
+            "No {shown} among provided members"
+        )));
+    }
+    Ok(found)
 }
 
 /// Shows the table as it is now.

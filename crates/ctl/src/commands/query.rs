@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::dsn::Choice;
 use crate::cli::Query;
 use crate::context::Context;
@@ -148,13 +146,20 @@ fn render(context: &Context, args: &Query, outcome: Outcome) -> String {
             Format::Json => "[{}]\n".to_owned(),
             Format::Yaml | Format::Yml => "- {}\n\n".to_owned(),
             Format::Tsv | Format::Pretty => {
-                let cells: Vec<Value> = vec![context.now_text().into(), why.into()];
+                let titles: &[&str] = match format {
+                    Format::Pretty => &["Field 1", "Field 2"],
+                    Format::Tsv | Format::Json | Format::Yaml | Format::Yml => &[],
+                };
                 Table {
-                    rows: vec![cells],
+                    columns: titles
+                        .iter()
+                        .map(|title| Column::new(title, Align::Left))
+                        .collect(),
+                    rows: vec![vec![context.now_text().into(), why.into()]],
                     delimiter: Some(args.delimiter.clone()),
                     ..Table::default()
                 }
-                .render(Format::Tsv)
+                .render(format)
             }
         },
     }

@@ -8,12 +8,13 @@ use patroni_ha::command::CloneSource;
 use patroni_ha::intent::{ReinitializeBody, judge_reinitialize};
 use serde_json::{Value, json};
 
+use super::show_and_select;
 use crate::cli::Reinit;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::rehearsal::Rehearsal;
 use crate::rest::{Answer, Method, QUICK};
-use crate::select::{RoleFilter, names, require_members, select};
+use crate::select::{RoleFilter, names};
 use crate::view::View;
 
 const POLL: Duration = Duration::from_secs(2);
@@ -23,10 +24,8 @@ pub(super) async fn run(context: &mut Context, args: Reinit) -> Result<(), Failu
     let scope = patroni_core::Scope::new(args.members.cluster.as_str());
     let group = Context::group(args.members.group)?;
     let view = context.view(&scope, group).await?;
-    require_members(&view)?;
-    super::show(context, &view)?;
     let mut wanted = args.members.names.clone();
-    let replicas = select(&view, &wanted, RoleFilter::Replica, "replica")?;
+    let replicas = show_and_select(context, &view, &wanted, RoleFilter::Replica, "replica")?;
     if wanted.is_empty() && !force {
         let question = format!(
             "Which member do you want to reinitialize [{}]?",

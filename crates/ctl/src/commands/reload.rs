@@ -1,19 +1,18 @@
 //! `reload`: members read their files again.
 
+use super::show_and_select;
 use crate::cli::Reload;
 use crate::context::{Context, dynamic};
 use crate::exit::Failure;
 use crate::rest::{Method, QUICK};
-use crate::select::{names, require_members, select};
+use crate::select::names;
 
 pub(super) async fn run(context: &mut Context, args: Reload) -> Result<(), Failure> {
     let scope = patroni_core::Scope::new(args.members.cluster.as_str());
     let group = Context::group(args.members.group)?;
     let view = context.view(&scope, group).await?;
-    require_members(&view)?;
-    super::show(context, &view)?;
     let shown = format!("'{}'", args.role.as_str());
-    let members = select(&view, &args.members.names, args.role, &shown)?;
+    let members = show_and_select(context, &view, &args.members.names, args.role, &shown)?;
     if !args.members.force {
         let question = format!(
             "Are you sure you want to reload members {}?",

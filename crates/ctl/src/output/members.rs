@@ -50,14 +50,13 @@ fn table(view: &View, format: Format, style: Style, extended: bool) -> Table {
             .map(|member| Row::read(part, member))
             .collect();
         members.sort_by(|a, b| a.name.cmp(&b.name));
-        if style == Style::Topology {
-            members = topology::arrange(members);
-        }
-        rows.extend(members);
+        rows.push(members);
     }
-    let with_port = needs_port(&rows);
+    // members that `topology` cannot place count for the columns all the same
+    let everybody = || rows.iter().flatten();
+    let with_port = needs_port(everybody());
     let shown = |has: fn(&Row) -> bool| {
-        extended || rows.iter().any(|row| row.address.is_some() && has(row))
+        extended || everybody().any(|row| row.address.is_some() && has(row))
     };
     let all = [
         (!pretty, Field::Cluster),
@@ -80,6 +79,9 @@ fn table(view: &View, format: Format, style: Style, extended: bool) -> Table {
         .into_iter()
         .filter_map(|(wanted, field)| wanted.then_some(field))
         .collect();
+    if style == Style::Topology {
+        rows = rows.into_iter().map(topology::arrange).collect();
+    }
     let look = Look {
         scope: view.scope.as_str(),
         format,
@@ -91,6 +93,7 @@ fn table(view: &View, format: Format, style: Style, extended: bool) -> Table {
         columns: fields.iter().map(|field| field.column()).collect(),
         rows: rows
             .iter()
+            .flatten()
             .map(|row| fields.iter().map(|field| field.cell(row, &look)).collect())
             .collect(),
         omit_empty: true,
@@ -117,8 +120,8 @@ fn title(view: &View) -> String {
 }
 
 /// Ports are shown for all when one is unusual, or when two members share a host.
-fn needs_port(rows: &[Row]) -> bool {
-    let addresses: Vec<&ConnUrl> = rows.iter().filter_map(|row| row.address.as_ref()).collect();
+fn needs_port<'a>(rows: impl Iterator<Item = &'a Row>) -> bool {
+    let addresses: Vec<&ConnUrl> = rows.filter_map(|row| row.address.as_ref()).collect();
     let hosts: BTreeSet<&str> = addresses
         .iter()
         .map(|address| address.host.as_str())
@@ -217,22 +220,22 @@ impl Row {
             },
             None => Position::Unknown,
         };
-        let (mut receive, mut replay) = (data.receive_lsn(), data.replay_lsn());
+        // zero is how old versions say that they do not know
+        let known = |lsn: Option<Lsn>| lsn.filter(|lsn| lsn.bytes() > 0);
+        let (mut receive, mut replay) = (known(data.receive_lsn()), known(data.replay_lsn()));
         if receive.is_none() && replay.is_none() {
             // members of old versions publish their main position only
             if state == "streaming" {
-                receive = data.position();
+                receive = known(data.position());
             } else {
-                replay = data.position();
+                replay = known(data.position());
             }
         }
         let map = |field: &str| {
-            data.as_map()
-                .get(field)
-                .and_then(Value::as_object)
-                .filter(|map| !map.is_empty())
-                .cloned()
+            let map = data.as_map().get(field).and_then(Value::as_object);
+            map.cloned()
         };
+        let filled = |field: &str| map(field).filter(|map| !map.is_empty());
         Self {
             name: member.name.to_string(),
             level: 0,
@@ -245,8 +248,8 @@ impl Row {
             receive: position(receive),
             replay: position(replay),
             pending: data.pending_restart(),
-            reason: map("pending_restart_reason"),
-            schedule: map("scheduled_restart"),
+            reason: filled("pending_restart_reason"),
+            schedule: filled("scheduled_restart"),
             tags: map("tags"),
             state,
         }
@@ -296,8 +299,8 @@ impl Row {
         self.schedule.is_some()
     }
 
-    const fn has_tags(&self) -> bool {
-        self.tags.is_some()
+    fn has_tags(&self) -> bool {
+        self.tags.as_ref().is_some_and(|tags| !tags.is_empty())
     }
 }
 

@@ -48,8 +48,22 @@ pub fn pretty(table: &Table) -> String {
 
 fn lines_of(row: &[serde_json::Value]) -> Vec<Vec<String>> {
     row.iter()
-        .map(|cell| cell_text(cell).split('\n').map(str::to_owned).collect())
+        .map(|cell| cell_text(cell).split('\n').map(expand_tabs).collect())
         .collect()
+}
+
+/// Each tab as blanks up to the next multiple of eight: a terminal would count from the edge of
+/// the screen, and the lines of the box would not meet.
+fn expand_tabs(line: &str) -> String {
+    const STOP: usize = 8;
+    let mut out = String::with_capacity(line.len());
+    for (index, piece) in line.split('\t').enumerate() {
+        if index > 0 {
+            out.push_str(&" ".repeat(STOP - out.width() % STOP));
+        }
+        out.push_str(piece);
+    }
+    out
 }
 
 fn rule(widths: &[usize]) -> String {
@@ -112,6 +126,19 @@ mod tests {
             text,
             "+ Clust+\n| A | N |\n+---+---+\n+---+---+\n".replace("+ Clust+", "+ Cluste+")
         );
+    }
+
+    #[test]
+    fn tabs_become_blanks() {
+        for (given, expected) in [
+            ("y\tz", "y       z"),
+            ("123456789\tz\t|", "123456789       z       |"),
+            ("\t", "        "),
+            ("数\tz", "数      z"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(expand_tabs(given), expected);
+        }
     }
 
     #[test]

@@ -50,7 +50,8 @@ pub(super) fn details(board: &Board, row: &Row) -> Vec<Line> {
             .join(", "),
     );
     tell("restart scheduled", row.scheduled());
-    let tags = row.tags.clone().map(|tags| yaml::flow(&tags.into()));
+    let tags = row.tags.clone().filter(|tags| !tags.is_empty());
+    let tags = tags.map(|tags| yaml::flow(&tags.into()));
     tell("tags", tags.unwrap_or_default());
     lines
 }
