@@ -15,6 +15,7 @@ mod dcs;
 mod doctor;
 mod dry_run;
 mod fixture;
+mod members;
 mod query;
 mod reinit;
 mod top;
