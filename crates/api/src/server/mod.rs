@@ -9,6 +9,7 @@ mod access;
 mod certificate;
 mod connections;
 mod events;
+mod line;
 mod listener;
 mod member;
 mod reply;

@@ -9,12 +9,14 @@ use http_body_util::Full;
 use hyper::body::{Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SERVER,
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, SERVER,
 };
 use hyper::{Response, StatusCode};
+use jiff::Timestamp;
 
 use super::connections::Busy;
 use super::events::Frames;
+use super::line::Departure;
 use super::settings::ServerSettings;
 use crate::wire::{Answer, Content, error_page};
 
@@ -31,9 +33,10 @@ pub(super) enum Reply {
 #[derive(Debug)]
 pub(super) enum Body {
     Full(Full<Bytes>),
-    /// The connection is busy as long as the events go on.
+    /// The connection is busy as long as the events go on: until the server's end or the client's.
     Events(
         Frames,
+        Departure,
         #[expect(dead_code, reason = "lives as long as the body")] Busy,
     ),
 }
@@ -82,7 +85,7 @@ impl Dress {
         let mut response = Response::new(Body::Full(Full::new(body)));
         *response.status_mut() = answer.status;
         let headers = response.headers_mut();
-        headers.insert(SERVER, self.server.clone());
+        self.put_on_first(headers);
         for (name, value) in answer.headers {
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.insert(HeaderName::from_static(name), value);
@@ -104,7 +107,7 @@ impl Dress {
         let mut response = Response::new(Body::Full(Full::new(page.into())));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(SERVER, self.server.clone());
+        self.put_on_first(headers);
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         headers.insert(
             CONTENT_TYPE,
@@ -117,10 +120,15 @@ impl Dress {
     }
 
     /// The response that goes on until its events end. The connection ends with it.
-    pub(super) fn put_on_events(&self, frames: Frames, busy: Busy) -> Response<Body> {
-        let mut response = Response::new(Body::Events(frames, busy));
+    pub(super) fn put_on_events(
+        &self,
+        frames: Frames,
+        departure: Departure,
+        busy: Busy,
+    ) -> Response<Body> {
+        let mut response = Response::new(Body::Events(frames, departure, busy));
         let headers = response.headers_mut();
-        headers.insert(SERVER, self.server.clone());
+        self.put_on_first(headers);
         for (name, value) in [
             (CONTENT_TYPE, "text/event-stream"),
             (CACHE_CONTROL, "no-cache"),
@@ -130,6 +138,15 @@ impl Dress {
         }
         self.put_on_extra(headers);
         response
+    }
+
+    /// What every answer begins with (rest-api.md 1).
+    fn put_on_first(&self, headers: &mut HeaderMap) {
+        headers.insert(SERVER, self.server.clone());
+        let now = Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT");
+        if let Ok(now) = HeaderValue::try_from(now.to_string()) {
+            headers.insert(DATE, now);
+        }
     }
 
     fn put_on_extra(&self, headers: &mut HeaderMap) {
@@ -154,9 +171,11 @@ impl hyper::body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Full(body) => Pin::new(body).poll_frame(cx),
-            Self::Events(frames, _) => frames
-                .poll_next(cx)
-                .map(|frame| frame.map(|frame| Ok(Frame::data(frame)))),
+            Self::Events(frames, departure, _) => match departure.poll_next(cx) {
+                Poll::Pending => frames.poll_next(cx),
+                sign @ Poll::Ready(_) => sign,
+            }
+            .map(|frame| frame.map(|frame| Ok(Frame::data(frame)))),
         }
     }
 

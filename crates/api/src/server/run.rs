@@ -22,6 +22,7 @@ use super::access::{Access, Peer, plain};
 use super::certificate;
 use super::connections::{Connections, Place};
 use super::events::{Events, HEARTBEAT_TIME};
+use super::line::Line;
 use super::listener;
 use super::member::Member;
 use super::reply::{Body, Dress, Reply};
@@ -357,27 +358,33 @@ struct Connection {
 impl Connection {
     async fn run(self, stream: TcpStream) {
         let from = self.from;
+        let line = Line::new(stream);
         let Some(tls) = self.rules.load().tls.clone() else {
-            return self.serve(stream, false).await;
+            return self.serve(line.clone(), &line, false).await;
         };
-        match timeout(HEADER_TIME, TlsAcceptor::from(tls).accept(stream)).await {
+        match timeout(HEADER_TIME, TlsAcceptor::from(tls).accept(line.clone())).await {
             Ok(Ok(stream)) => {
                 let has_certificate = stream.get_ref().1.peer_certificates().is_some();
-                self.serve(stream, has_certificate).await;
+                self.serve(stream, &line, has_certificate).await;
             }
             Ok(Err(error)) => tracing::debug!("TLS handshake with {from} failed: {error}"),
             Err(_) => tracing::debug!("TLS handshake with {from} took too long"),
         }
     }
 
-    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin, has_certificate: bool) {
+    async fn serve(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        line: &Line,
+        has_certificate: bool,
+    ) {
         let peer = Peer {
             ip: plain(self.from.ip()),
             has_certificate,
         };
         let this = &self;
         let service = service_fn(move |request: Request<Incoming>| async move {
-            Ok::<_, std::convert::Infallible>(this.respond(request, peer).await)
+            Ok::<_, std::convert::Infallible>(this.respond(request, peer, line).await)
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -392,11 +399,11 @@ impl Connection {
         }
     }
 
-    async fn respond(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn respond(&self, request: Request<Incoming>, peer: Peer, line: &Line) -> Response<Body> {
         let busy = self.place.activity.begin_request();
         let begun = std::time::Instant::now();
         let request = ApiRequest::new(request, peer);
-        let line = tracing::enabled!(tracing::Level::DEBUG)
+        let shown = tracing::enabled!(tracing::Level::DEBUG)
             .then(|| format!("{} {}", request.method, request.path));
         let rules = self.rules.load_full();
         let terms = Terms {
@@ -404,15 +411,20 @@ impl Connection {
             most_subscribers: rules.max_connections / SUBSCRIBERS_SHARE,
             ui: rules.ui,
         };
-        let reply = self.routes.reply(request, &self.place, &terms);
+        let reply = async {
+            match request.refusal() {
+                Some(refusal) => Reply::Answer(refusal),
+                None => self.routes.reply(request, &self.place, &terms).await,
+            }
+        };
         let response = match timeout(rules.action_deadline, reply).await {
             Ok(Reply::Answer(answer)) => rules.dress.put_on(answer),
-            Ok(Reply::Events(frames)) => rules.dress.put_on_events(frames, busy),
+            Ok(Reply::Events(frames)) => rules.dress.put_on_events(frames, line.departure(), busy),
             Err(_) => rules.dress.too_late(),
         };
-        if let Some(line) = line {
+        if let Some(shown) = shown {
             tracing::debug!(
-                "API thread: {} - - \"{line}\" {} - latency: {:.3} ms",
+                "API thread: {} - - \"{shown}\" {} - latency: {:.3} ms",
                 self.from.ip(),
                 response.status().as_u16(),
                 begun.elapsed().as_secs_f64() * 1000.0,

@@ -125,6 +125,35 @@ async fn subscribers_are_bounded_and_leave_room_for_health_checks() {
     assert_eq!(ask(to, "HEAD /events HTTP/1.0", None).await.0, 503);
 }
 
+/// A place was kept until the next heartbeat, up to 15 seconds.
+#[tokio::test]
+async fn a_subscriber_that_goes_leaves_its_place_at_once() {
+    let mut settings = local();
+    settings.max_connections = 4;
+    let (server, _member) = serve(settings).await;
+    let to = server.local_addr();
+    for _ in 0..10 {
+        let mut subscriber = Subscriber::connect(to).await;
+        subscriber.until("event: snapshot").await;
+        drop(subscriber);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let mut last = Subscriber::connect(to).await;
+    last.until("event: snapshot").await;
+}
+
+#[tokio::test]
+async fn a_subscriber_that_has_said_all_goes_on_listening() {
+    let (server, member) = serve(local()).await;
+    let mut subscriber = Subscriber::connect(server.local_addr()).await;
+    subscriber.until("event: snapshot").await;
+    subscriber.stream.get_mut().shutdown().await.unwrap();
+    assert_eq!(subscriber.block().await.as_deref(), Some(": heartbeat\n"));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    member.publish(|snapshot| snapshot.lock_until = None);
+    subscriber.until("event: leader").await;
+}
+
 #[tokio::test]
 async fn a_subscriber_that_does_not_read_loses_its_connection() {
     let (server, member) = serve(local()).await;

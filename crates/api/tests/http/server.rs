@@ -61,6 +61,7 @@ async fn routes_follow_the_first_segment() {
         ("GET / HTTP/1.0", 200),
         ("GET //patroni HTTP/1.0", 200),
         ("GET /patroni/x/y HTTP/1.0", 200),
+        ("GET /patroni;x=1 HTTP/1.0", 200),
         ("GET http://h/patroni?x HTTP/1.0", 200),
         ("GET /%70atroni HTTP/1.0", 503),
         ("GET /foo/primary?x=1 HTTP/1.0", 200),
@@ -111,6 +112,36 @@ async fn a_refusal_of_the_http_layer_says_so_in_its_head() {
             "{head}"
         );
         assert!(head.contains("\r\nConnection: close"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn headers_come_in_the_order_of_the_contract() {
+    let (server, _member) = serve(local()).await;
+    let answer = talk(server.local_addr(), "GET /patroni HTTP/1.0\r\n\r\n").await;
+    let (head, _) = answer.split_once("\r\n\r\n").unwrap();
+    let names: Vec<&str> = head
+        .lines()
+        .skip(1)
+        .filter_map(|line| Some(line.split_once(':')?.0))
+        .collect();
+    assert_eq!(names, ["Server", "Date", "Content-Type", "Content-Length"]);
+    let date = head.lines().find_map(|line| line.strip_prefix("Date: "));
+    assert!(
+        jiff::fmt::rfc2822::parse(date.unwrap()).is_ok() && date.unwrap().ends_with(" GMT"),
+        "{date:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_line_of_a_header_has_a_longest_length() {
+    let (server, _member) = serve(local()).await;
+    for (length, code) in [(65_000, 200), (65_536, 431)] {
+        let line = format!("GET /primary HTTP/1.0\r\nX: {}", "a".repeat(length));
+        let (answered, body) = ask(server.local_addr(), &line, None).await;
+        assert_eq!(answered, code);
+        let says_why = body.contains("<p>Message: Line too long.</p>");
+        assert_eq!(says_why, code == 431, "{body}");
     }
 }
 
