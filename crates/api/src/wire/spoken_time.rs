@@ -72,14 +72,14 @@ impl Parts {
             return self.month.replace(month).is_none().then_some(());
         }
         match lower.as_str() {
-            "am" | "pm" => {
+            "am" | "pm" | "a.m." | "p.m." => {
                 if self.time.is_none() {
                     let hour = i8::try_from(self.numbers.pop()?).ok()?;
                     self.time = Some(Time::new(hour, 0, 0, 0).ok()?);
                 }
                 return self
                     .afternoon
-                    .replace(lower == "pm")
+                    .replace(lower.starts_with('p'))
                     .is_none()
                     .then_some(());
             }
@@ -162,7 +162,13 @@ impl Parts {
     #[expect(clippy::option_option, reason = "absent and wrong are two answers")]
     fn named_date(&self, now: &Zoned) -> Option<Option<Date>> {
         let Some(month) = self.month else {
-            return self.numbers.is_empty().then_some(None);
+            return match (self.date, self.numbers.as_slice()) {
+                (_, []) => Some(None),
+                (None, &[first, second, third]) => {
+                    numeric_date(first, second, third, now).map(Some)
+                }
+                _ => None,
+            };
         };
         if self.date.is_some() {
             return None;
@@ -286,31 +292,33 @@ fn colons(digits: &str) -> Option<String> {
 }
 
 fn date(word: &str, now: &Zoned) -> Option<Date> {
-    let numbers = |separator: char| -> Option<Vec<i16>> {
+    for separator in ['-', '/', '.'] {
         let parts: Vec<&str> = word.split(separator).collect();
-        let plain = parts.len() == 3 && parts.iter().all(|part| is_digits(part));
-        plain
-            .then(|| parts.iter().filter_map(|part| part.parse().ok()).collect())
-            .filter(|numbers: &Vec<i16>| numbers.len() == 3)
-    };
-    let small = |number: i16| i8::try_from(number).ok();
-    if let Some(parts) = numbers('-')
-        .or_else(|| numbers('/'))
-        .or_else(|| numbers('.'))
-    {
-        let (year, month, day) = match parts[..] {
-            [year, month, day] if year > 31 => (year, month, day),
-            [day, month, year] if day > 12 => (century(year, now), month, day),
-            [month, day, year] => (century(year, now), month, day),
-            _ => return None,
-        };
-        return Date::new(year, small(month)?, small(day)?).ok();
+        if let [first, second, third] = parts[..]
+            && parts.iter().all(|part| is_digits(part))
+        {
+            let (first, second) = (first.parse().ok()?, second.parse().ok()?);
+            return numeric_date(first, second, third.parse().ok()?, now);
+        }
     }
     if word.len() == 8 && is_digits(word) {
-        let number = |range: std::ops::Range<usize>| word[range].parse::<i16>().ok();
-        return Date::new(number(0..4)?, small(number(4..6)?)?, small(number(6..8)?)?).ok();
+        let (year, rest) = word.split_at(4);
+        let (month, day) = rest.split_at(2);
+        return Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok();
     }
     None
+}
+
+/// The year stands first or last, and the month before the day unless it cannot.
+fn numeric_date(first: i16, second: i16, third: i16, now: &Zoned) -> Option<Date> {
+    let (year, month, day) = if first > 31 {
+        (first, second, third)
+    } else if first > 12 {
+        (century(third, now), second, first)
+    } else {
+        (century(third, now), first, second)
+    };
+    Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()
 }
 
 fn clock(word: &str) -> Option<Time> {
