@@ -92,10 +92,11 @@ impl Default for Dynamic {
 
 /// A document that cannot be used; the one in effect stays.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read dynamic setting {key}: {value} is no integer")]
+#[error("read dynamic setting {key}: {value} {problem}")]
 pub struct DynamicError {
     pub(crate) key: &'static str,
     pub(crate) value: String,
+    pub(crate) problem: &'static str,
 }
 
 impl Dynamic {
@@ -109,14 +110,16 @@ impl Dynamic {
     /// Reads a document. The texts are warnings for the log: clamped timeouts.
     ///
     /// # Errors
-    /// One of `ttl`, `loop_wait`, `retry_timeout` is no integer.
+    /// One of `ttl`, `loop_wait`, `retry_timeout` is no integer; `postgresql` or
+    /// `standby_cluster` says something and is no mapping.
     pub fn read(doc: &Map<String, Value>) -> Result<(Self, Vec<String>), DynamicError> {
         let mut warnings = Vec::new();
         let timeout = |key: &'static str, default: i64| match doc.get(key) {
             None => Ok(default),
-            Some(given) => value::parse_int(given).ok_or_else(|| DynamicError {
+            Some(given) => value::to_int(given).ok_or_else(|| DynamicError {
                 key,
                 value: value::text(given),
+                problem: "is not an integer",
             }),
         };
         let (ttl, loop_wait, retry_timeout) = adjust_timeouts(
@@ -135,10 +138,10 @@ impl Dynamic {
                 int(old, default)
             }
         };
-        let standby_cluster = StandbyCluster::read(doc.get("standby_cluster"));
+        let standby_cluster = section(doc, "standby_cluster")?.and_then(StandbyCluster::read);
         let strict = flag("synchronous_mode_strict");
         let nodes = int("synchronous_node_count", 1).max(i64::from(strict));
-        let postgresql = doc.get("postgresql").and_then(Value::as_object);
+        let postgresql = section(doc, "postgresql")?;
         let settings = Self {
             ttl: seconds(ttl),
             loop_wait: seconds(loop_wait),
@@ -192,8 +195,7 @@ impl Dynamic {
 }
 
 impl StandbyCluster {
-    fn read(section: Option<&Value>) -> Option<Self> {
-        let section = section?.as_object()?;
+    fn read(section: &Map<String, Value>) -> Option<Self> {
         let text = |key: &str| {
             section
                 .get(key)
@@ -216,6 +218,22 @@ impl StandbyCluster {
         let active =
             cluster.host.is_some() || cluster.port.is_some() || cluster.restore_command.is_some();
         active.then_some(cluster)
+    }
+}
+
+/// A mapping inside the document. Nothing and everything empty stand for an absent one.
+fn section<'d>(
+    doc: &'d Map<String, Value>,
+    key: &'static str,
+) -> Result<Option<&'d Map<String, Value>>, DynamicError> {
+    match doc.get(key).filter(|given| value::is_truthy(given)) {
+        None => Ok(None),
+        Some(Value::Object(map)) => Ok(Some(map)),
+        Some(other) => Err(DynamicError {
+            key,
+            value: value::text(other),
+            problem: "is not a dictionary",
+        }),
     }
 }
 
@@ -362,6 +380,32 @@ mod tests {
             read(&json!({"maximum_lag_on_failover": "1MB"})).maximum_lag_on_failover,
             1_048_576
         );
-        assert!(Dynamic::read(json!({"ttl": "abc"}).as_object().unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_document_that_says_nothing_of_the_kind_is_refused_whole() {
+        for (doc, refusal) in [
+            (json!({"ttl": "abc"}), "ttl: abc is not an integer"),
+            (
+                json!({"loop_wait": "20.4"}),
+                "loop_wait: 20.4 is not an integer",
+            ),
+            (
+                json!({"postgresql": "x"}),
+                "postgresql: x is not a dictionary",
+            ),
+            (
+                json!({"standby_cluster": "x"}),
+                "standby_cluster: x is not a dictionary",
+            ),
+        ] {
+            let refused = Dynamic::read(doc.as_object().unwrap()).unwrap_err();
+            assert_eq!(
+                refused.to_string(),
+                format!("read dynamic setting {refusal}")
+            );
+        }
+        let empty = json!({"postgresql": null, "standby_cluster": "", "ttl": "1_000"});
+        assert_eq!(read(&empty).ttl, Duration::from_secs(1000));
     }
 }

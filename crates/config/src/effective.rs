@@ -187,12 +187,14 @@ impl Effective {
         let Some(Value::Object(section)) = self.settings.get_mut(name) else {
             return Ok(());
         };
-        let Some(Value::Object(given)) = section.get("authentication") else {
-            return Ok(());
+        let given = match section.get("authentication") {
+            Some(Value::Object(given)) if !given.is_empty() => given,
+            // A guess at what else was meant could leave the interface open.
+            Some(other) if value::is_truthy(other) => {
+                return Err(self.not_a_mapping(&format!("{name}.authentication")));
+            }
+            None | Some(_) => return Ok(()),
         };
-        if given.is_empty() {
-            return Ok(());
-        }
         let mut parts = Vec::new();
         for key in ["username", "password"] {
             let Some(part) = given.get(key).filter(|part| value::is_truthy(part)) else {
@@ -292,6 +294,6 @@ fn parameters(given: &Value) -> Result<&Map<String, Value>, ConfigError> {
 }
 
 fn is_citus(section: &Value) -> bool {
-    let group = section.get("group").and_then(value::parse_int);
-    group.is_some() && section.get("database").is_some_and(Value::is_string)
+    section.get("group").is_some_and(Value::is_i64)
+        && section.get("database").is_some_and(Value::is_string)
 }

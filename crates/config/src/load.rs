@@ -96,7 +96,7 @@ impl Local {
                 ConfigError::Setting {
                     origin: self.origins.find(&path).cloned(),
                     path,
-                    problem: format!("{} is not an integer", error.value),
+                    problem: format!("{} {}", error.value, error.problem),
                 }
             }
             ConfigError::Setting {

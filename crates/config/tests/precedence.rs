@@ -96,9 +96,15 @@ fn each_setting_comes_from_where_it_must() {
         ),
         (
             json!({}),
-            json!({"citus": {"group": "1", "database": "c"}}),
+            json!({"citus": {"group": 1, "database": "c"}}),
             "citus.database",
             json!("c"),
+        ),
+        (
+            json!({}),
+            json!({"citus": {"group": "1", "database": "c"}}),
+            "citus",
+            Value::Null,
         ),
         (
             json!({}),
@@ -181,6 +187,13 @@ fn what_cannot_be_used_is_one_line() {
         refused(json!({}), half),
         "ctl.authentication.password is not defined"
     );
+    for section in ["restapi", "ctl"] {
+        let no_mapping = json!({section: {"authentication": "u:p"}});
+        assert_eq!(
+            refused(json!({}), no_mapping),
+            format!("{section}.authentication is not a dictionary")
+        );
+    }
     for (path, problem) in [
         ("scope", "scope is not defined"),
         ("name", "name is not defined"),

@@ -112,6 +112,32 @@ pub fn parse_int(value: &Value) -> Option<i64> {
     rest.trim().is_empty().then_some(number)
 }
 
+/// Python's `int()` of a value: a fraction is cut off, a boolean counts as 0 or 1, and a text is
+/// decimal digits with `_` between them at most. What 64 bits cannot hold is the nearest they can.
+pub fn to_int(value: &Value) -> Option<i64> {
+    match value {
+        Value::Bool(flag) => Some(i64::from(*flag)),
+        Value::Number(number) => number
+            .as_i64()
+            .or_else(|| Some(round(number.as_f64()?.trunc()))),
+        Value::String(text) => decimal(text.trim()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn decimal(text: &str) -> Option<i64> {
+    let negative = text.starts_with('-');
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let mut groups = digits.split('_');
+    if !groups.all(|group| !group.is_empty() && group.bytes().all(|b| b.is_ascii_digit())) {
+        return None;
+    }
+    let sign = if negative { "-" } else { "" };
+    let nearest = if negative { i64::MIN } else { i64::MAX };
+    let number = format!("{sign}{}", digits.replace('_', ""));
+    Some(number.parse().unwrap_or(nearest))
+}
+
 /// A whole number of seconds, with an optional unit of time (`30min`); the number alone is
 /// seconds already.
 pub fn parse_seconds(value: &Value) -> Option<i64> {
@@ -307,6 +333,32 @@ mod tests {
             (json!(""), None),
         ] {
             assert_eq!(parse_int(&value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn integers_are_converted_like_python_does() {
+        for (value, expected) in [
+            (json!(30), Some(30)),
+            (json!(20.9), Some(20)),
+            (json!(-1.5), Some(-1)),
+            (json!(u64::MAX), Some(i64::MAX)),
+            (json!(true), Some(1)),
+            (json!(" 25 "), Some(25)),
+            (json!("-025"), Some(-25)),
+            (json!("1_000"), Some(1000)),
+            (json!("99999999999999999999"), Some(i64::MAX)),
+            (json!("_1"), None),
+            (json!("1__0"), None),
+            (json!("0x20"), None),
+            (json!("20.4"), None),
+            (json!("+-1"), None),
+            (json!("30s"), None),
+            (json!(""), None),
+            (json!(null), None),
+            (json!([1]), None),
+        ] {
+            assert_eq!(to_int(&value), expected, "{value}");
         }
     }
 
