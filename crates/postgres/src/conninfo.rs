@@ -56,6 +56,45 @@ impl ConnInfo {
         Some(Self { items })
     }
 
+    /// Reads a URI, `postgresql://user:password@host:port/dbname?keyword=value` with everything
+    /// optional, several hosts and `%` escapes. `None` when the text is none. Source: the
+    /// PostgreSQL manual, section "Connection URIs" of libpq.
+    pub fn parse_uri(text: &str) -> Option<Self> {
+        let schemes = ["postgresql://", "postgres://"];
+        let rest = schemes.iter().find_map(|known| text.strip_prefix(known))?;
+        let (user, rest) = match rest.find(['@', '/']) {
+            Some(at) if rest[at..].starts_with('@') => (&rest[..at], &rest[at + 1..]),
+            Some(_) | None => ("", rest),
+        };
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (hosts, dbname) = place.split_once('/').unwrap_or((place, ""));
+        let (user, password) = user.split_once(':').unwrap_or((user, ""));
+        let hosts: Option<Vec<_>> = hosts.split(',').map(host_and_port).collect();
+        let (hosts, ports): (Vec<_>, Vec<_>) = hosts?.into_iter().unzip();
+        let mut info = Self::default();
+        for (keyword, escaped) in [
+            ("user", user),
+            ("password", password),
+            ("host", &hosts.join(",")),
+            ("port", &ports.join(",")),
+            ("dbname", dbname),
+        ] {
+            let given = Some(unescape(escaped)?).filter(|text| !text.is_empty());
+            info.set(keyword, given);
+        }
+        for item in query.split('&').filter(|item| !item.is_empty()) {
+            let (keyword, escaped) = item.split_once('=')?;
+            match (unescape(keyword)?, unescape(escaped)?) {
+                // As programs of Java write it.
+                (keyword, on) if keyword == "ssl" && on == "true" => {
+                    info.set("sslmode", Some("require"))
+                }
+                (keyword, given) => info.set(&keyword, Some(given)),
+            };
+        }
+        Some(info)
+    }
+
     /// The value of a keyword.
     pub fn get(&self, keyword: &str) -> Option<&str> {
         self.items.get(keyword).map(String::as_str)
@@ -166,6 +205,33 @@ impl fmt::Debug for ConnInfo {
     }
 }
 
+/// One host of a URI, an address of IPv6 in brackets, and its port; both may be empty.
+fn host_and_port(text: &str) -> Option<(&str, &str)> {
+    let (host, rest) = match text.strip_prefix('[') {
+        Some(inside) => inside.split_once(']')?,
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    match rest {
+        "" => Some((host, "")),
+        rest => Some((host, rest.strip_prefix(':')?)),
+    }
+}
+
+/// The text of a part of a URI.
+fn unescape(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(rest.next()?).to_digit(16);
+        bytes.push(u8::try_from(digit()? * 16 + digit()?).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}
+
 /// A value and what follows it.
 fn take_value(text: &str) -> Option<(String, &str)> {
     let mut item = String::new();
@@ -210,6 +276,44 @@ mod tests {
             assert_eq!(ConnInfo::parse(text), None, "{text}");
         }
         assert_eq!(ConnInfo::parse(" "), Some(ConnInfo::default()));
+    }
+
+    #[test]
+    fn reads_uris() {
+        for (uri, expected) in [
+            ("postgresql://", ""),
+            ("postgres://h/d", "dbname=d host=h"),
+            (
+                "postgresql://u:p%40w@127.0.0.1:5433/d?sslmode=prefer&application_name=x%20y",
+                "dbname=d user=u password=p@w host=127.0.0.1 port=5433 sslmode=prefer application_name=x\\ y",
+            ),
+            (
+                "postgresql:///?user=u&password=p&host=/run&ssl=true",
+                "user=u password=p host=/run sslmode=require",
+            ),
+            (
+                "postgresql://u:p@/d?host=/dir&port=6000",
+                "dbname=d user=u password=p host=/dir port=6000",
+            ),
+            (
+                "postgresql://a,[::1]:6000,c:6001?dbname=d",
+                "dbname=d host=a,::1,c port=,6000,6001",
+            ),
+            ("postgresql://%2Frun%2Fpg/d", "dbname=d host=/run/pg"),
+        ] {
+            let info = ConnInfo::parse_uri(uri).unwrap();
+            assert_eq!(info.to_string(), expected, "{uri}");
+        }
+        for text in [
+            "host=h",
+            "mysql://h",
+            "postgresql://[::1/d",
+            "postgresql://[::1]x/d",
+            "postgresql://h/d?user",
+            "postgresql://h/%zz",
+        ] {
+            assert_eq!(ConnInfo::parse_uri(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::path::Path;
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use patroni_config::file::postgresql::Credentials;
@@ -84,8 +83,9 @@ impl Source {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, SurveyError> {
         let mut info = match dsn {
-            Some(dsn) => ConnInfo::parse(dsn)
-                .or_else(|| from_uri(dsn))
+            // A URI with a query has the form of an item, too.
+            Some(dsn) => ConnInfo::parse_uri(dsn)
+                .or_else(|| ConnInfo::parse(dsn))
                 .ok_or(SurveyError::BadDsn)?,
             None => ConnInfo::default(),
         };
@@ -146,7 +146,14 @@ impl Source {
     /// The ports, one for each host or one for all.
     fn ports(&self) -> Result<Vec<u16>, SurveyError> {
         let given = self.info.get("port").filter(|text| !text.is_empty());
-        let ports = given.map_or_else(Vec::new, |text| text.split(',').map(str::parse).collect());
+        let port = |text: &str| {
+            if text.is_empty() {
+                Ok(5432)
+            } else {
+                text.parse()
+            }
+        };
+        let ports = given.map_or_else(Vec::new, |text| text.split(',').map(port).collect());
         let ports: Result<_, _> = ports.into_iter().collect();
         ports.map_err(|_| SurveyError::BadDsn)
     }
@@ -225,25 +232,6 @@ impl Source {
             })
             .collect()
     }
-}
-
-fn from_uri(dsn: &str) -> Option<ConnInfo> {
-    if !dsn.contains("://") {
-        return None;
-    }
-    let config = tokio_postgres::Config::from_str(dsn).ok()?;
-    let mut info = ConnInfo::default();
-    let host = config.get_hosts().first().map(|host| match host {
-        tokio_postgres::config::Host::Tcp(host) => host.clone(),
-        tokio_postgres::config::Host::Unix(dir) => dir.display().to_string(),
-    });
-    let password = config.get_password().map(String::from_utf8_lossy);
-    info.set("host", host)
-        .set("port", config.get_ports().first().map(u16::to_string))
-        .set("user", config.get_user())
-        .set("password", password)
-        .set("dbname", config.get_dbname());
-    Some(info)
 }
 
 /// Asks the server; gives its version (`server_version_num`) and what it says of itself.
@@ -411,6 +399,13 @@ mod tests {
         let endpoint = given.endpoint("x").unwrap();
         assert_eq!(endpoint.address, Address::Tcp(vec![("h".to_owned(), 5433)]));
         assert_eq!(endpoint.database, "db");
+        let given = source(Some("postgresql://me:secret@h:5433/db?sslmode=require"));
+        assert!(given.has_password());
+        let shown = Value::Object(given.superuser(110_000)).to_string();
+        assert_eq!(
+            shown,
+            r#"{"username":"me","password":"secret","sslmode":"require"}"#
+        );
         let wrong = Source::new(Some("not a dsn"), |_| None).unwrap_err();
         assert_eq!(wrong.to_string(), "Failed to parse DSN string");
     }
