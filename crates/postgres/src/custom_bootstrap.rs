@@ -186,7 +186,7 @@ impl Supervisor {
             };
             files.remove_recovery()?;
             let relocated = files.is_hba_relocated(&parameters);
-            if settings.pg_hba.is_empty() && !files.bring_back_hba()? && !relocated {
+            if !files.bring_back_hba()? && settings.pg_hba.is_empty() && !relocated {
                 error!(
                     "there is no pg_hba.conf.backup to bring back: set postgresql.pg_hba, or let \
                      the bootstrap method restore a pg_hba.conf"

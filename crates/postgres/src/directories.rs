@@ -13,28 +13,48 @@ use crate::data_dir;
 
 /// A directory that cannot be used; the text is the operator's sentence.
 #[derive(Debug, thiserror::Error)]
-#[error("'{}' is defined in {setting}, {reason}", path.display())]
-pub struct DirectoryError {
-    path: PathBuf,
-    setting: &'static str,
-    reason: &'static str,
+#[non_exhaustive]
+pub enum DirectoryError {
+    /// A directory is none, or cannot be made or written to.
+    #[error("'{}' is defined in {setting}, {reason}", path.display())]
+    Unusable {
+        /// Its path.
+        path: PathBuf,
+        /// The setting that names it.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The password file is something else.
+    #[error(
+        "'{}' exists and it's not a file, check your `postgresql.pgpass` configuration",
+        path.display()
+    )]
+    PgPass {
+        /// Its path.
+        path: PathBuf,
+    },
 }
 
 /// Creates what is missing and tests that it can be written to.
 pub(crate) fn ensure(settings: &Postgresql) -> Result<(), DirectoryError> {
+    if settings.data_dir.exists() && !settings.data_dir.is_dir() {
+        return Err(DirectoryError::Unusable {
+            path: settings.data_dir.clone(),
+            setting: "`postgresql.data_dir`",
+            reason: "is not a directory",
+        });
+    }
     for (setting, path) in wanted(settings) {
-        ensure_one(&path).map_err(|reason| DirectoryError {
+        ensure_one(&path).map_err(|reason| DirectoryError::Unusable {
             path,
             setting,
             reason,
         })?;
     }
     if settings.pgpass.exists() && !settings.pgpass.is_file() {
-        return Err(DirectoryError {
-            path: settings.pgpass.clone(),
-            setting: "`postgresql.pgpass`",
-            reason: "is not a regular file",
-        });
+        let path = settings.pgpass.clone();
+        return Err(DirectoryError::PgPass { path });
     }
     Ok(())
 }
@@ -109,6 +129,36 @@ mod tests {
             format!(
                 "'{}' is defined in unix_socket_directories, is not a directory",
                 sockets.display()
+            )
+        );
+    }
+
+    #[test]
+    fn a_file_is_no_data_directory_and_a_directory_no_password_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, folder) = (dir.path().join("file"), dir.path().join("folder"));
+        fs::write(&file, "").unwrap();
+        fs::create_dir(&folder).unwrap();
+        let refused = |data_dir: &Path, pgpass: &Path| {
+            let settings = Postgresql {
+                data_dir: data_dir.to_owned(),
+                pgpass: pgpass.to_owned(),
+                ..Postgresql::default()
+            };
+            ensure(&settings).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused(&file, &file),
+            format!(
+                "'{}' is defined in `postgresql.data_dir`, is not a directory",
+                file.display()
+            )
+        );
+        assert_eq!(
+            refused(&folder, &folder),
+            format!(
+                "'{}' exists and it's not a file, check your `postgresql.pgpass` configuration",
+                folder.display()
             )
         );
     }

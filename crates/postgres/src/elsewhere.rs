@@ -116,14 +116,14 @@ impl<'a> Elsewhere<'a> {
         }
     }
 
-    /// The libpq text without password, for the command line of a tool.
+    /// The libpq text without password, for the command line of a tool. The rest is in the
+    /// tool's environment, see [`crate::command::Command::connecting`].
     pub(crate) fn conninfo(&self) -> String {
         let mut info = ConnInfo::default();
         info.set_credentials(self.user, self.version)
             .set("host", Some(self.hosts.as_str()))
             .set("port", Some(self.ports.as_str()))
-            .set("dbname", Some(self.database()))
-            .set("krbsrvname", self.settings.krbsrvname.clone());
+            .set("dbname", Some(self.database()));
         if self.read_write {
             info.set("target_session_attrs", Some("read-write"));
         }

@@ -116,11 +116,15 @@ impl Supervisor {
         }
         .main();
         let before = std::fs::read_to_string(&main).unwrap_or_default();
-        let (before_values, now) = (pending::read_back(&before), pending::read_back(&text));
-        let accepted: Vec<_> = now
-            .iter()
-            .filter(|(name, _)| name != "hba_file" && name != "ident_file")
-            .map(|(name, given)| (name.clone(), given.as_str().into()))
+        let now = pending::read_back(&text);
+        let chosen = |mut lines: Vec<(String, String)>, other: &[(String, String)]| {
+            lines.retain(|line| !is_default_path(line, &parameters, other));
+            lines
+        };
+        let before_values = chosen(pending::read_back(&before), &now);
+        let accepted: Vec<_> = chosen(now.clone(), &now)
+            .into_iter()
+            .map(|(name, given)| (name, given.into()))
             .collect();
         let found = match self.query(Named::Heartbeat, pending::SETTINGS, LIMIT).await {
             Ok(rows) => pending::differences(&accepted, &before_values, &rows),
@@ -135,7 +139,7 @@ impl Supervisor {
         for sentence in &found.sentences {
             info!("{sentence}");
         }
-        warn_of_unknown(&parameters, &now);
+        warn_of_unknown(&parameters, &now, version);
         // Comments are not compared: the file may be the reference's own.
         let body = |text: &str| text.lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
         let conf_changed = body(&text) != body(&before);
@@ -268,16 +272,40 @@ impl Supervisor {
     }
 }
 
-/// Names that did not pass, neither by the table nor by the server's own list.
-fn warn_of_unknown(parameters: &Parameters, written: &[(String, String)]) {
-    for (name, _) in parameters.iter() {
-        let kept = written
-            .iter()
-            .any(|(known, _)| known.eq_ignore_ascii_case(name));
-        if !kept && !guc_table::is_recovery(name) {
-            warn!("Removing invalid parameter `{name}` from postgresql.parameters");
-        }
+/// A line that we add ourselves, where the operator says nothing of the file.
+fn is_default_path(
+    line: &(String, String),
+    parameters: &Parameters,
+    now: &[(String, String)],
+) -> bool {
+    matches!(line.0.as_str(), "hba_file" | "ident_file")
+        && parameters.get(&line.0).is_none()
+        && now.contains(line)
+}
+
+/// Warns of names that did not pass, neither by the table nor by the server's own list.
+fn warn_of_unknown(parameters: &Parameters, written: &[(String, String)], version: u32) {
+    for name in unknown(parameters, written, version) {
+        warn!("Removing invalid parameter `{name}` from postgresql.parameters");
     }
+}
+
+/// What is neither written nor a parameter of this version. Where it is one, its value did not
+/// pass, and that was said already.
+fn unknown<'p>(
+    parameters: &'p Parameters,
+    written: &[(String, String)],
+    version: u32,
+) -> impl Iterator<Item = &'p str> {
+    let names = parameters.iter().map(|(name, _)| name);
+    names.filter(move |name| {
+        let is_written = |(known, _): &(String, String)| known.eq_ignore_ascii_case(name);
+        let is_known = matches!(
+            guc_table::parameter(name, version),
+            guc_table::Lookup::Found(_)
+        );
+        !written.iter().any(is_written) && !is_known && !guc_table::is_recovery(name)
+    })
 }
 
 const PENDING: &str = "SELECT name, setting, unit, vartype FROM pg_settings WHERE pending_restart";
@@ -288,3 +316,33 @@ const LIMIT: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_secs(1);
 
 const STEP: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(name: &str, given: &str) -> (String, String) {
+        (name.to_owned(), given.to_owned())
+    }
+
+    #[test]
+    fn a_bad_value_makes_no_parameter_unknown() {
+        let mut parameters = Parameters::default();
+        for name in ["bonjour", "no_such_name", "work_mem", "restore_command"] {
+            parameters.set(name, "x");
+        }
+        let written = [pair("Work_mem", "x")];
+        let found: Vec<&str> = unknown(&parameters, &written, 150_000).collect();
+        assert_eq!(found, ["no_such_name"]);
+    }
+
+    #[test]
+    fn the_path_of_an_access_file_is_compared_when_somebody_chose_it() {
+        let mut parameters = Parameters::default();
+        let (ours, theirs) = (pair("hba_file", "/d/hba"), pair("hba_file", "/x"));
+        assert!(is_default_path(&ours, &parameters, &[ours.clone()]));
+        assert!(!is_default_path(&theirs, &parameters, &[ours.clone()]));
+        parameters.set("hba_file", "/d/hba");
+        assert!(!is_default_path(&ours, &parameters, &[ours.clone()]));
+    }
+}

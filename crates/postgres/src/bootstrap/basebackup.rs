@@ -75,7 +75,7 @@ fn command(request: &CloneRequest<'_>, source: &CloneSource) -> Command {
         .args(["-X", "stream"])
         .arg(format!("--dbname={}", source.conninfo))
         .args(options)
-        .pgpass(source.pgpass.as_deref())
+        .connecting(request.settings, source.pgpass.as_deref())
 }
 
 #[cfg(test)]

@@ -188,25 +188,25 @@ impl CloneRequest<'_> {
         let pgpass = self.source.and_then(|source| source.pgpass.as_deref());
         let end = match section.command(self.settings, connstring) {
             Ok(command) => {
-                let command = command.pgpass(pgpass).holding(Arc::clone(lock));
+                let command = command
+                    .connecting(self.settings, pgpass)
+                    .holding(Arc::clone(lock));
                 command.run(cancel).await.map(|outcome| outcome.end)
             }
             Err(error) => Err(error),
         };
-        match end {
+        let code = match end {
             Ok(End::Exited(0)) => return true,
-            Ok(end) => tracing::error!(
-                "Error creating replica using method {name}: {} exited with code={}",
-                section.text(),
-                end.code()
-            ),
+            Ok(end) => end.code(),
             Err(error) => {
-                tracing::error!(
-                    "Error creating replica using method {name}: {}",
-                    Causes(&error)
-                );
+                tracing::error!("Failed to {}", Causes(&error));
+                "None".to_owned()
             }
-        }
+        };
+        tracing::error!(
+            "Error creating replica using method {name}: {} exited with code={code}",
+            section.text(),
+        );
         if !section.keeps_data() {
             self.empty_data_directory().await;
         }

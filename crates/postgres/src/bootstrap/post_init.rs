@@ -141,7 +141,7 @@ async fn run_script(
     };
     let outcome = Command::parse(&configured)?
         .arg(&script.conninfo)
-        .pgpass(script.pgpass.as_deref().map(Path::as_ref))
+        .connecting(settings, script.pgpass.as_deref().map(Path::as_ref))
         .env(
             "PGOPTIONS",
             "-c synchronous_commit=local -c statement_timeout=0",

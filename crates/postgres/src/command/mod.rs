@@ -22,6 +22,8 @@ use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use patroni_config::file::Postgresql;
+
 use self::words::{WordsError, quote, split};
 
 /// A command to be run.
@@ -126,12 +128,17 @@ impl Command {
         self
     }
 
-    /// Sets `PGPASSFILE`, when there is one.
+    /// Sets what libpq is told by its environment: `PGPASSFILE`, when there is such a file, and
+    /// `PGKRBSRVNAME`.
     #[must_use]
-    pub fn pgpass(self, file: Option<&Path>) -> Self {
-        match file {
+    pub fn connecting(self, settings: &Postgresql, pgpass: Option<&Path>) -> Self {
+        let command = match pgpass {
             Some(file) => self.env("PGPASSFILE", file),
             None => self,
+        };
+        match &settings.krbsrvname {
+            Some(name) => command.env("PGKRBSRVNAME", name),
+            None => command,
         }
     }
 

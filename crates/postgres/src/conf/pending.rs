@@ -60,35 +60,36 @@ pub(crate) fn differences(
         }
         match settings.get(&key) {
             Some(setting) if !is_same(&key, setting, given, &settings) => {
-                note(&mut found, name, setting, Some(given));
+                note(&mut found, name, setting, given);
             }
-            Some(_) => {}
-            None => {
-                let old = before
-                    .iter()
-                    .find(|(known, _)| known.eq_ignore_ascii_case(name));
-                let new = value::text(given);
-                if key.contains('.') && old.is_none_or(|(_, old)| *old != new) {
-                    let old = old.map_or("None", |(_, old)| old.as_str());
-                    found
-                        .sentences
-                        .push(format!("Changed {name} from '{old}' to '{new}'"));
-                }
+            // A change is taken back before the restart that it waited for.
+            Some(_) => note_of_file(&mut found, name, written(before, name), given),
+            None if key.contains('.') => {
+                let old = written(before, name).or(Some("None"));
+                note_of_file(&mut found, name, old, given);
             }
+            None => {}
         }
     }
     for (name, old) in before {
         let gone = !accepted
             .iter()
             .any(|(known, _)| known.eq_ignore_ascii_case(name));
-        if !gone || guc_table::is_recovery(name) || FILES.contains(&name.as_str()) {
+        if !gone || guc_table::is_recovery(name) {
             continue;
         }
         match settings.get(&name.to_lowercase()) {
             // What comes into effect instead is asked from the server after the reload.
-            Some(setting) if setting.context == "postmaster" => found.sentences.push(format!(
-                "Changed {name} from '{old}' to 'None' (restart might be required)"
-            )),
+            Some(setting) if setting.context == "postmaster" => {
+                found.sentences.push(format!(
+                    "Changed {name} from '{old}' to 'None' (restart might be required)"
+                ));
+                let pending = PendingParameter {
+                    old_value: units::human(setting.value, setting.vartype, setting.unit),
+                    new_value: String::new(),
+                };
+                found.pending.insert(name.clone(), pending);
+            }
             Some(setting) => {
                 let old = units::human(setting.value, setting.vartype, setting.unit);
                 found
@@ -103,8 +104,26 @@ pub(crate) fn differences(
     found
 }
 
-fn note(found: &mut Differences, name: &str, setting: &Setting<'_>, given: Option<&Value>) {
-    let new = given.map_or_else(|| "None".to_owned(), value::text);
+/// The value of a parameter in the file as it was written last.
+fn written<'b>(before: &'b [(String, String)], name: &str) -> Option<&'b str> {
+    let found = before
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.map(|(_, old)| old.as_str())
+}
+
+/// A change of the file alone: the server has the value already, or keeps no list of such names.
+fn note_of_file(found: &mut Differences, name: &str, old: Option<&str>, given: &Value) {
+    let new = value::text(given);
+    if let Some(old) = old.filter(|old| *old != new) {
+        found
+            .sentences
+            .push(format!("Changed {name} from '{old}' to '{new}'"));
+    }
+}
+
+fn note(found: &mut Differences, name: &str, setting: &Setting<'_>, given: &Value) {
+    let new = value::text(given);
     let old = setting.value;
     if setting.context == "postmaster" {
         found.sentences.push(format!(
@@ -112,9 +131,7 @@ fn note(found: &mut Differences, name: &str, setting: &Setting<'_>, given: Optio
         ));
         let pending = PendingParameter {
             old_value: units::human(old, setting.vartype, setting.unit),
-            new_value: given
-                .map(|given| in_human(given, setting))
-                .unwrap_or_default(),
+            new_value: in_human(given, setting),
         };
         found.pending.insert(name.to_owned(), pending);
     } else {
@@ -181,5 +198,68 @@ pub(crate) fn read_back(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Lines that we add ourselves.
-const FILES: [&str; 2] = ["hba_file", "ident_file"];
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(name: &str, text: &str) -> (String, String) {
+        (name.to_owned(), text.to_owned())
+    }
+
+    /// What is said of one parameter of a server, and which entries wait for a restart.
+    fn compared(
+        row: &[Option<&str>],
+        before: &[(String, String)],
+        now: Option<(&str, &str)>,
+    ) -> (Vec<String>, Vec<(String, String)>) {
+        let accepted: Vec<_> = now
+            .into_iter()
+            .map(|(name, text)| (name.to_owned(), Value::from(text)))
+            .collect();
+        let found = differences(&accepted, before, &[Row::of(row)]);
+        let pending = found.pending.into_values();
+        let pending = pending.map(|entry| (entry.old_value, entry.new_value));
+        (found.sentences, pending.collect())
+    }
+
+    #[test]
+    fn each_change_has_its_sentence() {
+        let buffers = [
+            Some("shared_buffers"),
+            Some("4096"),
+            Some("8kB"),
+            Some("integer"),
+            Some("postmaster"),
+        ];
+        let before = [pair("shared_buffers", "48MB")];
+        let taken_back = compared(&buffers, &before, Some(("shared_buffers", "32MB")));
+        let sentence = "Changed shared_buffers from '48MB' to '32MB'".to_owned();
+        assert_eq!(taken_back, (vec![sentence], vec![]));
+        let (sentences, pending) = compared(&buffers, &before, None);
+        assert_eq!(
+            sentences,
+            ["Changed shared_buffers from '48MB' to 'None' (restart might be required)"]
+        );
+        assert_eq!(pending, [pair("32MB", "")]);
+        let hba = [
+            Some("hba_file"),
+            Some("/d/hba"),
+            None,
+            Some("string"),
+            Some("postmaster"),
+        ];
+        let (sentences, pending) = compared(&hba, &[], Some(("hba_file", "/x")));
+        assert_eq!(
+            sentences,
+            ["Changed hba_file from '/d/hba' to '/x' (restart might be required)"]
+        );
+        assert_eq!(pending, [pair("/d/hba", "/x")]);
+        let (sentences, _) = compared(&hba, &[pair("hba_file", "/x")], None);
+        assert_eq!(
+            sentences,
+            ["Changed hba_file from '/x' to 'None' (restart might be required)"]
+        );
+        let custom = compared(&hba, &[pair("a.b", "1")], Some(("a.b", "2")));
+        assert_eq!(custom.0, ["Changed a.b from '1' to '2'"]);
+    }
+}

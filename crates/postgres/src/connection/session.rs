@@ -77,6 +77,15 @@ pub struct Row {
 }
 
 impl Row {
+    /// A row as a server would give it.
+    #[cfg(test)]
+    pub(crate) fn of(columns: &[Option<&str>]) -> Self {
+        let columns = columns.iter().map(|column| column.map(str::to_owned));
+        Self {
+            columns: columns.collect(),
+        }
+    }
+
     /// A column, counted from 0; `None` for null and for columns that are not there.
     pub fn get(&self, at: usize) -> Option<&str> {
         self.columns.get(at)?.as_deref()

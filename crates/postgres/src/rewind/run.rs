@@ -332,7 +332,7 @@ impl RewindRequest<'_> {
             .arg("--progress")
             .untranslated()
             .env("PGOPTIONS", "-c statement_timeout=0")
-            .pgpass(self.pgpass.as_deref())
+            .connecting(self.settings, self.pgpass.as_deref())
             .capture()
     }
 
