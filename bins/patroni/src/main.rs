@@ -146,7 +146,13 @@ fn write_out(text: &str) -> io::Result<()> {
 }
 
 fn check(cli: &Cli, environment: &Environment) -> ExitCode {
-    let local = match Local::load(cli.configfile.as_deref(), environment).and_then(Local::require) {
+    if let Some(path) = cli.configfile.as_deref().filter(|path| !path.exists()) {
+        eprintln!(
+            "config path {} does not exist, only the environment counts",
+            path.display()
+        );
+    }
+    let local = match Local::load(cli.configfile.as_deref(), environment) {
         Ok(local) => local,
         Err(refusal) => {
             if let Some(line) = refusal.log_line() {
@@ -156,6 +162,9 @@ fn check(cli: &Cli, environment: &Environment) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    for error in &local.errors {
+        eprintln!("{error}");
+    }
     let ports = if cli.ignore_listen_port {
         ListenPorts::Ignored
     } else {

@@ -20,8 +20,10 @@ pub struct Environment {
     pub configuration: Option<String>,
     /// `HOME`, the place of the default password file.
     pub home: Option<PathBuf>,
-    /// For the log: values that could not be read, old names.
+    /// For the log: old names.
     pub warnings: Vec<String>,
+    /// For the log, as errors: lists and mappings that could not be read, which are ignored.
+    pub errors: Vec<String>,
     pub(crate) origins: Origins,
 }
 
@@ -151,20 +153,16 @@ impl Environment {
         name: &str,
         text: &str,
     ) -> Option<Value> {
-        match yaml::parse_value(yaml) {
-            Ok(parsed) if fits(&parsed) => Some(parsed),
-            Ok(_) => {
-                self.warnings
-                    .push(format!("Exception when parsing {kind} {text} of {name}"));
-                None
-            }
-            Err(broken) => {
-                self.warnings.push(format!(
-                    "Exception when parsing {kind} {text} of {name}: {broken}"
-                ));
-                None
-            }
-        }
+        let why = match yaml::parse_value(yaml) {
+            Ok(parsed) if fits(&parsed) => return Some(parsed),
+            Ok(_) => format!("it is no {kind}"),
+            // Its place is one in the text with what was put around it.
+            Err(broken) => broken.message,
+        };
+        self.errors.push(format!(
+            "Exception when parsing {kind} {text}: {name} is ignored: {why}"
+        ));
+        None
     }
 
     /// An old name of a log variable counts only when the new one is not set.
@@ -421,6 +419,12 @@ mod tests {
             Value::Object(environment.settings),
             json!({"log": {"level": "DEBUG"}})
         );
-        assert_eq!(environment.warnings.len(), 4, "{:?}", environment.warnings);
+        assert_eq!(environment.warnings.len(), 2, "{:?}", environment.warnings);
+        let [list, map] = &environment.errors[..] else {
+            panic!("{:?}", environment.errors);
+        };
+        let begins = "Exception when parsing list [a, b: PATRONI_ETCD_HOSTS is ignored: ";
+        assert!(list.starts_with(begins), "{list}");
+        assert!(map.starts_with("Exception when parsing dict {a: "), "{map}");
     }
 }

@@ -30,6 +30,8 @@ pub struct Local {
     pub home: Option<PathBuf>,
     /// For the log, from reading the environment.
     pub warnings: Vec<String>,
+    /// Likewise, about variables that say nothing and are ignored.
+    pub errors: Vec<String>,
 }
 
 impl Local {
@@ -50,9 +52,12 @@ impl Local {
         } else if local.read_variable(environment)? {
             return Ok(local);
         }
-        deep_merge(&mut local.settings, environment.settings.clone());
+        let mut variables = environment.settings.clone();
+        drop_mere_scheme(&mut variables, &local.settings);
+        deep_merge(&mut local.settings, variables);
         local.origins.extend(&environment.origins);
         local.warnings.clone_from(&environment.warnings);
+        local.errors.clone_from(&environment.errors);
         Ok(local)
     }
 
@@ -170,6 +175,15 @@ impl Local {
     }
 }
 
+/// `PATRONI_CONSUL_SCHEME` alone tells how to reach Consul, and does not choose that store.
+fn drop_mere_scheme(variables: &mut Map<String, Value>, file: &Map<String, Value>) {
+    let consul = variables.get("consul").and_then(Value::as_object);
+    let is_mere = consul.is_some_and(|section| section.keys().all(|key| key == "scheme"));
+    if is_mere && !file.contains_key("consul") {
+        variables.shift_remove("consul");
+    }
+}
+
 /// Regular files (or links to such) of a directory that end in `.yml` or `.yaml`, in byte order.
 fn yaml_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
@@ -281,6 +295,23 @@ mod tests {
         );
         let none = Local::load(None, &Environment::default()).unwrap();
         assert_eq!(none.require().unwrap_err().to_string(), "Config is empty.");
+    }
+
+    #[test]
+    fn a_scheme_chooses_no_store() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("p.yml");
+        let load = |text: &str, variables: &[(&str, &str)]| {
+            fs::write(&file, text).unwrap();
+            let local = Local::load(Some(&file), &environment(variables)).unwrap();
+            local.settings.get("consul").cloned()
+        };
+        let scheme = ("PATRONI_CONSUL_SCHEME", "https");
+        let host = ("PATRONI_CONSUL_HOST", "h");
+        assert_eq!(load("etcd3: {host: h}\n", &[scheme]), None);
+        let both = json!({"host": "h", "scheme": "https"});
+        assert_eq!(load("a: 1\n", &[scheme, host]), Some(both.clone()));
+        assert_eq!(load("consul: {host: h}\n", &[scheme]), Some(both));
     }
 
     #[test]

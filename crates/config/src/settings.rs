@@ -49,6 +49,8 @@ pub struct Settings {
     pub citus: Option<Citus>,
     /// `thread_pool_size`, at least 5.
     pub thread_pool_size: usize,
+    /// `thread_stack_size` in bytes, where it is set. Nothing here depends on it.
+    pub thread_stack_size: Option<i64>,
     /// The cluster-wide settings.
     pub dynamic: Arc<Dynamic>,
 }
@@ -120,6 +122,7 @@ impl Settings {
             tags,
             citus: Citus::read(root)?,
             thread_pool_size: root.pool_size("thread_pool_size", &mut warnings),
+            thread_stack_size: thread_stack_size(root, &mut warnings),
             dynamic: Arc::new(effective.dynamic.clone()),
         };
         Ok((settings, warnings))
@@ -176,6 +179,18 @@ pub fn contradictions(tags: &Tags) -> Vec<String> {
         }
     }
     warnings
+}
+
+fn thread_stack_size(root: &Section<'_>, warnings: &mut Vec<String>) -> Option<i64> {
+    let given = root.get("thread_stack_size")?;
+    let size = patroni_core::value::parse_bytes(given);
+    if size.is_none() {
+        let given = patroni_core::value::text(given);
+        warnings.push(format!(
+            "Failed to parse thread_stack_size value \"{given}\""
+        ));
+    }
+    size
 }
 
 fn several_stores(root: &Section<'_>) -> Option<String> {

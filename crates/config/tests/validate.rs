@@ -222,6 +222,22 @@ fn recorded_cases_come_out_the_same() {
 fn values_between_the_types() {
     for (path, given, expected) in [
         ("postgresql.bin_dir", json!(null), &[][..]),
+        (
+            "log.mode",
+            json!(true),
+            &["log.mode True didn't pass validation: Wrong value"],
+        ),
+        (
+            "watchdog.safety_margin",
+            json!(false),
+            &["watchdog.safety_margin False didn't pass validation: Wrong value"],
+        ),
+        ("log.file_num", json!(true), &[]),
+        (
+            "bootstrap.dcs",
+            json!({"maximum_lag_on_failover": 1_u64 << 63}),
+            &[],
+        ),
         ("postgresql.data_dir", json!("/w/mounted"), &[]),
         (
             "restapi.listen",

@@ -1,6 +1,7 @@
 //! The configuration of a running node: local sources and the dynamic document, and what they
 //! mean together.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +23,12 @@ pub(crate) struct Configuration {
     settings: Arc<Settings>,
     /// The node runs with these settings: what is read at start only stays as it is.
     in_use: bool,
+    /// The local sources that the daemon was started with.
+    started_with: Map<String, Value>,
+    /// The warnings about the sources in effect: each is said once.
+    said: BTreeSet<String>,
+    /// Why the local sources that were read last cannot be used.
+    refused: Option<String>,
 }
 
 impl Configuration {
@@ -53,11 +60,17 @@ impl Configuration {
             .and_then(cache::from_text)
             .unwrap_or(from_bootstrap);
         let (settings, warnings) = Settings::of(&dynamic, &local)?;
+        for error in &local.errors {
+            error!("{error}");
+        }
         for warning in local.warnings.iter().chain(&warnings) {
             warn!("{warning}");
         }
         Ok(Self {
             environment,
+            started_with: local.settings.clone(),
+            said: warnings.into_iter().collect(),
+            refused: None,
             local,
             dynamic: Arc::new(dynamic),
             judged: None,
@@ -102,9 +115,7 @@ impl Configuration {
         }
         match Settings::of(&doc.data, &self.local) {
             Ok((settings, warnings)) => {
-                for warning in &warnings {
-                    warn!("{warning}");
-                }
+                self.say(warnings);
                 self.take_over(settings);
                 self.dynamic = Arc::clone(&doc.data);
                 true
@@ -116,16 +127,13 @@ impl Configuration {
         }
     }
 
-    /// Reads the local sources again. The old ones stay when that fails. Returns whether
-    /// anything changed.
+    /// Reads the local sources again. The old ones stay when that fails, or when the new ones
+    /// cannot be used ([`Self::refused`]). Returns whether anything changed.
     pub(crate) fn reload_local(&mut self) -> bool {
-        match self.try_reload_local() {
-            Ok(changed) => {
-                if !changed {
-                    info!("{}", reload::NOTHING_CHANGED);
-                }
-                changed
-            }
+        self.refused = None;
+        let read = self.local.reload(&self.environment);
+        let local = match read.and_then(Local::require) {
+            Ok(local) => local,
             Err(refusal) => {
                 if let Some(line) = refusal.log_line() {
                     error!("{line}");
@@ -135,26 +143,56 @@ impl Configuration {
                     "Exception when reloading local configuration from {}: {refusal}",
                     path.display()
                 );
+                return false;
+            }
+        };
+        if reload::changed_sections(&self.local.settings, &local.settings).is_empty() {
+            info!("{}", reload::NOTHING_CHANGED);
+            return false;
+        }
+        match Settings::of(&self.dynamic, &local) {
+            Ok((settings, warnings)) => {
+                self.say(warnings);
+                for path in self.newly_waiting(&local.settings) {
+                    warn!("{path} takes effect only when the daemon is started again");
+                }
+                self.take_over(settings);
+                self.local = local;
+                true
+            }
+            Err(refusal) => {
+                self.refused = Some(local.locate(refusal).to_string());
                 false
             }
         }
     }
 
-    fn try_reload_local(&mut self) -> Result<bool, ConfigError> {
-        let local = self.local.reload(&self.environment)?.require()?;
-        if reload::changed_sections(&self.local.settings, &local.settings).is_empty() {
-            return Ok(false);
-        }
-        let (settings, warnings) = Settings::of(&self.dynamic, &local)?;
-        for warning in &warnings {
+    /// Why the local sources that were read last cannot be used, if that is so. Nothing of a
+    /// reload takes effect then.
+    pub(crate) fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+
+    /// Settings that just changed and now wait for another start of the daemon. One that is back
+    /// at what the daemon runs with waits for nothing.
+    fn newly_waiting(&self, new: &Map<String, Value>) -> Vec<&'static str> {
+        let differ = reload::waiting_for_restart(&self.started_with, new);
+        let mut changed = reload::waiting_for_restart(&self.local.settings, new);
+        changed.retain(|path| differ.contains(path));
+        changed
+    }
+
+    /// Logs what has not been said of the sources before.
+    fn say(&mut self, warnings: Vec<String>) {
+        let warnings = warnings.into_iter().collect();
+        for warning in self.unsaid(&warnings) {
             warn!("{warning}");
         }
-        for path in reload::waiting_for_restart(&self.local.settings, &local.settings) {
-            warn!("{path} takes effect only when the daemon is started again");
-        }
-        self.take_over(settings);
-        self.local = local;
-        Ok(true)
+        self.said = warnings;
+    }
+
+    fn unsaid<'w>(&'w self, warnings: &'w BTreeSet<String>) -> impl Iterator<Item = &'w String> {
+        warnings.difference(&self.said)
     }
 
     fn take_over(&mut self, mut settings: Settings) {
@@ -234,6 +272,67 @@ mod tests {
         assert_eq!(settings.postgresql.config_dir, Path::new("/nowhere/1"));
         assert_eq!(settings.tags.get("x"), Some(&"new".into()));
         assert!(!configuration.reload_local(), "one warning is enough");
+    }
+
+    fn waiting(configuration: &Configuration, text: &str) -> Vec<&'static str> {
+        let document = patroni_config::yaml::parse_value(text).unwrap();
+        configuration.newly_waiting(document.as_object().unwrap())
+    }
+
+    #[test]
+    fn what_is_back_at_the_running_value_waits_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("node.yml");
+        let (old, new) = (text("m1", "/nowhere/1", "x"), text("m2", "/nowhere/1", "x"));
+        std::fs::write(&file, &old).unwrap();
+        let mut configuration = Configuration::load(Some(&file), Environment::default()).unwrap();
+        assert_eq!(waiting(&configuration, &new), ["name"]);
+        std::fs::write(&file, &new).unwrap();
+        assert!(configuration.reload_local());
+        assert!(waiting(&configuration, &new).is_empty());
+        assert!(waiting(&configuration, &old).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_told_from_one_that_cannot_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("node.yml");
+        let good = text("m1", "/nowhere/1", "x");
+        std::fs::write(&file, &good).unwrap();
+        let mut configuration = Configuration::load(Some(&file), Environment::default()).unwrap();
+        let mut reload = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            let changed = configuration.reload_local();
+            (changed, configuration.refused().map(str::to_owned))
+        };
+        let (changed, why) = reload(&format!("{good}log: {{level: loud}}\n"));
+        let why = why.unwrap();
+        assert!(
+            !changed && why.ends_with("log.level loud is not a log level"),
+            "{why}"
+        );
+        assert_eq!(reload("a: b: c\n"), (false, None));
+        assert_eq!(reload(&good), (false, None));
+    }
+
+    #[test]
+    fn a_warning_is_said_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("node.yml");
+        std::fs::write(&file, text("m1", "/nowhere/1", "x") + "ttl: 5\n").unwrap();
+        let mut configuration = Configuration::load(Some(&file), Environment::default()).unwrap();
+        let document = serde_json::json!({"ttl": 25, "loop_wait": 0});
+        let doc = ConfigDoc {
+            revision: Revision::new(1),
+            modify_revision: Some(Revision::new(1)),
+            data: Arc::new(document.as_object().unwrap().clone()),
+        };
+        let (_, warnings) = Settings::of(&doc.data, &configuration.local).unwrap();
+        let warnings = warnings.into_iter().collect();
+        let new: Vec<_> = configuration.unsaid(&warnings).collect();
+        assert_eq!(new, ["loop_wait=0 can't be smaller than 1, adjusting..."]);
+        assert!(configuration.judge_store(Some(&doc)));
+        assert_eq!(configuration.unsaid(&warnings).count(), 0);
     }
 
     #[test]

@@ -106,6 +106,9 @@ pub async fn run(start: Start) -> Result<u8, StartError> {
 /// Everything after the log is set up.
 async fn begin(mut configuration: Configuration, log: Handle) -> Result<u8, StartError> {
     let settings = configuration.settings();
+    if settings.thread_stack_size.is_none() {
+        info!("Using default value thread_stack_size = 524288");
+    }
     info!(
         "Patroni global thread_pool_size = {}",
         settings.thread_pool_size

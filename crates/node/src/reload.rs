@@ -24,8 +24,8 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    /// Applies the settings in effect. When the log fails all keep their old settings; calls
-    /// between nodes and the REST server each go on with their own, and nothing else waits for
+    /// Applies the settings in effect. When the local sources were refused just now, or the log
+    /// fails, all keep their old settings; calls between nodes and the REST server each go on with their own, and nothing else waits for
     /// them.
     pub(crate) async fn apply(
         &mut self,
@@ -38,6 +38,9 @@ impl Reloader {
             let path = configuration.path();
             error!("Failed to reload config_file={}: {why}", path.display());
         };
+        if let Some(why) = configuration.refused().filter(|_| sighup) {
+            return failed(why.to_owned());
+        }
         if let Err(failure) = self.log.reload(&LogSettings::from(&settings.log)) {
             return failed(with_causes(&failure));
         }

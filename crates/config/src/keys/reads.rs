@@ -32,7 +32,6 @@ const READ_ELSEWHERE: &[&str] = &[
     "postgresql.use_slots",
     "restapi.authentication",
     "tags.",
-    "thread_stack_size",
     "watchdog.driver",
 ];
 

@@ -150,14 +150,11 @@ impl<'a> Report<'a> {
                 self.line(path, text, "is not an integer");
             }
             Rule::Int => {}
-            Rule::IntIn(least, most) => {
-                let number = given
-                    .as_i64()
-                    .unwrap_or(i64::from(given == &Value::Bool(true)));
-                self.within(path, given, Some(number), *least, *most);
-            }
+            // A boolean is an integer by type, and within no bounds.
+            Rule::IntIn(least, most) => self.within(path, given, whole(given), *least, *most),
             Rule::NumberIn(least, most) => {
-                self.within(path, given, value::parse_int(given), *least, *most);
+                let number = whole(given).or_else(|| value::parse_int(given));
+                self.within(path, given, number, *least, *most);
             }
             Rule::SecondsFrom(least) => {
                 self.within(path, given, value::parse_seconds(given), *least, i64::MAX);
@@ -224,6 +221,12 @@ impl<'a> Report<'a> {
             }
         }
     }
+}
+
+/// A number that is written as one; the largest of ours stands for all that are larger.
+fn whole(given: &Value) -> Option<i64> {
+    let beyond = given.as_u64().map(|_| i64::MAX);
+    given.as_i64().or(beyond)
 }
 
 fn join(path: &str, key: &str) -> String {
