@@ -101,6 +101,16 @@ pub struct ConfigSwitch {
     pub switch_when: SwitchWhen,
 }
 
+impl Task {
+    /// A switch with neither a model nor `--reset`, or with both, cannot be asked for.
+    fn is_contradictory(&self) -> bool {
+        match self {
+            Self::Recover(_) => false,
+            Self::ConfigSwitch(wanted) => wanted.barman_model.is_some() == wanted.reset,
+        }
+    }
+}
+
 /// The one callback that a switch is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
@@ -142,6 +152,9 @@ const API_NOT_OK: u8 = 254;
 /// There is nothing to do.
 const NO_COMMAND: u8 = 255;
 
+/// The arguments contradict each other.
+const BAD_ARGUMENTS: u8 = 4;
+
 /// The command line, for manual pages and completions.
 pub fn command_line() -> clap::Command {
     Options::command()
@@ -163,6 +176,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 async fn run(options: &Options, task: &Task) -> u8 {
+    if task.is_contradictory() {
+        error!("give either --barman-model or --reset");
+        return BAD_ARGUMENTS;
+    }
     let api = match Api::new(options) {
         Ok(api) => api,
         Err(reason) => {

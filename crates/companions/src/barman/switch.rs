@@ -20,9 +20,6 @@ const FAILED: u8 = 2;
 /// No useful answer.
 const NO_ANSWER: u8 = 3;
 
-/// Neither a model nor `--reset`, or both.
-const BAD_ARGUMENTS: u8 = 4;
-
 /// How often it is asked how far the switch is.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -31,10 +28,7 @@ pub(super) async fn run(api: &Api, wanted: &ConfigSwitch) -> u8 {
         info!("no switch after a change to this role");
         return SKIPPED;
     }
-    let Some(body) = body(wanted) else {
-        error!("give either --barman-model or --reset");
-        return BAD_ARGUMENTS;
-    };
+    let body = body(wanted);
     match api.complete(&wanted.barman_server, &body, PAUSE).await {
         Ok(true) => {
             info!("the switch is done");
@@ -59,11 +53,10 @@ fn is_called_for(when: SwitchWhen, role: Role) -> bool {
     }
 }
 
-fn body(wanted: &ConfigSwitch) -> Option<Value> {
-    match (&wanted.barman_model, wanted.reset) {
-        (Some(model), false) => Some(json!({"type": "config_switch", "model_name": model})),
-        (None, true) => Some(json!({"type": "config_switch", "reset": true})),
-        (Some(_), true) | (None, false) => None,
+fn body(wanted: &ConfigSwitch) -> Value {
+    match &wanted.barman_model {
+        Some(model) => json!({"type": "config_switch", "model_name": model}),
+        None => json!({"type": "config_switch", "reset": true}),
     }
 }
 

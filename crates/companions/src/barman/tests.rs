@@ -166,5 +166,6 @@ async fn a_switch_needs_a_model_or_a_reset() {
             api.address
         );
         assert_eq!(call(&words(&line)).await, expected, "{given}");
+        assert_eq!(api.received().is_empty(), expected == 4, "{given}");
     }
 }

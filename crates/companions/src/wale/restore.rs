@@ -48,9 +48,10 @@ async fn attempt(options: &Options, cancel: &Cancel) -> End {
             error!("{list} {}: {}", outcome.end, said.trim_end());
             return End::TryAgain;
         }
+        // Without the program no other attempt can do better.
         Err(reason) => {
             error!("failed to {}", Causes(&reason));
-            return End::TryAgain;
+            return End::GiveUp;
         }
     };
     let backup = match Backup::read(&outcome.stdout_text()) {
