@@ -85,14 +85,26 @@ async fn generate(cli: &Cli, environment: &Environment) -> anyhow::Result<()> {
     let text = if cli.generate_sample_config {
         patroni_node::generate::sample(environment, warn).await?
     } else {
-        let ask = || rpassword::prompt_password("Please enter the user password:");
-        patroni_node::generate::from_server(cli.dsn.as_deref(), environment, ask, warn).await?
+        patroni_node::generate::from_server(cli.dsn.as_deref(), environment, password, warn).await?
     };
     match &cli.configfile {
         Some(path) => patroni_node::generate::write(path, &text)?,
         None => write_out(&text)?,
     }
     Ok(())
+}
+
+/// Asks for the password at the terminal; without one the first line of the standard input is it.
+fn password() -> io::Result<String> {
+    const PROMPT: &str = "Please enter the user password:";
+    rpassword::prompt_password(PROMPT).or_else(|_no_terminal| {
+        eprintln!("{PROMPT}");
+        let mut line = String::new();
+        if io::stdin().read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    })
 }
 
 fn run(cli: Cli, environment: Environment) -> anyhow::Result<u8> {
