@@ -234,6 +234,11 @@ fn values_between_the_types() {
         ),
         ("log.file_num", json!(true), &[]),
         (
+            "kubernetes.retriable_http_codes",
+            json!([]),
+            &["kubernetes.retriable_http_codes [] is an empty list"],
+        ),
+        (
             "bootstrap.dcs",
             json!({"maximum_lag_on_failover": 1_u64 << 63}),
             &[],

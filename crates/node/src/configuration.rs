@@ -80,6 +80,30 @@ impl Configuration {
         })
     }
 
+    /// Whether this node may be the first of a cluster and has nothing to tell it: neither the
+    /// store nor the cache file has a document, and `bootstrap` has no `dcs`.
+    ///
+    /// # Errors
+    /// So it is. The reference does not start either.
+    pub(crate) fn require_dynamic(&self) -> Result<(), ConfigError> {
+        let bootstrap = self.local.settings.get("bootstrap");
+        let is_there = self.judged.is_some()
+            || !self.dynamic.is_empty()
+            // A node of Citus has a default there.
+            || self.settings.citus.is_some()
+            || bootstrap.is_none_or(|section| section.get("dcs").is_some());
+        if is_there {
+            return Ok(());
+        }
+        Err(self.local.locate(ConfigError::Setting {
+            path: "bootstrap.dcs".to_owned(),
+            origin: None,
+            problem: "is not defined, and neither the store nor a cache file has a dynamic \
+                      configuration: write `dcs: {}` below bootstrap to begin with the defaults"
+                .to_owned(),
+        }))
+    }
+
     /// From now on what is read at start only stays as it is, whatever either source says.
     pub(crate) fn begin_use(&mut self) {
         self.in_use = true;
@@ -272,6 +296,38 @@ mod tests {
         assert_eq!(settings.postgresql.config_dir, Path::new("/nowhere/1"));
         assert_eq!(settings.tags.get("x"), Some(&"new".into()));
         assert!(!configuration.reload_local(), "one warning is enough");
+    }
+
+    #[test]
+    fn a_first_node_needs_something_to_begin_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("node.yml");
+        let bare = text("m1", "/nowhere/1", "x");
+        let read = |more: &str| {
+            std::fs::write(&file, format!("{bare}{more}")).unwrap();
+            Configuration::load(Some(&file), Environment::default()).unwrap()
+        };
+        for fine in [
+            "",
+            "bootstrap: {dcs: {}}\n",
+            "citus: {group: 0, database: d}\nbootstrap: {method: m}\n",
+        ] {
+            read(fine).require_dynamic().unwrap();
+        }
+        let mut lacking = read("bootstrap: {initdb: [data-checksums]}\n");
+        let refusal = lacking.require_dynamic().unwrap_err().to_string();
+        assert!(
+            refusal.contains("node.yml: bootstrap.dcs is not defined"),
+            "{refusal}"
+        );
+        let document = serde_json::json!({"ttl": 25});
+        let doc = ConfigDoc {
+            revision: Revision::new(1),
+            modify_revision: Some(Revision::new(1)),
+            data: Arc::new(document.as_object().unwrap().clone()),
+        };
+        lacking.judge_store(Some(&doc));
+        lacking.require_dynamic().unwrap();
     }
 
     fn waiting(configuration: &Configuration, text: &str) -> Vec<&'static str> {

@@ -128,6 +128,7 @@ async fn begin(mut configuration: Configuration, log: Handle) -> Result<u8, Star
         () = signals.asked_to_end() => return Ok(0),
     };
     configuration.judge_store(cluster.config.as_ref());
+    configuration.require_dynamic().map_err(StartError::new)?;
     configuration.begin_use();
     let settings = configuration.settings();
     store.set_timings(timings(&settings.dynamic));

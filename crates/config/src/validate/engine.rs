@@ -211,6 +211,9 @@ impl<'a> Report<'a> {
 
     /// One of two rules must find nothing; else the lines of both stand.
     fn either(&mut self, path: &str, given: &Value, first: &Rule, second: &Rule) {
+        if matches!(second, Rule::List(_)) && given.as_array().is_some_and(Vec::is_empty) {
+            return self.value(path, given, second);
+        }
         let before = self.lines.len();
         for rule in [first, second] {
             let mark = self.lines.len();

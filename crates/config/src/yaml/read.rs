@@ -166,6 +166,9 @@ impl<'a> Reader<'a> {
                 collection_tag(tag.as_deref(), "seq", span)?;
                 (Node::Value(self.sequence(path, depth)?), anchor)
             }
+            Event::MappingStart(anchor, tag) if is_set(tag.as_deref()) => {
+                (Node::Value(members(self.mapping(path, depth)?)), anchor)
+            }
             Event::MappingStart(anchor, tag) => {
                 collection_tag(tag.as_deref(), "map", span)?;
                 (Node::Value(self.mapping(path, depth)?), anchor)
@@ -316,6 +319,19 @@ fn collection_tag(tag: Option<&Tag>, expected: &str, span: Span) -> Result<(), Y
     Err(unknown_tag(&name, span))
 }
 
+/// `!!set`: a mapping of which only the keys count.
+fn is_set(tag: Option<&Tag>) -> bool {
+    tag.is_some_and(|tag| tag_name(tag).strip_prefix(CORE) == Some("set"))
+}
+
+/// JSON has no sets; a list serves all who go through one.
+fn members(set: Value) -> Value {
+    match set {
+        Value::Object(map) => map.into_iter().map(|(key, _)| Value::from(key)).collect(),
+        other => other,
+    }
+}
+
 fn tag_name(tag: &Tag) -> Cow<'_, str> {
     match tag.handle.as_str() {
         "" => Cow::Borrowed(&tag.suffix),
@@ -420,6 +436,7 @@ mod tests {
             ),
             ("a: !!str 5\nb: !!int '7'\n", json!({"a": "5", "b": 7})),
             ("a: !!binary aGk=\n", json!({"a": "hi"})),
+            ("a: !!set {x, y}\n", json!({"a": ["x", "y"]})),
             (
                 "d: &d {u: 1, p: 2}\nm:\n  <<: *d\n  p: 3\n",
                 json!({"d": {"u": 1, "p": 2}, "m": {"u": 1, "p": 3}}),
