@@ -183,7 +183,7 @@ fn check(cli: &Cli, environment: &Environment) -> ExitCode {
         ListenPorts::MustBeFree
     };
     let path = std::env::var("PATH").unwrap_or_default();
-    let faults = validate(&local.settings, ports, &SystemProbe::new(&path));
+    let faults = validate(&local, ports, &SystemProbe::new(&path));
     for fault in &faults {
         eprintln!("{fault}");
     }

@@ -149,7 +149,8 @@ impl Local {
             return Err(ConfigError::NoMapping { file });
         };
         deep_merge(&mut self.settings, settings);
-        self.origins.add_file(file, document.places);
+        self.origins
+            .add_file(file, document.places, document.stand_ins);
         Ok(())
     }
 
@@ -166,7 +167,8 @@ impl Local {
         match document.value {
             Value::Object(settings) if !settings.is_empty() => {
                 self.settings = settings;
-                self.origins.add_file(&file, document.places);
+                self.origins
+                    .add_file(&file, document.places, document.stand_ins);
                 Ok(true)
             }
             other if value::is_truthy(&other) => Err(ConfigError::NoMapping { file }),

@@ -1,6 +1,6 @@
 //! Where a setting was written, so that a message can name file and line.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -34,14 +34,18 @@ impl fmt::Display for Origin {
 
 /// The sources of all settings, by dotted path.
 #[derive(Clone, Debug, Default)]
-pub struct Origins(HashMap<String, Origin>);
+pub struct Origins {
+    known: HashMap<String, Origin>,
+    /// Paths of texts that stand for something else, see [`crate::yaml::Document::stand_ins`].
+    stand_ins: HashSet<String>,
+}
 
 impl Origins {
     /// The source of a path, or of the closest section around it.
     pub fn find(&self, path: &str) -> Option<&Origin> {
         let mut path = path;
         loop {
-            if let Some(origin) = self.0.get(path) {
+            if let Some(origin) = self.known.get(path) {
                 return Some(origin);
             }
             path = &path[..path.rfind('.')?];
@@ -55,20 +59,36 @@ impl Origins {
             .unwrap_or_default()
     }
 
-    pub(crate) fn add_file(&mut self, file: &Path, places: HashMap<String, Place>) {
+    /// Whether the text at a path was written as a date, or as a number that JSON cannot hold.
+    pub(crate) fn is_stand_in(&self, path: &str) -> bool {
+        self.stand_ins.contains(path)
+    }
+
+    pub(crate) fn add_file(
+        &mut self,
+        file: &Path,
+        places: HashMap<String, Place>,
+        stand_ins: HashSet<String>,
+    ) {
         for (path, place) in places {
             let file = file.to_owned();
-            self.0.insert(path, Origin::File { file, place });
+            self.add(path, Origin::File { file, place });
         }
+        self.stand_ins.extend(stand_ins);
     }
 
     pub(crate) fn add_variable(&mut self, path: String, variable: String) {
-        self.0.insert(path, Origin::Variable(variable));
+        self.add(path, Origin::Variable(variable));
     }
 
     pub(crate) fn extend(&mut self, other: &Self) {
-        let entries = other.0.iter();
-        self.0
-            .extend(entries.map(|(path, origin)| (path.clone(), origin.clone())));
+        for (path, origin) in &other.known {
+            self.add(path.clone(), origin.clone());
+        }
+    }
+
+    fn add(&mut self, path: String, origin: Origin) {
+        self.stand_ins.remove(&path);
+        self.known.insert(path, origin);
     }
 }

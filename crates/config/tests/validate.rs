@@ -152,7 +152,7 @@ fn run(args: &[String], variables: Vec<(String, String)>) -> (String, String, i6
     } else {
         ListenPorts::MustBeFree
     };
-    let lines = validate(&local.settings, ports, &Recorded);
+    let lines = validate(&local, ports, &Recorded);
     if !lines.is_empty() {
         return (String::new(), lines.join("\n") + "\n", 1);
     }
@@ -301,8 +301,36 @@ fn values_between_the_types() {
         });
         let (section, key) = path.split_once('.').unwrap();
         settings[section][key] = given;
-        let settings = settings.as_object().unwrap();
-        let lines = validate(settings, ListenPorts::MustBeFree, &Recorded);
+        let local = Local {
+            settings: settings.as_object().unwrap().clone(),
+            ..Local::default()
+        };
+        let lines = validate(&local, ListenPorts::MustBeFree, &Recorded);
         assert_eq!(lines, expected, "{path}");
     }
+}
+
+/// Dates and large numbers are texts here, and none where they were written.
+#[test]
+fn what_is_written_without_quotes_may_be_no_text() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("p.yml");
+    let text = "name: 2020-01-01\nscope: .inf\nnamespace: '2020-01-01'\n\
+        log: {dateformat: '99999999999999999999', max_queue_size: 99999999999999999999, \
+        file_num: .inf}\n\
+        ctl: {keyfile_password: 99999999999999999999, certfile: 2020-01-01}\n";
+    fs::write(&file, text).unwrap();
+    let variables = [("PATRONI_CTL_CERTFILE".to_owned(), "2020-01-01".to_owned())];
+    let local = Local::load(Some(&file), &Environment::read(variables)).unwrap();
+    let mut lines = validate(&local, ListenPorts::Ignored, &Recorded);
+    lines.retain(|line| !line.ends_with("is not defined."));
+    assert_eq!(
+        lines,
+        [
+            "name 2020-01-01 is not a string",
+            "scope inf is not a string",
+            "log.file_num inf is not an integer",
+            "ctl.keyfile_password 99999999999999999999 is not a string",
+        ]
+    );
 }

@@ -117,14 +117,13 @@ impl Supervisor {
         .main();
         let before = std::fs::read_to_string(&main).unwrap_or_default();
         let now = pending::read_back(&text);
-        let chosen = |mut lines: Vec<(String, String)>, other: &[(String, String)]| {
-            lines.retain(|line| !is_default_path(line, &parameters, other));
-            lines
-        };
-        let before_values = chosen(pending::read_back(&before), &now);
-        let accepted: Vec<_> = chosen(now.clone(), &now)
-            .into_iter()
-            .map(|(name, given)| (name, given.into()))
+        let is_compared = |line: &(String, String)| !is_default_path(line, &parameters, &now);
+        let mut before_values = pending::read_back(&before);
+        before_values.retain(is_compared);
+        let accepted: Vec<_> = now
+            .iter()
+            .filter(|line| is_compared(line))
+            .map(|(name, given)| (name.clone(), given.as_str().into()))
             .collect();
         let found = match self.query(Named::Heartbeat, pending::SETTINGS, LIMIT).await {
             Ok(rows) => pending::differences(&accepted, &before_values, &rows),
@@ -340,9 +339,10 @@ mod tests {
     fn the_path_of_an_access_file_is_compared_when_somebody_chose_it() {
         let mut parameters = Parameters::default();
         let (ours, theirs) = (pair("hba_file", "/d/hba"), pair("hba_file", "/x"));
-        assert!(is_default_path(&ours, &parameters, &[ours.clone()]));
-        assert!(!is_default_path(&theirs, &parameters, &[ours.clone()]));
+        let now = [ours.clone()];
+        assert!(is_default_path(&ours, &parameters, &now));
+        assert!(!is_default_path(&theirs, &parameters, &now));
         parameters.set("hba_file", "/d/hba");
-        assert!(!is_default_path(&ours, &parameters, &[ours.clone()]));
+        assert!(!is_default_path(&ours, &parameters, &now));
     }
 }

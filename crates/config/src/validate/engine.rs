@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 
 use super::ListenPorts;
 use super::probe::Probe;
+use crate::load::Local;
+use crate::origin::Origins;
 
 /// One key of a section.
 pub(super) struct Field {
@@ -60,6 +62,7 @@ pub(super) enum Rule {
 /// The lines so far, and what checks may look at.
 pub(super) struct Report<'a> {
     pub(super) settings: &'a Map<String, Value>,
+    origins: &'a Origins,
     pub(super) ports: ListenPorts,
     pub(super) probe: &'a dyn Probe,
     /// The item of a list that is looked into: its lines show all of it.
@@ -68,13 +71,10 @@ pub(super) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(
-        settings: &'a Map<String, Value>,
-        ports: ListenPorts,
-        probe: &'a dyn Probe,
-    ) -> Self {
+    pub(super) fn new(local: &'a Local, ports: ListenPorts, probe: &'a dyn Probe) -> Self {
         Self {
-            settings,
+            settings: &local.settings,
+            origins: &local.origins,
             ports,
             probe,
             item: None,
@@ -138,9 +138,11 @@ impl<'a> Report<'a> {
 
     fn value(&mut self, path: &str, given: &Value, rule: &Rule) {
         let text = &value::text(given);
-        let is_integer = given.is_i64() || given.is_u64() || given.is_boolean();
+        let stands_for_other = self.origins.is_stand_in(path);
+        let is_huge = stands_for_other && huge(given).is_some();
+        let is_integer = given.is_i64() || given.is_u64() || given.is_boolean() || is_huge;
         match rule {
-            Rule::Text if given.is_string() => {}
+            Rule::Text if given.is_string() && !stands_for_other => {}
             Rule::Text => self.line(path, text, "is not a string"),
             Rule::Bool if given.is_boolean() => {}
             Rule::Bool => self.line(path, text, "is not a boolean"),
@@ -229,7 +231,16 @@ impl<'a> Report<'a> {
 /// A number that is written as one; the largest of ours stands for all that are larger.
 fn whole(given: &Value) -> Option<i64> {
     let beyond = given.as_u64().map(|_| i64::MAX);
-    given.as_i64().or(beyond)
+    given.as_i64().or(beyond).or_else(|| huge(given))
+}
+
+/// The text of an integer beyond 64 bits, as the nearest that we have.
+fn huge(given: &Value) -> Option<i64> {
+    let text = given.as_str()?;
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_integer = digits.len() > 18 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let nearest = if digits == text { i64::MAX } else { i64::MIN };
+    is_integer.then_some(nearest)
 }
 
 fn join(path: &str, key: &str) -> String {

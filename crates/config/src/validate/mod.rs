@@ -14,7 +14,7 @@ mod system;
 pub use probe::{PathKind, Probe};
 pub use system::SystemProbe;
 
-use serde_json::{Map, Value};
+use crate::load::Local;
 
 /// Whether `listen` addresses may be in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,12 +27,8 @@ pub enum ListenPorts {
 }
 
 /// Checks a local configuration (files and environment merged). No line means no problem.
-pub fn validate(
-    settings: &Map<String, Value>,
-    ports: ListenPorts,
-    probe: &dyn Probe,
-) -> Vec<String> {
-    let mut report = engine::Report::new(settings, ports, probe);
-    report.section("", settings, schema::TOP);
+pub fn validate(local: &Local, ports: ListenPorts, probe: &dyn Probe) -> Vec<String> {
+    let mut report = engine::Report::new(local, ports, probe);
+    report.section("", &local.settings, schema::TOP);
     report.into_lines()
 }

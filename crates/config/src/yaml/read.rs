@@ -5,7 +5,7 @@
 )]
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use patroni_core::value;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
@@ -26,6 +26,8 @@ pub struct Document {
     pub value: Value,
     /// Dotted path (`postgresql.listen`, `tags.zone`, `pg_hba.0`) to place of the value's key.
     pub places: HashMap<String, Place>,
+    /// Paths of texts that stand for a date, or for a number that JSON cannot hold.
+    pub stand_ins: HashSet<String>,
     /// The first number that JSON cannot hold (beyond 64 bits, infinite, none): its value is text.
     pub unheld: Option<YamlError>,
 }
@@ -59,6 +61,7 @@ pub fn parse(text: &str) -> Result<Document, YamlError> {
         events: Parser::new_from_str(text.trim_start_matches('\u{feff}')),
         anchors: HashMap::new(),
         places: HashMap::new(),
+        stand_ins: HashSet::new(),
         values: 0,
         unheld: None,
     };
@@ -66,6 +69,7 @@ pub fn parse(text: &str) -> Result<Document, YamlError> {
     Ok(Document {
         value,
         places: reader.places,
+        stand_ins: reader.stand_ins,
         unheld: reader.unheld,
     })
 }
@@ -82,6 +86,7 @@ struct Reader<'a> {
     events: Parser<'a, saphyr_parser::StrInput<'a>>,
     anchors: HashMap<usize, Anchored>,
     places: HashMap<String, Place>,
+    stand_ins: HashSet<String>,
     values: usize,
     unheld: Option<YamlError>,
 }
@@ -159,7 +164,9 @@ impl<'a> Reader<'a> {
                 return Ok(node);
             }
             Event::Scalar(text, style, anchor, tag) => {
-                self.note_unheld(&text, style, span);
+                if style == ScalarStyle::Plain && tag.is_none() {
+                    self.note_stand_in(&text, path, span);
+                }
                 (scalar_node(&text, style, tag.as_deref(), span)?, anchor)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -248,13 +255,16 @@ impl<'a> Reader<'a> {
         self.places.insert(path.to_owned(), place(span.start));
     }
 
-    fn note_unheld(&mut self, text: &str, style: ScalarStyle, span: Span) {
-        let is_number = style == ScalarStyle::Plain
-            && matches!(scalar::resolve(text), Meaning::Value(Value::String(_)));
-        if is_number && self.unheld.is_none() {
-            let message = format!("the number {text} does not fit into 64 bits, quote it");
-            self.unheld = Some(error(span.start, message));
+    fn note_stand_in(&mut self, text: &str, path: &str, span: Span) {
+        match scalar::resolve(text) {
+            Meaning::Value(Value::String(_)) if self.unheld.is_none() => {
+                let message = format!("the number {text} does not fit into 64 bits, quote it");
+                self.unheld = Some(error(span.start, message));
+            }
+            Meaning::Value(Value::String(_)) | Meaning::Timestamp(_) => {}
+            Meaning::Value(_) | Meaning::Merge | Meaning::Equals | Meaning::Text => return,
         }
+        self.stand_ins.insert(path.to_owned());
     }
 
     fn count(&mut self, more: usize, span: Span) -> Result<(), YamlError> {
