@@ -191,18 +191,18 @@ impl CloneRequest<'_> {
                 let command = command
                     .connecting(self.settings, pgpass)
                     .holding(Arc::clone(lock));
-                command.run(cancel).await.map(|outcome| outcome.end)
+                // Why it cannot be executed is logged already.
+                command.run(cancel).await.ok().map(|outcome| outcome.end)
             }
-            Err(error) => Err(error),
-        };
-        let code = match end {
-            Ok(End::Exited(0)) => return true,
-            Ok(end) => end.code(),
             Err(error) => {
                 tracing::error!("Failed to {}", Causes(&error));
-                "None".to_owned()
+                None
             }
         };
+        if end == Some(End::Exited(0)) {
+            return true;
+        }
+        let code = end.map_or_else(|| "None".to_owned(), End::code);
         tracing::error!(
             "Error creating replica using method {name}: {} exited with code={code}",
             section.text(),
