@@ -180,3 +180,26 @@ impl<'a> Elsewhere<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::command::Command;
+
+    #[tokio::test]
+    async fn the_name_of_the_kerberos_service_goes_by_the_environment() {
+        let settings = Postgresql {
+            krbsrvname: Some("pg".to_owned()),
+            database: "postgres".to_owned(),
+            ..Postgresql::default()
+        };
+        let there = Elsewhere::remote(&settings, "h", "5432", 150_000);
+        assert_eq!(there.conninfo(), "dbname=postgres host=h port=5432");
+        let shown = Command::shell("echo $PGKRBSRVNAME $PGPASSFILE")
+            .connecting(&settings, Some("/p".as_ref()))
+            .capture();
+        let outcome = shown.run(&Cancel::new()).await.unwrap();
+        assert_eq!(outcome.stdout_text(), "pg /p\n");
+    }
+}
