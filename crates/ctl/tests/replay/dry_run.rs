@@ -171,7 +171,7 @@ fn a_configuration_that_nodes_correct_or_refuse_is_told() {
         "{steps:?}"
     );
     let (code, _, err) = rehearse(Vec::new(), &["edit-config", "west", "-s", "ttl=abc"]);
-    let text = "Error: each node would refuse the document: failed to read dynamic setting ttl: abc is no \
-                integer\n";
+    let text = "Error: each node would refuse the document: failed to read dynamic setting ttl: abc is not \
+                an integer\n";
     assert_eq!((code, err.as_str()), (1, text));
 }
