@@ -14,6 +14,8 @@ pub(crate) fn heard(name: &MemberName, heard: &Heard) -> PeerAnswer {
 
 /// The answer to `GET /patroni`, or why there is none, as members look at it before a promotion.
 pub(crate) fn answer(name: &MemberName, body: Result<&str, String>) -> PeerAnswer {
+    let aside = |body: &&str| Wire::stands_aside(body.as_bytes());
+    let stands_aside = body.as_ref().is_ok_and(aside);
     let reply = body.and_then(|body| match Wire::parse(body.as_bytes()) {
         Wire::Reachable(peer) => Ok(PeerStatus {
             in_recovery: peer.in_recovery,
@@ -30,6 +32,7 @@ pub(crate) fn answer(name: &MemberName, body: Result<&str, String>) -> PeerAnswe
     });
     PeerAnswer {
         name: name.clone(),
+        stands_aside: stands_aside && reply.is_err(),
         reply,
     }
 }

@@ -141,6 +141,10 @@ pub struct PeerAnswer {
     pub name: MemberName,
     /// The answer, or why there is none.
     pub reply: Result<PeerStatus, String>,
+    /// It answered without a position, and its server is none that takes writes: it was one and
+    /// is stopped, or it is being started as a standby.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stands_aside: bool,
 }
 
 /// The part of a peer's status document that decisions use.

@@ -784,22 +784,27 @@ fn a_daemon_that_has_just_started_keeps_the_consent_it_may_have_given() {
     let mut observed = observation(replica(), view);
     observed.settings = settings(json!({"failsafe_mode": true, "ttl": 30}));
     let takes = |command: &Command| matches!(command, Command::AcquireLeader);
-    let silent = |command: &Command| match command {
-        Command::AskPeers(peers) => Some(Outcome::Peers(
-            peers
-                .iter()
-                .map(|peer| PeerAnswer {
-                    name: peer.name.clone(),
-                    reply: Err("no answer".to_owned()),
-                })
-                .collect(),
-        )),
-        _ => None,
+    let without_position = |stands_aside| {
+        move |command: &Command| {
+            let Command::AskPeers(peers) = command else {
+                return None;
+            };
+            let answer = |peer: &patroni_ha::command::Peer| PeerAnswer {
+                name: peer.name.clone(),
+                reply: Err("no answer".to_owned()),
+                stands_aside,
+            };
+            Some(Outcome::Peers(peers.iter().map(answer).collect()))
+        }
     };
+    let silent = without_position(false);
     let young = play(observed.clone(), Memory::default(), silent);
     assert!(!young.asked(takes));
-    // Nobody can lead by a consent when all others say that they stand by.
+    // Nobody can lead by a consent when all others say that they stand by, as a leader does that
+    // has just stepped down.
     assert!(play(observed.clone(), Memory::default(), nothing).asked(takes));
+    let demoted = without_position(true);
+    assert!(play(observed.clone(), Memory::default(), demoted).asked(takes));
     observed.now = at(1031);
     assert!(play(observed, young.memory, silent).asked(takes));
 }

@@ -67,6 +67,7 @@ fn won_race() -> Record {
                     .map(|asked| patroni_ha::observation::PeerAnswer {
                         name: asked.name.clone(),
                         reply: Err("connection refused".to_owned()),
+                        stands_aside: false,
                     })
                     .collect(),
             )),

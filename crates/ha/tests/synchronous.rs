@@ -93,6 +93,7 @@ fn play_live(
             let silent = |peer: &patroni_ha::command::Peer| PeerAnswer {
                 name: peer.name.clone(),
                 reply: Err("timed out".to_owned()),
+                stands_aside: false,
             };
             Some(Outcome::Peers(peers.iter().map(silent).collect()))
         }

@@ -19,6 +19,7 @@ pub(crate) async fn ask(client: &Client, peers: &[Peer]) -> Vec<PeerAnswer> {
 
 async fn ask_one(client: &Client, peer: &Peer) -> PeerAnswer {
     let request = client.request(http::Method::GET, &peer.url, None, PATIENCE);
+    let mut stands_aside = false;
     let reply = match request.await {
         Ok(response) => match Wire::parse(&response.body) {
             Wire::Reachable(status) => Ok(PeerStatus {
@@ -32,13 +33,17 @@ async fn ask_one(client: &Client, peer: &Peer) -> PeerAnswer {
                 may_stream: status.may_stream,
                 body: response.text(),
             }),
-            Wire::Unreachable => Err(format!("no position in its answer: {}", response.text())),
+            Wire::Unreachable => {
+                stands_aside = Wire::stands_aside(&response.body);
+                Err(format!("no position in its answer: {}", response.text()))
+            }
         },
         Err(error) => Err(with_causes(&error)),
     };
     PeerAnswer {
         name: peer.name.clone(),
         reply,
+        stands_aside,
     }
 }
 

@@ -13,6 +13,7 @@ on_each_store!(
     a_scheduled_switchover_can_be_cancelled,
     a_switchover_to_nobody_is_refused,
     a_leader_that_goes_calls_on_stop_once,
+    a_daemon_that_has_just_started_takes_over_from_one_that_goes,
 );
 
 fn a_switchover_goes_to_the_candidate_and_back(store: StoreKind) -> Result<()> {
@@ -145,6 +146,27 @@ fn a_leader_that_goes_calls_on_stop_once(store: StoreKind) -> Result<()> {
         &cluster.nodes[1 - first],
         &["on_role_change primary demo", "on_stop primary demo"],
     )?;
+    Ok(())
+}
+
+/// In failsafe mode it cannot know what its predecessor has promised, and asks everybody: a leader
+/// that has stepped down answers at once, though its PostgreSQL does not.
+fn a_daemon_that_has_just_started_takes_over_from_one_that_goes(store: StoreKind) -> Result<()> {
+    let dynamic = "    failsafe_mode: true\n";
+    let mut cluster = Cluster::prepare_with(store, 3, dynamic, |_| String::new())?;
+    cluster.bootstrap()?;
+    let leader = cluster.leader()?;
+    let young = (leader + 1) % 3;
+    ensure!(cluster.nodes[young].terminate()? == 0);
+    cluster.nodes[young].start()?;
+    cluster.wait_healthy(SOON)?;
+    let from = cluster.nodes[young].log().len();
+    let candidate = cluster.nodes[young].name.clone();
+    cluster.ctl_ok(&["switchover", "--candidate", &candidate, "--force"])?;
+    ensure!(cluster.wait_healthy(SOON)? == young);
+    let log = cluster.nodes[young].log();
+    let refused = log[from..].contains("not the healthiest node");
+    ensure!(!refused, "it waited:\n{}", &log[from..]);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What a member learns from another one's `GET /patroni`.
 
-use patroni_core::{Lsn, Role, Tags, Timeline, value};
+use patroni_core::{Lsn, Role, State, Tags, Timeline, value};
 use serde_json::Value;
 
 /// Another member as it shows itself.
@@ -45,6 +45,17 @@ impl PeerStatus {
             .ok()
             .and_then(|doc| Peer::from_document(&doc))
             .map_or(Self::Unreachable, Self::Reachable)
+    }
+
+    /// Whether somebody who tells no position says that its server is none that takes writes: it
+    /// was one and is stopped, or it is being started as a standby.
+    pub fn stands_aside(body: &[u8]) -> bool {
+        let doc: Value = serde_json::from_slice(body).unwrap_or_default();
+        match doc["role"].as_str().and_then(Role::parse) {
+            Some(Role::Demoted) => true,
+            Some(Role::Replica) => doc["state"] == State::Starting.as_str(),
+            _ => false,
+        }
     }
 
     /// The answer, when there is one.
@@ -134,6 +145,16 @@ mod tests {
                 .is_some_and(|peer| peer.may_stream && !peer.streams)
         );
         assert!(!peer.may_stream);
+        for (body, aside) in [
+            (&br#"{"role": "demoted", "state": "stopping"}"#[..], true),
+            (br#"{"role": "replica", "state": "starting"}"#, true),
+            (br#"{"role": "replica", "state": "running"}"#, false),
+            (br#"{"role": "primary", "state": "stopping"}"#, false),
+            (b"{}", false),
+            (b"", false),
+        ] {
+            assert_eq!(PeerStatus::stands_aside(body), aside);
+        }
         let promoting = br#"{"role": "master", "wal": {"replayed_location": 9}}"#;
         let peer = PeerStatus::parse(promoting);
         assert!(!peer.reachable().unwrap().in_recovery);

@@ -280,7 +280,8 @@ fn all_stand_by(cx: &mut Cx<'_>) -> Asked<bool> {
     let others = topology.into_iter().filter(|(name, _)| !cx.is_me(name));
     let peers: Vec<Peer> = others.map(|(name, url)| Peer { name, url }).collect();
     let answers = cx.ask_peers_quietly(peers)?;
-    let stands_by = |answer: &PeerAnswer| answer.reply.as_ref().is_ok_and(|s| s.in_recovery);
+    let recovers = |answer: &PeerAnswer| answer.reply.as_ref().is_ok_and(|s| s.in_recovery);
+    let stands_by = |answer: &PeerAnswer| answer.stands_aside || recovers(answer);
     Ok(answers.iter().all(stands_by))
 }
 

@@ -129,7 +129,12 @@ fn answers(case: &Value) -> BTreeMap<MemberName, PeerAnswer> {
                 Err("refused".to_owned())
             };
             let name = MemberName::new(name);
-            (name.clone(), PeerAnswer { name, reply })
+            let answer = PeerAnswer {
+                name: name.clone(),
+                reply,
+                stands_aside: false,
+            };
+            (name, answer)
         })
         .collect()
 }

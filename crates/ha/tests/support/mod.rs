@@ -303,6 +303,7 @@ pub fn peer(who: &MemberName, lsn: u64) -> PeerAnswer {
             may_stream: false,
             body: "{}".to_owned(),
         }),
+        stands_aside: false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What members tell each other.
 
-use patroni_core::{Lsn, MemberData, MemberName, Role};
+use patroni_core::{Lsn, MemberData, MemberName, Role, State};
 use patroni_ha::Command;
 use patroni_ha::command::Peer;
 use patroni_ha::intent;
@@ -24,11 +24,27 @@ impl World {
 
     /// The status of each peer.
     pub(crate) fn ask(&mut self, node: usize, peers: &[Peer]) -> Vec<PeerAnswer> {
-        let one = |peer: &Peer| PeerAnswer {
-            name: peer.name.clone(),
-            reply: self.status_of(node, &peer.name),
+        let one = |peer: &Peer| {
+            let reply = self.status_of(node, &peer.name);
+            PeerAnswer {
+                name: peer.name.clone(),
+                stands_aside: reply.is_err() && self.stands_aside(node, &peer.name),
+                reply,
+            }
         };
         peers.iter().map(one).collect()
+    }
+
+    fn stands_aside(&self, node: usize, name: &MemberName) -> bool {
+        let there = self.node_named(name).filter(|_| self.answers(node, name));
+        there.is_some_and(|there| {
+            let supervised = &self.nodes[there].daemon.supervised;
+            match supervised.role {
+                Role::Demoted => true,
+                Role::Replica => supervised.state == State::Starting,
+                _ => false,
+            }
+        })
     }
 
     fn status_of(&self, node: usize, name: &MemberName) -> Result<PeerStatus, String> {

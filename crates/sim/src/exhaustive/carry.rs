@@ -360,6 +360,7 @@ impl Small {
         PeerAnswer {
             name: peer.clone(),
             reply,
+            stands_aside: false,
         }
     }
 
