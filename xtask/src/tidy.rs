@@ -13,11 +13,12 @@ use crate::cargo::root;
 const ARROWS: &[(&str, &[&str])] = &[
     ("patroni-core", &[]),
     ("patroni-config", &[]),
+    ("patroni-pem", &[]),
     ("patroni-ha", &["patroni-config"]),
-    ("patroni-dcs", &["patroni-config"]),
-    ("patroni-postgres", &["patroni-config"]),
+    ("patroni-dcs", &["patroni-config", "patroni-pem"]),
+    ("patroni-postgres", &["patroni-config", "patroni-pem"]),
     ("patroni-watchdog", &["patroni-config"]),
-    ("patroni-api", &["patroni-config"]),
+    ("patroni-api", &["patroni-config", "patroni-pem"]),
     ("patroni-telemetry", &["patroni-config"]),
     (
         "patroni-node",

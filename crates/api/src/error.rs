@@ -26,13 +26,14 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
-    /// The key is protected by a password.
-    #[error(
-        "use the private key in {path}: it is encrypted, which is not supported; store it without a password"
-    )]
-    EncryptedKey {
+    /// The key is protected by a password that is not known, or in a form that is not.
+    #[error("use {path}")]
+    LockedKey {
         /// The file.
         path: PathBuf,
+        /// Why.
+        #[source]
+        source: patroni_pem::KeyError,
     },
     /// The material was read, and does not fit.
     #[error("use the certificate in {path}")]

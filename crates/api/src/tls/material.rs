@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use patroni_core::Secret;
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{self, PemObject};
@@ -23,7 +24,7 @@ impl Identity {
     pub fn load(files: &IdentityFiles) -> Result<Self, TlsError> {
         let chain = certificates(&files.certfile, "certificate")?;
         let keyfile = files.keyfile.as_deref().unwrap_or(&files.certfile);
-        let key = private_key(keyfile)?;
+        let key = private_key(keyfile, files.keyfile_password.as_ref())?;
         CertifiedKey::from_der(chain, key, &provider())
             .map(|key| Self(Arc::new(key)))
             .map_err(|source| TlsError::Rejected {
@@ -92,21 +93,18 @@ fn certificates(path: &Path, what: &'static str) -> Result<Vec<CertificateDer<'s
     Ok(found)
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+fn private_key(path: &Path, password: Option<&Secret>) -> Result<PrivateKeyDer<'static>, TlsError> {
     let what = "private key";
-    let text = std::fs::read(path).map_err(|source| TlsError::Read {
+    let text = std::fs::read_to_string(path).map_err(|source| TlsError::Read {
         what,
         path: path.to_owned(),
         source: pem::Error::Io(source),
     })?;
-    // Both forms of encrypted keys: PKCS#8, and the old one with a header inside the block.
-    let has = |mark: &[u8]| text.windows(mark.len()).any(|window| window == mark);
-    if has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED") {
-        return Err(TlsError::EncryptedKey {
-            path: path.to_owned(),
-        });
-    }
-    PrivateKeyDer::from_pem_slice(&text).map_err(|source| {
+    let text = patroni_pem::unlock(&text, password).map_err(|source| TlsError::LockedKey {
+        path: path.to_owned(),
+        source,
+    })?;
+    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|source| {
         let path = path.to_owned();
         if matches!(source, pem::Error::NoItemsFound) {
             TlsError::Empty { what, path }

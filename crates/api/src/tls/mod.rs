@@ -19,7 +19,7 @@ pub struct IdentityFiles {
     pub certfile: PathBuf,
     /// The key; without one it is in the certificate's file.
     pub keyfile: Option<PathBuf>,
-    /// The key's password. Encrypted keys are refused with a sentence that says so.
+    /// The key's password, if it has one.
     pub keyfile_password: Option<Secret>,
 }
 

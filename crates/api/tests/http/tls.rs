@@ -9,6 +9,7 @@ use patroni_api::client::{Client, ClientSettings, Verification};
 use patroni_api::server::{Listen, Server, ServerSettings, TlsSettings, VerifyClient};
 use patroni_api::tls::IdentityFiles;
 use patroni_api::{BindError, TlsError};
+use patroni_core::Secret;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -217,9 +218,36 @@ async fn a_renewed_certificate_is_taken_up_and_a_broken_one_is_not() {
     .unwrap();
     assert!(matches!(
         server.reload(settings).await,
-        Err(BindError::Tls(TlsError::EncryptedKey { .. }))
+        Err(BindError::Tls(TlsError::LockedKey { .. }))
     ));
     std::fs::write(&path, good).unwrap();
+    assert_eq!(code(&server, Method::GET, &client).await, Some(200));
+}
+
+/// Certificate and key of one file, by OpenSSL; the password is `secret`.
+#[tokio::test]
+async fn a_key_may_have_a_password() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("locked.pem");
+    std::fs::write(&path, include_str!("../golden/tls/locked.pem")).unwrap();
+    let mut settings = server_settings(&path, VerifyClient::Required);
+    for password in [None, Some("another")] {
+        settings.tls.as_mut().unwrap().identity.keyfile_password = password.map(Secret::new);
+        let refused = Server::start(settings.clone(), FakeMember::leader()).await;
+        assert!(matches!(
+            refused,
+            Err(BindError::Tls(TlsError::LockedKey { .. }))
+        ));
+    }
+    settings.tls.as_mut().unwrap().identity.keyfile_password = Some(Secret::new("secret"));
+    let server = Server::start(settings, FakeMember::leader()).await.unwrap();
+    let mut identity = files(&path);
+    identity.keyfile_password = Some(Secret::new("secret"));
+    let client = ClientSettings {
+        cacert: Some(path),
+        identity: Some(identity),
+        ..ClientSettings::default()
+    };
     assert_eq!(code(&server, Method::GET, &client).await, Some(200));
 }
 
@@ -243,7 +271,7 @@ async fn issued_certificates_and_passwords_work_too() {
     let client = ClientSettings {
         identity: Some(files(&cert)),
         cacert: Some(roots),
-        credentials: Some(("u".to_owned(), patroni_core::Secret::new("p"))),
+        credentials: Some(("u".to_owned(), Secret::new("p"))),
         ..ClientSettings::default()
     };
     assert_eq!(code(&server, Method::POST, &client).await, Some(202));

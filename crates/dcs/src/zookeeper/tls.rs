@@ -46,7 +46,7 @@ pub(super) async fn load(access: &Access) -> Result<TlsCerts, Failure> {
     let authorities = TlsCa::from_pem(&authorities).map_err(|error| refused(&error))?;
     let mut certificates = TlsCerts::builder().with_ca(authorities);
     if let (Some(cert), Some(key)) = (&access.cert, &access.key) {
-        let (chain, key) = (text(cert).await?, private_key(key).await?);
+        let (chain, key) = (text(cert).await?, private_key(key, access).await?);
         let identity = TlsIdentity::from_pem(&chain, &key).map_err(|error| refused(&error))?;
         certificates = certificates.with_identity(identity);
     }
@@ -66,17 +66,11 @@ pub(super) fn options(certificates: TlsDynamicCerts) -> TlsOptions {
     unsafe { options.with_no_hostname_verification() }
 }
 
-async fn private_key(path: &Path) -> Result<String, Failure> {
+async fn private_key(path: &Path, access: &Access) -> Result<String, Failure> {
     let key = text(path).await?;
-    // Both forms: PKCS#8, and the old one with a header inside the block.
-    let marks = ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"];
-    if marks.iter().any(|mark| key.contains(mark)) {
-        let path = path.display();
-        return Err(Failure::Denied(format!(
-            "the key in {path} is encrypted, which is not supported"
-        )));
-    }
-    Ok(key)
+    let open = patroni_pem::unlock(&key, access.key_password.as_ref());
+    let open = open.map_err(|why| Failure::Denied(format!("use {}: {why}", path.display())))?;
+    Ok(open.into_owned())
 }
 
 /// A file that cannot be read now may be there in a moment, when it is being renewed.

@@ -1,11 +1,12 @@
 //! TLS for connections to servers: libpq's `sslmode` and friends on rustls.
 //!
-//! Not supported, because rustls does not: encrypted private keys (`sslpassword`), certificates
-//! without a subject alternative name, TLS before 1.2.
+//! Not supported, because rustls does not: certificates without a subject alternative name, TLS
+//! before 1.2.
 //!
 //! Files that libpq finds in `~/.postgresql` by itself are found here, too: `root.crt` for
 //! whoever checks the server's certificate, `postgresql.key` beside a configured `sslcert`.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
-use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::pem::{self, PemObject as _};
 use rustls_pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime,
 };
@@ -36,7 +37,7 @@ pub enum TlsError {
         path: PathBuf,
         /// Why not.
         #[source]
-        source: rustls_pki_types::pem::Error,
+        source: pem::Error,
     },
     /// The file has no such block.
     #[error("find {what} in {path}")]
@@ -46,14 +47,14 @@ pub enum TlsError {
         /// Where.
         path: PathBuf,
     },
-    /// The private key is encrypted.
-    #[error(
-        "use the private key {path} (sslkey): it is encrypted, and sslpassword is not supported \
-         here; decrypt it (openssl pkey -in FILE -out NEW) and protect it by its mode"
-    )]
-    Encrypted {
+    /// The private key has a password that is not known, or is encrypted in a form that is not.
+    #[error("use {path} (sslkey)")]
+    Locked {
         /// The key.
         path: PathBuf,
+        /// Why.
+        #[source]
+        source: patroni_pem::KeyError,
     },
     /// A certificate without its key.
     #[error("use the certificate {cert} (sslcert): there is no private key; set sslkey")]
@@ -111,7 +112,7 @@ fn client_config(user: &Credentials) -> Result<ClientConfig, TlsError> {
 }
 
 /// Refuses what will never work, so that it is told at the start and not at the first connection:
-/// an encrypted key, a certificate without a key.
+/// a key that its password does not open, a certificate without a key.
 ///
 /// # Errors
 /// Which it is.
@@ -120,16 +121,26 @@ pub(crate) fn refuse_unusable(user: &Credentials) -> Result<(), TlsError> {
         return Ok(());
     };
     match std::fs::read_to_string(&path) {
-        Ok(text) if is_encrypted(&text) => Err(TlsError::Encrypted { path }),
+        Ok(text) => unlocked(&text, &path, user).map(drop),
         // A file that comes later is looked at when it is used.
-        Ok(_) | Err(_) => Ok(()),
+        Err(_) => Ok(()),
     }
 }
 
 fn private_key(user: &Credentials) -> Result<PrivateKeyDer<'static>, TlsError> {
-    refuse_unusable(user)?;
     let path = key_path(user)?.unwrap_or_default();
-    PrivateKeyDer::from_pem_file(&path).map_err(|source| file("a private key", &path, source))
+    let unreadable = |source| file("a private key", &path, source);
+    let text = std::fs::read_to_string(&path).map_err(|error| unreadable(pem::Error::Io(error)))?;
+    let text = unlocked(&text, &path, user)?;
+    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(unreadable)
+}
+
+fn unlocked<'t>(text: &'t str, path: &Path, user: &Credentials) -> Result<Cow<'t, str>, TlsError> {
+    let open = patroni_pem::unlock(text, user.sslpassword.as_ref());
+    open.map_err(|source| TlsError::Locked {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The key of the certificate, `None` without a certificate.
@@ -141,10 +152,6 @@ fn key_path(user: &Credentials) -> Result<Option<PathBuf>, TlsError> {
     key.or_else(|| of_the_user("postgresql.key"))
         .map(Some)
         .ok_or_else(|| TlsError::NoKey { cert: cert.into() })
-}
-
-fn is_encrypted(pem: &str) -> bool {
-    pem.contains("BEGIN ENCRYPTED PRIVATE KEY") || pem.contains("Proc-Type: 4,ENCRYPTED")
 }
 
 /// A file that libpq looks for by itself, when it is there.
@@ -280,7 +287,7 @@ fn revocation_lists(
     Ok(lists)
 }
 
-fn file(what: &'static str, path: &Path, source: rustls_pki_types::pem::Error) -> TlsError {
+fn file(what: &'static str, path: &Path, source: pem::Error) -> TlsError {
     TlsError::File {
         what,
         path: path.to_owned(),
