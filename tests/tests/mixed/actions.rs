@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use patroni_tests::cluster::SOON;
 use patroni_tests::maker::reference_is_there;
 use patroni_tests::{Cluster, Maker, StoreKind, wait};
+use serde_json::Value;
 
 use crate::agree::{Golden, same_output};
 use crate::transcript;
@@ -163,13 +164,18 @@ fn wait_pending(cluster: &Cluster, count: usize) -> Result<()> {
     })
 }
 
-/// Waits until the members say so themselves, which they do once a cycle.
+/// Waits until the members say so themselves, which they do once a cycle, and lack nothing.
 fn wait_streaming(cluster: &Cluster) -> Result<()> {
+    let lacks_nothing = |member: &&Value| {
+        let mut columns = member.as_object().into_iter().flatten();
+        columns.all(|(name, value)| !name.contains("Lag") || *value == 0)
+    };
     wait::until("two streaming replicas in the list", SOON, || {
         let members = cluster.list()?;
         let streaming = members
             .iter()
-            .filter(|member| member["State"] == "streaming");
+            .filter(|member| member["State"] == "streaming")
+            .filter(lacks_nothing);
         ensure!(streaming.count() == 2, "{members:?}");
         Ok(())
     })
