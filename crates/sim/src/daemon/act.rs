@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use patroni_core::server::{CheckpointTask, ControlState};
 use patroni_core::{Role, State, Upstream};
-use patroni_ha::command::{CloneSource, RewindSource, StopRequest, Until, Wait};
+use patroni_ha::command::{CloneSource, RewindSource, StartRequest, StopRequest, Until, Wait};
 use patroni_ha::mutant::Mutant as Rule;
 use patroni_ha::outcome::{HookOutcome, RecoveryChange, ShutdownPoint, StartOutcome, StopOutcome};
 use patroni_ha::{Command, Outcome};
@@ -138,6 +138,10 @@ impl World {
                 None
             }
             Command::Start(request) => {
+                if self.refuses_start(node, request) {
+                    let why = "the leader lock is not held any more".to_owned();
+                    return Some(Outcome::Started(StartOutcome::Failed(why)));
+                }
                 let alive = self.nodes[node].server.runs();
                 self.enter_state(node, State::Starting);
                 if alive {
@@ -420,6 +424,21 @@ impl World {
             Some(data) if data.upstream == *upstream => RecoveryChange::Same,
             Some(_) | None => RecoveryChange::Reload,
         }
+    }
+
+    /// The node's own veto: whatever the rules saw, nothing is started as a primary after the
+    /// lease that the guard knows.
+    fn refuses_start(&self, node: usize, request: &StartRequest) -> bool {
+        let here = &self.nodes[node];
+        let founds = request.bootstrap || here.daemon.settings.pause;
+        let held = here.clock.read(self.now) < here.daemon.guard;
+        let blind = [
+            Mutant::GuardOff,
+            Mutant::Rule(Rule::StartWithoutLock),
+            Mutant::Rule(Rule::RestartWithoutLock),
+        ];
+        let sees = !blind.into_iter().any(|mutant| self.mutated(mutant));
+        request.role == Role::Primary && !founds && !held && sees
     }
 
     pub(crate) fn enter_state(&mut self, node: usize, state: State) {
