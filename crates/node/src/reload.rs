@@ -25,8 +25,8 @@ pub(crate) struct Reloader {
 
 impl Reloader {
     /// Applies the settings in effect. When the local sources were refused just now, or the log
-    /// fails, all keep their old settings; calls between nodes and the REST server each go on with their own, and nothing else waits for
-    /// them.
+    /// fails, all keep their old settings; calls between nodes and the REST server each go on with
+    /// their own, and nothing else waits for them.
     pub(crate) async fn apply(
         &mut self,
         body: &Arc<Body>,

@@ -6,7 +6,7 @@ use std::error::Error as _;
 
 use etcd_client::Error;
 
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::{StoreError, StoreErrorKind, with_causes};
 use crate::topology::{Asks, Failed};
 
 /// Why a request failed.
@@ -39,7 +39,8 @@ impl Failure {
         let text = error.to_string();
         match error {
             Error::GRpcStatus(status) => {
-                let message = with_causes(status.message(), status.source());
+                // What the system said stands at the end of the chain.
+                let message = with_causes(status.message().to_owned(), status.source());
                 Self::of_status(status.code() as i32, &message)
             }
             Error::LeaseKeepAliveError(reason) if reason.contains("not found") => Self::LeaseGone,
@@ -102,19 +103,6 @@ impl Failure {
     }
 }
 
-/// What the system said stands at the end of the chain.
-fn with_causes(message: &str, mut cause: Option<&dyn std::error::Error>) -> String {
-    let mut text = message.to_owned();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 impl Failed for Failure {
     fn of_node(why: String) -> Self {
         Self::Node(why)
@@ -151,11 +139,11 @@ mod tests {
     fn the_reason_of_the_system_is_told() {
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         assert_eq!(
-            with_causes("tcp connect error", Some(&refused)),
+            with_causes("tcp connect error".to_owned(), Some(&refused)),
             "tcp connect error: connection refused"
         );
         assert_eq!(
-            with_causes("connection refused", Some(&refused)),
+            with_causes("connection refused".to_owned(), Some(&refused)),
             "connection refused"
         );
     }

@@ -17,7 +17,8 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Asked<JobEnd> {
         cx.say(Text::ShutdownPaused);
         return Ok(JobEnd::Success);
     }
-    if cx.memory.bootstrap != BootstrapPhase::None {
+    // Data that are made already, and may be recovering for hours, stay for the next daemon.
+    if cx.memory.bootstrap != BootstrapPhase::None && !cx.is_running() {
         return give_up_bootstrap(cx);
     }
     let leads = cx.has_lock();
