@@ -106,8 +106,9 @@ pub enum Command {
     Stop(StopRequest),
     /// Start the server. `Outcome::Started`
     Start(StartRequest),
-    /// Issue the promotion; the role becomes `promoted`. The leader of a worker group of Citus
-    /// tells the coordinator before. `Outcome::Success`
+    /// Issue the promotion; the role becomes `promoted`. Refused when this node's lease is over by
+    /// then, unless a pause is in force. The leader of a worker group of Citus tells the
+    /// coordinator before. `Outcome::Success`
     Promote,
     /// Wait until the control file says "in production". `Outcome::Success`
     WaitProduction {
@@ -304,6 +305,37 @@ pub struct StartRequest {
     /// The node ran before in another role: only `on_role_change`, after the attempt and
     /// whatever came of it.
     pub role_change: bool,
+    /// Refused when this node's lease is over by the time that this is carried out, unless a
+    /// pause is in force: cycles beside a job may have lost what it began with, and a lock that
+    /// the store still shows is not renewed by reading it.
+    #[serde(default)]
+    pub needs_lease: bool,
+}
+
+impl StartRequest {
+    /// A start like any other: as a primary only on a lease that lasts.
+    #[must_use]
+    pub fn new(role: Role, upstream: Upstream) -> Self {
+        Self {
+            role,
+            upstream,
+            timeout: None,
+            restart: false,
+            bootstrap: false,
+            role_change: false,
+            needs_lease: role == Role::Primary,
+        }
+    }
+
+    /// The first start of a new cluster, whose lock nobody has yet.
+    #[must_use]
+    pub fn founding(role: Role, upstream: Upstream) -> Self {
+        Self {
+            bootstrap: true,
+            needs_lease: false,
+            ..Self::new(role, upstream)
+        }
+    }
 }
 
 /// Where the leader's PostgreSQL is.

@@ -15,14 +15,7 @@ pub(super) fn new_cluster(cx: &mut Cx<'_>) -> Asked<JobEnd> {
     if !cx.create_cluster()? {
         return Ok(ended(false));
     }
-    let outcome = cx.start(StartRequest {
-        role: Role::Primary,
-        upstream: Upstream::None,
-        timeout: None,
-        restart: false,
-        bootstrap: true,
-        role_change: false,
-    })?;
+    let outcome = cx.start(StartRequest::founding(Role::Primary, Upstream::None))?;
     // A server that takes its time is no failure: the cycles wait for the end of its recovery.
     Ok(ended(start::end_of(&outcome) != JobEnd::Failure))
 }
@@ -45,14 +38,7 @@ pub(super) fn standby_leader(cx: &mut Cx<'_>) -> Asked<JobEnd> {
         },
         Upstream::None | Upstream::Member { .. } => upstream,
     };
-    let outcome = cx.start(StartRequest {
-        role: Role::StandbyLeader,
-        upstream,
-        timeout: None,
-        restart: false,
-        bootstrap: true,
-        role_change: false,
-    })?;
+    let outcome = cx.start(StartRequest::founding(Role::StandbyLeader, upstream))?;
     Ok(ended(start::end_of(&outcome) != JobEnd::Failure))
 }
 
@@ -79,14 +65,7 @@ pub(super) fn clone(
 
 /// The first start of a new copy.
 pub(super) fn follow_first(cx: &mut Cx<'_>, upstream: &Upstream) -> Asked<JobEnd> {
-    let outcome = cx.start(StartRequest {
-        role: Role::Replica,
-        upstream: upstream.clone(),
-        timeout: None,
-        restart: false,
-        bootstrap: false,
-        role_change: false,
-    })?;
+    let outcome = cx.start(StartRequest::new(Role::Replica, upstream.clone()))?;
     Ok(start::end_of(&outcome))
 }
 

@@ -175,18 +175,12 @@ fn install(cx: &mut Cx<'_>, fetched: Vec<FetchedSlot>) -> Asked<JobEnd> {
     if installed {
         cx.effects.push(Effect::SlotsCopied(names));
     }
-    let outcome = cx.start(StartRequest {
-        role: if role == Role::StandbyLeader {
-            role
-        } else {
-            Role::Replica
-        },
-        upstream,
-        timeout: None,
-        restart: false,
-        bootstrap: false,
-        role_change: false,
-    })?;
+    let role = if role == Role::StandbyLeader {
+        role
+    } else {
+        Role::Replica
+    };
+    let outcome = cx.start(StartRequest::new(role, upstream))?;
     Ok(match start::end_of(&outcome) {
         JobEnd::Success => ended(installed),
         other @ (JobEnd::Failure | JobEnd::Unfinished | JobEnd::Cancelled) => other,

@@ -82,17 +82,18 @@ fn stop_and_start(
     } else {
         role
     };
-    let leads_on = cx.paused() || cx.mutated(Mutant::RestartWithoutLock);
+    let blind = cx.mutated(Mutant::RestartWithoutLock);
+    let leads_on = cx.paused() || blind;
     if role == Role::Primary && !leads_on && !promote::still_leads(cx)? {
         return restart_failed(cx);
     }
+    let request = StartRequest::new(role, upstream);
     let outcome = cx.start(StartRequest {
-        role,
-        upstream,
         timeout,
         restart: true,
-        bootstrap: false,
         role_change,
+        needs_lease: request.needs_lease && !blind,
+        ..request
     })?;
     if let StartOutcome::Failed(_) = outcome
         && !cx.server.state.is_starting()

@@ -8,6 +8,7 @@ use super::ended;
 use crate::command::StartRequest;
 use crate::context::Cx;
 use crate::job::JobEnd;
+use crate::mutant::Mutant;
 use crate::outcome::StartOutcome;
 use crate::replay::Asked;
 use crate::rules::demote;
@@ -15,12 +16,9 @@ use crate::rules::demote;
 /// A crashed primary comes back as primary: the lock is still ours.
 pub(super) fn primary(cx: &mut Cx<'_>, timeout: Duration) -> Asked<JobEnd> {
     let outcome = cx.start(StartRequest {
-        role: Role::Primary,
-        upstream: Upstream::None,
         timeout: Some(timeout),
-        restart: false,
-        bootstrap: false,
-        role_change: false,
+        needs_lease: !cx.mutated(Mutant::StartWithoutLock),
+        ..StartRequest::new(Role::Primary, Upstream::None)
     })?;
     Ok(end_of(&outcome))
 }

@@ -128,11 +128,7 @@ pub(crate) fn clear_sync_names(cx: &mut Cx<'_>) -> Asked<()> {
 /// The request to start as a standby after having been something else.
 pub(crate) fn as_standby(upstream: Upstream, role: Role) -> StartRequest {
     StartRequest {
-        role,
-        upstream,
-        timeout: None,
-        restart: false,
-        bootstrap: false,
         role_change: true,
+        ..StartRequest::new(role, upstream)
     }
 }

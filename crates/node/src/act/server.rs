@@ -204,8 +204,7 @@ impl Body {
     }
 
     async fn start(&self, request: command::StartRequest, cancel: &Cancel) -> StartOutcome {
-        let founds = request.bootstrap || self.settings().dynamic.pause;
-        if request.role == Role::Primary && !founds && !self.lease.is_held(self.clock.now()) {
+        if request.needs_lease && !self.may_lead() {
             let why = "the leader lock is not held any more, not starting as primary";
             error!("{why}");
             return StartOutcome::Failed(why.to_owned());
@@ -245,13 +244,15 @@ impl Body {
 
     /// The last look at the lease before the point of no return. In a pause nothing is promised
     /// to anybody, and a person asked for it.
+    fn may_lead(&self) -> bool {
+        self.settings().dynamic.pause || self.lease.is_held(self.clock.now())
+    }
+
     async fn promote(&self) -> bool {
-        let paused = self.settings().dynamic.pause;
-        let may_lead = || paused || self.lease.is_held(self.clock.now());
-        if may_lead() {
+        if self.may_lead() {
             self.announce_promotion().await;
         }
-        if !may_lead() {
+        if !self.may_lead() {
             error!("the leader lock is not held any more, not promoting");
             return false;
         }

@@ -426,19 +426,12 @@ impl World {
         }
     }
 
-    /// The node's own veto: whatever the rules saw, nothing is started as a primary after the
-    /// lease that the guard knows.
+    /// The node looks at its lease when it carries a start out.
     fn refuses_start(&self, node: usize, request: &StartRequest) -> bool {
         let here = &self.nodes[node];
-        let founds = request.bootstrap || here.daemon.settings.pause;
         let held = here.clock.read(self.now) < here.daemon.guard;
-        let blind = [
-            Mutant::GuardOff,
-            Mutant::Rule(Rule::StartWithoutLock),
-            Mutant::Rule(Rule::RestartWithoutLock),
-        ];
-        let sees = !blind.into_iter().any(|mutant| self.mutated(mutant));
-        request.role == Role::Primary && !founds && !held && sees
+        let may_lead = held || here.daemon.settings.pause || self.mutated(Mutant::GuardOff);
+        request.needs_lease && !may_lead
     }
 
     pub(crate) fn enter_state(&mut self, node: usize, state: State) {
