@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum};
-use patroni_postgres::Causes;
+use patroni_core::Causes;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
-use patroni_postgres::Causes;
+use patroni_core::Causes;
 use tracing::error;
 
 use self::api::Api;

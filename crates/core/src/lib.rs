@@ -18,6 +18,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod account;
+pub mod causes;
 pub mod cluster;
 pub mod config_doc;
 pub mod copy;
@@ -48,6 +49,7 @@ pub mod version;
 pub mod xid;
 
 pub use account::Account;
+pub use causes::Causes;
 pub use cluster::{Cluster, Leader, Revision};
 pub use config_doc::ConfigDoc;
 pub use copy::CopyProgress;

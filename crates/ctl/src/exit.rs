@@ -1,5 +1,6 @@
 //! How a command ends, and with which exit code.
 
+use patroni_core::Causes;
 use std::path::PathBuf;
 
 use patroni_dcs::error::StoreError;
@@ -43,7 +44,7 @@ pub enum Failure {
     #[error("Error: Unknown dcs scheme: {0}")]
     Scheme(String),
     /// The store did not answer within its time, or with a failure.
-    #[error("Error: Can not access the {kind} store ({endpoint}): {}", chain(.source))]
+    #[error("Error: Can not access the {kind} store ({endpoint}): {}", Causes(.source))]
     Store {
         /// The kind of store.
         kind: String,
@@ -110,21 +111,6 @@ impl Failure {
             | Self::Yaml { .. } => 1,
         }
     }
-}
-
-/// An error with its causes, outermost first.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

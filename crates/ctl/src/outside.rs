@@ -9,12 +9,12 @@ use patroni_api::client::{Client, ClientSettings, Verification};
 use patroni_api::tls::IdentityFiles;
 use patroni_config::ControlSettings;
 use patroni_config::file::Dcs;
-use patroni_core::Scope;
+use patroni_core::{Causes, Scope};
 use patroni_dcs::raft::{RaftMember, RaftStore};
 use patroni_dcs::{Identity, Store, StoreError, Timings, connect};
 use serde_json::Value;
 
-use crate::exit::{Failure, chain};
+use crate::exit::Failure;
 use crate::rest::{Answer, Method, Rest, RestError};
 use crate::world::{RaftGroup, World};
 
@@ -73,7 +73,7 @@ impl World for Outside {
         // The group has no clusters; a name is needed for its keys alone.
         let identity = Identity::new(&settings.namespace, &Scope::new("raft"), None);
         let group = connect::raft_group(dcs, identity, timings(settings)).await;
-        let group = group.map_err(|source| Failure::refused(chain(&source)))?;
+        let group = group.map_err(|source| Failure::refused(Causes(&source).to_string()))?;
         Ok(Arc::new(Group(group)))
     }
 
@@ -104,7 +104,7 @@ impl World for Outside {
                 (true, false) => Verification::None,
             },
         });
-        let client = client.map_err(|error| Failure::Config(chain(&error)))?;
+        let client = client.map_err(|error| Failure::Config(Causes(&error).to_string()))?;
         Ok(Arc::new(Members { client }))
     }
 }
@@ -191,7 +191,7 @@ impl Rest for Members {
                     });
                 }
                 Err(error) if tries < REPEATS && may_repeat(method, &error.kind) => tries += 1,
-                Err(error) => return Err(RestError(chain(&error))),
+                Err(error) => return Err(RestError(Causes(&error).to_string())),
             }
         }
     }

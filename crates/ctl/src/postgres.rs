@@ -7,7 +7,7 @@ mod tls;
 
 use std::time::Duration;
 
-use patroni_core::ConnUrl;
+use patroni_core::{Causes, ConnUrl};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -18,7 +18,6 @@ use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
 use self::cell::cell;
 pub(crate) use self::login::Login;
-use crate::exit::chain;
 
 /// For reaching the server and logging in.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -83,7 +82,7 @@ impl Session {
                 Refused::Settings(why) => failed(&why),
                 Refused::Server(error) => match error.as_db_error() {
                     Some(no) => failed(&format!("{}:  {}", no.severity(), no.message())),
-                    None => failed(&chain(&error)),
+                    None => failed(&Causes(&error).to_string()),
                 },
             })
     }
@@ -112,8 +111,8 @@ impl Session {
         let row = answer
             .await
             .map_err(|_| "no answer in time".to_owned())?
-            .map_err(|error| chain(&error))?;
-        row.try_get(0).map_err(|error| chain(&error))
+            .map_err(|error| Causes(&error).to_string())?;
+        row.try_get(0).map_err(|error| Causes(&error).to_string())
     }
 
     /// Runs the text as it is, several statements too; the result of the first one is shown. No
@@ -130,7 +129,7 @@ impl Session {
             Err(error) => {
                 let why = match error.code() {
                     Some(code) => code.code().to_owned(),
-                    None => chain(&error).replace('\n', " "),
+                    None => Causes(&error).to_string().replace('\n', " "),
                 };
                 return Outcome::Failed(format!("ERROR, SQLSTATE: {why}"));
             }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use patroni_config::{ControlSettings, Local};
-use patroni_core::Scope;
+use patroni_core::{Causes, Scope};
 use serde_json::{Map, Value, json};
 
 use crate::cli::Global;
-use crate::exit::{Failure, chain};
+use crate::exit::Failure;
 
 /// The environment of the caller, read once at start.
 pub type Environment = BTreeMap<String, String>;
@@ -26,7 +26,7 @@ pub fn find(global: &Global, environment: &Environment) -> Result<ControlSetting
         .iter()
         .map(|(name, value)| (name.clone(), value.clone()));
     let variables = patroni_config::Environment::read(variables);
-    let config = |error: patroni_config::ConfigError| Failure::Config(chain(&error));
+    let config = |error: patroni_config::ConfigError| Failure::Config(Causes(&error).to_string());
     let set = |name: &str| environment.get(name).filter(|text| !text.is_empty());
     let named = global
         .config_file
@@ -65,7 +65,7 @@ pub(crate) fn of_file(
             path.display()
         )));
     }
-    let config = |error: patroni_config::ConfigError| Failure::Config(chain(&error));
+    let config = |error: patroni_config::ConfigError| Failure::Config(Causes(&error).to_string());
     let nothing = patroni_config::Environment::read(std::iter::empty());
     let mut local = Local::load(Some(path), &nothing).map_err(config)?;
     let mut assume = |key: &str, text: &str| {

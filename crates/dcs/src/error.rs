@@ -33,25 +33,6 @@ pub enum StoreErrorKind {
     Nonsense(String),
 }
 
-/// An error with its causes, in one line.
-#[cfg(any(feature = "raft", feature = "remote"))]
-pub(crate) fn chain(error: &dyn Error) -> String {
-    with_causes(error.to_string(), error.source())
-}
-
-/// A text with the causes below it. Transports nest deeply, and some repeat their cause.
-#[cfg(any(feature = "raft", feature = "remote"))]
-pub(crate) fn with_causes(mut text: String, mut source: Option<&(dyn Error + 'static)>) -> String {
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
-}
-
 impl StoreError {
     /// A failure without a cause of its own.
     pub fn new(operation: &'static str, kind: StoreErrorKind) -> Self {

@@ -8,7 +8,7 @@ use patroni_api::client::Client;
 use patroni_api::server::Bound;
 use patroni_config::{Environment, Settings};
 use patroni_core::rest_url::sibling;
-use patroni_core::{Cluster, MemberName};
+use patroni_core::{Causes, Cluster, MemberName};
 use patroni_dcs::{Store, StoreError, StoreErrorKind, connect};
 use patroni_postgres::{Ask, Cancel, Clock, Supervisor};
 use patroni_telemetry::{Handle, LogSettings};
@@ -23,7 +23,6 @@ use crate::act::{Body, LOOK, Parts, explain};
 use crate::configuration::{Configuration, timings};
 use crate::ha_loop::{End, HaLoop};
 use crate::member::NodeMember;
-use crate::peers::with_causes;
 use crate::reload::Reloader;
 use crate::wake::Wake;
 use crate::{adapt, citus, lease_guard, probe, reload, shutdown, standby_watch};
@@ -62,8 +61,8 @@ impl StartError {
     }
 
     /// With what caused it: an operator cannot mend "read certificate" alone.
-    fn caused(error: &dyn std::error::Error) -> Self {
-        Self::new(with_causes(error))
+    fn caused(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::new(Causes(error).to_string())
     }
 
     /// Whether the text is on standard error already, because the log goes there.

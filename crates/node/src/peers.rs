@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use patroni_api::client::{Client, FailsafeAnswer};
 use patroni_api::wire::{FailsafeBody, PeerStatus as Wire};
-use patroni_core::{Lsn, MemberName};
+use patroni_core::{Causes, Lsn, MemberName};
 use patroni_ha::command::Peer;
 use patroni_ha::observation::{PeerAnswer, PeerStatus};
 
@@ -38,7 +38,7 @@ async fn ask_one(client: &Client, peer: &Peer) -> PeerAnswer {
                 Err(format!("no position in its answer: {}", response.text()))
             }
         },
-        Err(error) => Err(with_causes(&error)),
+        Err(error) => Err(Causes(&error).to_string()),
     };
     PeerAnswer {
         name: peer.name.clone(),
@@ -59,15 +59,9 @@ pub(crate) async fn announce(
             Ok(FailsafeAnswer::Refused { code, text }) => {
                 Err(format!("not accepted, it answered {code}: {text}"))
             }
-            Err(error) => Err(with_causes(&error)),
+            Err(error) => Err(Causes(&error).to_string()),
         };
         (peer.name.clone(), answer)
     };
     join_all(peers.iter().map(announce_to)).await
-}
-
-/// An error and what caused it, in one line for the log.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |cause| cause.source())
-        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

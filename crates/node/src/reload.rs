@@ -5,7 +5,7 @@ use std::sync::Arc;
 use patroni_api::BindError;
 use patroni_api::server::Server;
 use patroni_config::Settings;
-use patroni_core::Role;
+use patroni_core::{Causes, Role};
 use patroni_ha::command::CallbackEvent;
 use patroni_telemetry::LogSettings;
 use sd_notify::NotifyState;
@@ -14,7 +14,6 @@ use tracing::error;
 use crate::act::Body;
 use crate::adapt;
 use crate::configuration::{Configuration, timings};
-use crate::peers::with_causes;
 use crate::publish::Addresses;
 
 /// What settings are applied to, beside the body.
@@ -42,7 +41,7 @@ impl Reloader {
             return failed(why.to_owned());
         }
         if let Err(failure) = self.log.reload(&LogSettings::from(&settings.log)) {
-            return failed(with_causes(&failure));
+            return failed(Causes(&failure).to_string());
         }
         if sighup {
             self.apply_to_rest(body, &settings, failed).await;
@@ -77,7 +76,7 @@ impl Reloader {
     /// Certificates may be new without any change of the settings.
     async fn apply_to_rest(&mut self, body: &Body, settings: &Settings, failed: impl Fn(String)) {
         if let Err(failure) = body.rest.reload(&adapt::client(settings)) {
-            failed(with_causes(&failure));
+            failed(Causes(&failure).to_string());
         }
         if let Some(server) = &mut self.rest
             && let Err(failure) = server.reload(adapt::server(settings)).await
@@ -92,7 +91,7 @@ impl Reloader {
 pub(crate) fn why_not_served(failure: &BindError) -> String {
     match failure {
         BindError::Listen { .. } => failure.to_string(),
-        other => with_causes(other),
+        other => Causes(other).to_string(),
     }
 }
 

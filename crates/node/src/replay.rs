@@ -1,5 +1,6 @@
 //! `patroni --replay FILE`: the decisions of a journal, made again.
 
+use patroni_core::Causes;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
@@ -97,7 +98,7 @@ impl Fault {
             Self::Line(error) => ReplayError::Line {
                 path,
                 line,
-                problem: chain(&error),
+                problem: Causes(&error).to_string(),
             },
             Self::Differs(text, difference) => ReplayError::Differs {
                 path,
@@ -109,9 +110,4 @@ impl Fault {
             },
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let cause = error.source().map(|cause| format!(": {cause}"));
-    format!("{error}{}", cause.unwrap_or_default())
 }

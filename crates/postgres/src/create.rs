@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use patroni_core::State;
 use patroni_core::server::DataDir;
+use patroni_core::{Causes, State};
 use tracing::{debug, error};
 
 use crate::binaries::Binaries;
@@ -68,11 +68,11 @@ impl Supervisor {
                 Ok(()) => hba::write_initial_hba(&settings)
                     .map(|_| ())
                     .map_err(|e| e.to_string()),
-                Err(reason) => Err(chain(&reason)),
+                Err(reason) => Err(Causes(&reason).to_string()),
             },
             NewCluster::Custom(method) => match run_custom(&settings, &method, cancel).await {
                 Ok(wishes) => self.take_over_custom(wishes).await,
-                Err(reason) => Err(chain(&reason)),
+                Err(reason) => Err(Causes(&reason).to_string()),
             },
         };
         match made {
@@ -131,13 +131,13 @@ impl Supervisor {
         };
         post_init(session.client(), &settings, &script, cancel)
             .await
-            .map_err(|reason| chain(&reason))?;
+            .map_err(|reason| Causes(&reason).to_string())?;
         drop(session);
         if let Some(group) = &settings.citus
             && NewCluster::of(&settings) == NewCluster::Initdb
         {
             let prepared = citus::prepare_group(&settings, group).await;
-            prepared.map_err(|reason| chain(&reason))?;
+            prepared.map_err(|reason| Causes(&reason).to_string())?;
         }
         self.settle_custom(cancel).await
     }
@@ -186,7 +186,7 @@ impl Supervisor {
                 true
             }
             Err(reason) => {
-                error!("{}", chain(&reason));
+                error!("{}", Causes(&reason).to_string());
                 let size = source.as_ref().and_then(|source| source.size);
                 if let Some(obstacle) = obstacle::of_a_copy(&settings.data_dir, size)
                     && !cancel.is_cancelled()
@@ -244,7 +244,10 @@ async fn size_of(source: Elsewhere<'_>) -> Option<u64> {
     match asked.await {
         Ok(rows) => rows.first()?.parse(0),
         Err(reason) => {
-            debug!("the source does not tell its size: {}", chain(&reason));
+            debug!(
+                "the source does not tell its size: {}",
+                Causes(&reason).to_string()
+            );
             None
         }
     }
@@ -267,15 +270,4 @@ impl DataDirectory for Directory {
     fn remove(&self) -> io::Result<()> {
         data_dir::remove(&self.path)
     }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -3,8 +3,8 @@
 use patroni_config::file::Postgresql;
 
 use crate::cancel::Cancel;
-use crate::causes::Causes;
 use crate::command::{Command, CommandError};
+use patroni_core::Causes;
 
 /// Runs `pre_promote`, if one is configured. `false` means that the promotion must not happen:
 /// the script failed, could not be started or was cancelled.

@@ -18,8 +18,8 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::startup::{Replicating, ReplicatingTls, Wire};
-use crate::causes::Causes;
 use crate::connection::Driver;
+use patroni_core::Causes;
 
 /// A server to connect to, with everything that the settings say about it.
 #[derive(Clone)]

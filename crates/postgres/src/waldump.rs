@@ -7,8 +7,8 @@ use patroni_core::{Lsn, Timeline};
 
 use crate::binaries::Binaries;
 use crate::cancel::Cancel;
-use crate::causes::Causes;
 use crate::command::{Command, CommandError, CommandOutcome};
+use patroni_core::Causes;
 
 /// Reading a record or two from local files takes no longer, even on a busy disk.
 const LIMIT: Duration = Duration::from_secs(30);

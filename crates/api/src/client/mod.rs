@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, StatusCode};
-use patroni_core::Lsn;
+use patroni_core::{Causes, Lsn};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -98,7 +98,7 @@ impl Client {
         match self.request(Method::GET, api_url, None, deadline).await {
             Ok(response) => PeerStatus::parse(&response.body),
             Err(error) => {
-                tracing::warn!("Request failed: GET {api_url} ({})", chain(&error));
+                tracing::warn!("Request failed: GET {api_url} ({})", Causes(&error));
                 PeerStatus::Unreachable
             }
         }
@@ -161,16 +161,4 @@ impl Response {
     pub fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

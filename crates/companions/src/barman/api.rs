@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use patroni_postgres::Causes;
+use patroni_core::Causes;
 use reqwest::{Client, Identity, Method, Url};
 use serde_json::Value;
 use tokio::time::sleep;

@@ -1,6 +1,6 @@
 //! Restoring a backup.
 
-use patroni_postgres::Causes;
+use patroni_core::Causes;
 use serde_json::json;
 use tracing::{error, info};
 

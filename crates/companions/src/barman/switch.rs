@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use patroni_postgres::Causes;
+use patroni_core::Causes;
 use serde_json::{Value, json};
 use tracing::{error, info};
 

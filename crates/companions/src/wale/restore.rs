@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use patroni_core::Causes;
 use patroni_core::Lsn;
+use patroni_postgres::Cancel;
 use patroni_postgres::command::{Command, End as CommandEnd};
-use patroni_postgres::{Cancel, Causes};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 

@@ -1,5 +1,6 @@
 //! TLS as `PGSSLMODE` and its companions say, on rustls.
 
+use patroni_core::Causes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +16,6 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::parameters::Parameters;
-use crate::exit::chain;
 
 /// Whether connections are encrypted, and what is believed of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Tls {
     /// Reads the files. Nothing is read without encryption. The error is a sentence.
     pub(super) fn connector(&self) -> Result<MakeRustlsConnect, String> {
         let provider = Arc::new(ring::default_provider());
-        let setup = |error: Error| format!("TLS can not be set up: {}", chain(&error));
+        let setup = |error: Error| format!("TLS can not be set up: {}", Causes(&error).to_string());
         let verifier: Arc<dyn ServerCertVerifier> = match self.proof() {
             Proof::Nothing => Arc::new(Lenient::new(&provider, None)),
             Proof::Chain => {

@@ -2,6 +2,7 @@
 //!
 //! Source: store contract, section 11 (request timeout, retries) and 7 (back-off).
 
+use patroni_core::Causes;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,6 @@ use tokio::time::{Instant, sleep, timeout};
 use super::failure::Failure;
 use super::options::{Changeable, Options};
 use crate::body::{self, first_line};
-use crate::error::chain;
 use crate::retry::{Backoff, Effort};
 use crate::store::Timings;
 use crate::tls;
@@ -272,7 +272,7 @@ impl Agent {
         };
         let tls = tls::load(&self.options.url, files)
             .await
-            .map_err(|error| Failure::Unanswered(chain(&error)))?;
+            .map_err(|error| Failure::Unanswered(Causes(&error).to_string()))?;
         let timings = self.timings();
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
@@ -288,7 +288,7 @@ impl Agent {
 }
 
 fn broken(error: reqwest::Error) -> Failure {
-    Failure::Unanswered(chain(&error.without_url()))
+    Failure::Unanswered(Causes(&error.without_url()).to_string())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The connections: one client per node, and one request on one node.
 
+use patroni_core::Causes;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -10,7 +11,6 @@ use tokio::time::timeout;
 use super::failure::Failure;
 use super::redirect;
 use crate::body::{self, first_line};
-use crate::error::chain;
 use crate::store::Timings;
 use crate::tls;
 use crate::topology::{Options, Reach, Topology};
@@ -187,7 +187,7 @@ impl Nodes {
             key: options.key.as_deref(),
         };
         let tls = tls::load(url, files).await;
-        let tls = tls.map_err(|error| Failure::Node(chain(&error)))?;
+        let tls = tls.map_err(|error| Failure::Node(Causes(&error).to_string()))?;
         let timings = self.topology.timings();
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
@@ -208,7 +208,7 @@ fn number(response: &Response, header: &str) -> Option<u64> {
 }
 
 fn broken(error: reqwest::Error) -> Failure {
-    Failure::Node(chain(&error.without_url()))
+    Failure::Node(Causes(&error.without_url()).to_string())
 }
 
 impl Reach for Nodes {

@@ -6,8 +6,9 @@ use std::error::Error as _;
 
 use etcd_client::Error;
 
-use crate::error::{StoreError, StoreErrorKind, with_causes};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::topology::{Asks, Failed};
+use patroni_core::causes::with_causes;
 
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! The connections: one client per node.
 
+use patroni_core::Causes;
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions, ResponseHeader};
@@ -7,7 +8,6 @@ use tokio::time::Instant;
 
 use super::failure::Failure;
 use super::tls;
-use crate::error::chain;
 use crate::store::Timings;
 use crate::topology::{Options, Topology, discover};
 
@@ -88,7 +88,7 @@ impl Nodes {
         }
         match tls::load(&self.topology.options).await {
             Ok(tls) => Ok(options.with_tls(tls)),
-            Err(error) => Err(Failure::Node(chain(&error))),
+            Err(error) => Err(Failure::Node(Causes(&error).to_string())),
         }
     }
 

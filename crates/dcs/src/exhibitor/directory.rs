@@ -1,5 +1,6 @@
 //! Asking the Exhibitors.
 
+use patroni_core::Causes;
 use std::time::Duration;
 
 use reqwest::Client;
@@ -11,7 +12,6 @@ use super::answer::{self, Servers};
 use crate::body;
 use crate::chance::shuffle;
 use crate::crypto;
-use crate::error::chain;
 
 /// How long one Exhibitor may take.
 const PATIENCE: Duration = Duration::from_millis(3100);
@@ -74,9 +74,9 @@ impl Directory {
     async fn ask_one(&self, host: &str) -> Result<Servers, String> {
         let url = format!("http://{host}:{}/exhibitor/v1/cluster/list", self.port);
         let sent = self.http.get(url).send().await;
-        let mut response = sent.map_err(|error| chain(&error))?;
+        let mut response = sent.map_err(|error| Causes(&error).to_string())?;
         let body = body::read(&mut response, LARGEST_ANSWER).await;
-        match body.map_err(|error| chain(&error))? {
+        match body.map_err(|error| Causes(&error).to_string())? {
             Some(body) => answer::read(&body),
             None => Err("the answer is too long".to_owned()),
         }

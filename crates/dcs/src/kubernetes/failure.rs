@@ -3,6 +3,7 @@
 //! Source: store contract, section 13 (retriable statuses, permission errors); the manual of
 //! Kubernetes, "API conventions", on the statuses.
 
+use patroni_core::Causes;
 use std::error::Error;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use http::StatusCode;
 use kube::core::Status;
 
 use super::request::Request;
-use crate::error::{StoreError, StoreErrorKind, chain};
+use crate::error::{StoreError, StoreErrorKind};
 
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,8 +79,8 @@ impl Failure {
     }
 
     /// An error on the way to an answer.
-    pub(super) fn of_transport(error: &dyn Error) -> Self {
-        Self::Node(chain(error))
+    pub(super) fn of_transport(error: &(dyn Error + 'static)) -> Self {
+        Self::Node(Causes(error).to_string())
     }
 
     /// An error in place of a stream of events, or in it.

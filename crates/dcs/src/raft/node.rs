@@ -1,5 +1,6 @@
 //! A running member: port, core, and the tasks between them.
 
+use patroni_core::Causes;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -18,7 +19,6 @@ use super::log::{Directory, Disk, Meta};
 use super::options::{Options, Tuning};
 use super::transport::wire::{Stage, Who};
 use super::transport::{Caller, Key, Listener, Peers, Standing};
-use crate::error::chain;
 
 /// Inputs waiting for the core. Peers and clients wait when it is full.
 const QUEUE: usize = 1024;
@@ -236,8 +236,8 @@ impl Life {
                 (meta, handle, standing, plan, halt)
             }
             Err(error) => {
-                tracing::error!(error = %chain(&error), "raft member cannot start");
-                self.ended.send_replace(Some(chain(&error)));
+                tracing::error!(error = %Causes(&error), "raft member cannot start");
+                self.ended.send_replace(Some(Causes(&error).to_string()));
                 return;
             }
         };
@@ -313,8 +313,8 @@ impl Life {
             let why = match catch_unwind(AssertUnwindSafe(run)) {
                 Ok(Ok(())) => "it was stopped".to_owned(),
                 Ok(Err(error)) => {
-                    tracing::error!(error = %chain(&error), "raft member had to stop");
-                    chain(&error)
+                    tracing::error!(error = %Causes(&error), "raft member had to stop");
+                    Causes(&error).to_string()
                 }
                 Err(_) => {
                     tracing::error!("raft member had to stop: {LOST_STATE}");

@@ -4,6 +4,7 @@
 //! and `cacert`; host names are not, because ensembles are commonly named by address and their
 //! servers share certificates.
 
+use patroni_core::Causes;
 use std::path::Path;
 
 use patroni_config::file::dcs::zookeeper::Access;
@@ -11,7 +12,6 @@ use rustls_pki_types::ServerName;
 use zookeeper_client::{TlsCa, TlsCerts, TlsDynamicCerts, TlsIdentity, TlsOptions};
 
 use super::failure::Failure;
-use crate::error::chain;
 use crate::{crypto, pem};
 
 /// Refuses settings that the TLS library cannot carry out, before anything is sent.
@@ -76,7 +76,7 @@ async fn private_key(path: &Path, access: &Access) -> Result<String, Failure> {
 /// A file that cannot be read now may be there in a moment, when it is being renewed.
 async fn text(path: &Path) -> Result<String, Failure> {
     let read = pem::read(path).await;
-    let bytes = read.map_err(|error| Failure::Rejected(chain(&error)))?;
+    let bytes = read.map_err(|error| Failure::Rejected(Causes(&error).to_string()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

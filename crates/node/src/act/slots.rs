@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use patroni_core::SlotName;
+use patroni_core::{Causes, SlotName};
 use patroni_ha::command::{self, CallbackEvent, Command, LeaderAddress, SlotChange};
 use patroni_ha::outcome::{
     FetchFailure, FetchedSlot, LeaderSlots, Outcome, PhysicalSlot, SlotChanged,
@@ -12,7 +12,6 @@ use patroni_postgres::slots::{CopyError, Dropped, SlotAdvance, SlotFile};
 use tracing::error;
 
 use super::Body;
-use crate::peers::with_causes;
 
 impl Body {
     pub(super) async fn carry_out_on_slots(&self, command: Command) -> Outcome {
@@ -27,11 +26,11 @@ impl Body {
             C::EnforceFeedback(on) => Outcome::Success(self.enforce_feedback(on).await),
             C::ReadFeedback => {
                 let found = server.feedback().await;
-                Outcome::Feedback(found.map_err(|reason| with_causes(&reason)))
+                Outcome::Feedback(found.map_err(|reason| Causes(&reason).to_string()))
             }
             C::ReadWalStart => {
                 let found = server.wal_start().await;
-                Outcome::WalStart(found.map_err(|reason| with_causes(&reason)))
+                Outcome::WalStart(found.map_err(|reason| Causes(&reason).to_string()))
             }
             C::InspectSlots {
                 leader,
@@ -80,9 +79,9 @@ impl Body {
         };
         changed.unwrap_or_else(|reason| match reason {
             QueryError::Sql { .. } | QueryError::Cancelled => {
-                SlotChanged::Refused(with_causes(&reason))
+                SlotChanged::Refused(Causes(&reason).to_string())
             }
-            other => SlotChanged::Lost(with_causes(&other)),
+            other => SlotChanged::Lost(Causes(&other).to_string()),
         })
     }
 
@@ -128,7 +127,7 @@ impl Body {
             .supervisor
             .look_at_slots(&leader.conn_url, physical, logical)
             .await
-            .map_err(|reason| with_causes(&reason))?;
+            .map_err(|reason| Causes(&reason).to_string())?;
         let mine = found.iter().find(|slot| !slot.logical);
         let kept: BTreeMap<_, _> = found
             .iter()
@@ -152,8 +151,8 @@ impl Body {
     ) -> Result<Vec<FetchedSlot>, FetchFailure> {
         let fetched = self.supervisor.fetch_slots(&leader.conn_url, names).await;
         let copies = fetched.map_err(|reason| match &reason {
-            CopyError::Connect(_) => FetchFailure::Connect(with_causes(&reason)),
-            _ => FetchFailure::Query(with_causes(&reason)),
+            CopyError::Connect(_) => FetchFailure::Connect(Causes(&reason).to_string()),
+            _ => FetchFailure::Query(Causes(&reason).to_string()),
         })?;
         let slot = |copy: patroni_postgres::slots::SlotCopy| FetchedSlot {
             name: copy.name,

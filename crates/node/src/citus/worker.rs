@@ -8,13 +8,12 @@ use patroni_api::client::Client;
 use patroni_api::wire::{MppEvent, MppEventKind};
 use patroni_config::Settings;
 use patroni_core::rest_url::sibling;
-use patroni_core::{Role, State};
+use patroni_core::{Causes, Role, State};
 use patroni_ha::citus::{COORDINATOR, Event, Group};
 use tracing::{error, warn};
 
 use super::groups::Groups;
 use crate::act::explain;
-use crate::peers::with_causes;
 
 /// How long the coordinator may take for an event that nothing waits for. Source: the Citus
 /// contract, section 5.
@@ -85,7 +84,7 @@ impl Worker {
         let url = sibling(api_url, "citus");
         let request = self.rest.request(Method::POST, &url, Some(&body), patience);
         if let Err(failure) = request.await {
-            let why = with_causes(&failure);
+            let why = Causes(&failure).to_string();
             warn!(
                 "Request to Citus coordinator leader {} {api_url} failed: {why}",
                 leader.name

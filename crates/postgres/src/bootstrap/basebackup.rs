@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::clone::{CloneRequest, CloneSource};
 use crate::cancel::Cancel;
-use crate::causes::Causes;
 use crate::command::{Command, CommandError, End};
 use crate::options::{self, Tool};
+use patroni_core::Causes;
 
 /// How often a copy is tried.
 const ATTEMPTS: usize = 2;

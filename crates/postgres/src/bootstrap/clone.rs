@@ -18,8 +18,8 @@ use super::copy_lock::CopyLock;
 use super::methods::{Method, MethodSection};
 use crate::binaries::Binaries;
 use crate::cancel::Cancel;
-use crate::causes::Causes;
 use crate::command::End;
+use patroni_core::Causes;
 
 /// What a copy is made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::section;
 use crate::cancel::Cancel;
-use crate::causes::Causes;
 use crate::command::{Command, CommandError, End};
+use patroni_core::Causes;
 
 /// What the method wants with recovery settings after it has succeeded.
 #[derive(Clone, Debug, Default, PartialEq)]

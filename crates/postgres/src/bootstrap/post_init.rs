@@ -11,9 +11,9 @@ use tokio_postgres::Client;
 use super::quote::{identifier, literal};
 use super::text;
 use crate::cancel::Cancel;
-use crate::causes::Causes;
 use crate::command::{Command, CommandError, End};
 use crate::connection::QueryError;
+use patroni_core::Causes;
 
 /// The new cluster could not be prepared. Never holds a password.
 #[derive(Debug, thiserror::Error)]

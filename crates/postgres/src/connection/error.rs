@@ -1,5 +1,6 @@
 //! How a statement can fail.
 
+use patroni_core::Causes;
 use std::time::Duration;
 
 /// Why a statement has no result. Callers choose by variant: only [`QueryError::Sql`] says
@@ -69,10 +70,10 @@ impl From<tokio_postgres::Error> for QueryError {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
             if is_tls_refusal(&error) {
-                return Self::TlsRefused(chain(&error));
+                return Self::TlsRefused(Causes(&error).to_string());
             }
             return Self::Unreachable {
-                reason: chain(&error),
+                reason: Causes(&error).to_string(),
                 code: None,
             };
         };
@@ -107,18 +108,9 @@ fn is_tls_refusal(error: &tokio_postgres::Error) -> bool {
         cause = inner.source();
     }
     // The library has no kind for this one.
-    chain(error).ends_with("server does not support TLS")
-}
-
-/// An error with its causes, joined by colons.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
+    Causes(error)
+        .to_string()
+        .ends_with("server does not support TLS")
 }
 
 #[cfg(test)]

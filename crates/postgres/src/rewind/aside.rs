@@ -9,8 +9,8 @@ use patroni_config::file::Postgresql;
 use crate::archive;
 use crate::binaries::Binaries;
 use crate::cancel::Cancel;
-use crate::causes::Causes;
 use crate::single_user;
+use patroni_core::Causes;
 
 /// The data directory after it went on to the next timeline.
 #[derive(Debug)]

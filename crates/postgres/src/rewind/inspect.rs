@@ -5,10 +5,10 @@ use std::time::Duration;
 use patroni_core::server::{ControlData, ControlState};
 use patroni_core::{Lsn, Timeline};
 
-use crate::causes::Causes;
 use crate::replication::{
     ConnectionError, Identity, ReplicationClient, Session, Switch, Target, within,
 };
+use patroni_core::Causes;
 
 /// What the leader says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,10 +14,10 @@ use super::mark;
 use crate::archive;
 use crate::binaries::Binaries;
 use crate::cancel::Cancel;
-use crate::causes::Causes;
 use crate::command::{Command, CommandOutcome};
 use crate::configured::{config_file, configured};
 use crate::replication::{ConnectionError, Session, Target, within};
+use patroni_core::Causes;
 
 /// A rewind to be done. The local server must be stopped.
 #[derive(Debug)]

@@ -11,9 +11,9 @@ use std::time::Duration;
 use patroni_core::{Lsn, SlotName};
 use tracing::{debug, error};
 
-use crate::causes::Causes;
 use crate::connection::{Endpoint, QueryError, Session, quote_literal};
 use crate::supervisor::{Supervisor, lock};
+use patroni_core::Causes;
 
 /// How far a logical slot may move.
 #[derive(Clone, Debug, PartialEq, Eq)]
