@@ -13,12 +13,12 @@ use crate::cargo::root;
 const ARROWS: &[(&str, &[&str])] = &[
     ("patroni-core", &[]),
     ("patroni-config", &[]),
-    ("patroni-pem", &[]),
+    ("patroni-tls", &[]),
     ("patroni-ha", &["patroni-config"]),
-    ("patroni-dcs", &["patroni-config", "patroni-pem"]),
-    ("patroni-postgres", &["patroni-config", "patroni-pem"]),
+    ("patroni-dcs", &["patroni-config", "patroni-tls"]),
+    ("patroni-postgres", &["patroni-config", "patroni-tls"]),
     ("patroni-watchdog", &["patroni-config"]),
-    ("patroni-api", &["patroni-config", "patroni-pem"]),
+    ("patroni-api", &["patroni-config", "patroni-tls"]),
     ("patroni-telemetry", &["patroni-config"]),
     (
         "patroni-node",
@@ -34,7 +34,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "patroni-ctl",
-        &["patroni-config", "patroni-dcs", "patroni-api", "patroni-ha"],
+        &[
+            "patroni-config",
+            "patroni-dcs",
+            "patroni-api",
+            "patroni-ha",
+            "patroni-tls",
+        ],
     ),
     (
         "patroni-companions",

@@ -33,7 +33,7 @@ pub enum TlsError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: patroni_pem::KeyError,
+        source: patroni_tls::KeyError,
     },
     /// The material was read, and does not fit.
     #[error("use the certificate in {path}")]

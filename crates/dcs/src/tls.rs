@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use patroni_tls::{Proof, ServerVerifier, Trust, provider};
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::{self, PemObject};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::pem::{PemError, read};
 
@@ -41,24 +40,16 @@ pub(crate) struct Files<'a> {
 
 /// Reads certificates and key anew. Without encryption nothing is read.
 pub(crate) async fn load(url: &str, files: Files<'_>) -> Result<ClientConfig, TlsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()?;
+    let builder =
+        ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     if !url.starts_with("https:") {
         let nobody = builder.with_root_certificates(RootCertStore::empty());
         return Ok(nobody.with_no_client_auth());
     }
-    let builder = if files.verify {
-        let own = match files.cacert {
-            Some(path) => Some(read(path).await?),
-            None => None,
-        };
-        builder.with_root_certificates(authorities(own.as_deref())?)
-    } else {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyServer { provider }))
-    };
+    let verifier = Arc::new(verifier(files).await?);
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
     let Some(cert) = files.cert else {
         return Ok(builder.with_no_client_auth());
     };
@@ -73,59 +64,17 @@ pub(crate) async fn load(url: &str, files: Files<'_>) -> Result<ClientConfig, Tl
     Ok(builder.with_client_auth_cert(chain, key)?)
 }
 
-fn authorities(pem: Option<&[u8]>) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    let certificates = match pem {
-        Some(pem) => CertificateDer::pem_slice_iter(pem).flatten().collect(),
-        None => rustls_native_certs::load_native_certs().certs,
+async fn verifier(files: Files<'_>) -> Result<ServerVerifier, TlsError> {
+    if !files.verify {
+        return Ok(ServerVerifier::blind());
+    }
+    let trust = match files.cacert {
+        Some(path) => {
+            let pem = read(path).await?;
+            let certificates = CertificateDer::pem_slice_iter(&pem).flatten().collect();
+            Trust::named(certificates).ok_or(TlsError::NoAuthority)?
+        }
+        None => Trust::system(),
     };
-    let (added, _) = roots.add_parsable_certificates(certificates);
-    if added == 0 && pem.is_some() {
-        return Err(TlsError::NoAuthority);
-    }
-    Ok(roots)
-}
-
-/// Believes any server, because `verify` is off.
-#[derive(Debug)]
-struct AnyServer {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        algorithms.supported_schemes()
-    }
+    Ok(ServerVerifier::new(Proof::ChainAndName, trust, Vec::new())?)
 }

@@ -12,8 +12,8 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
+use patroni_tls::{Proof, ServerVerifier, Trust};
 use rustls::client::ResolvesClientCert;
-use rustls::client::danger::ServerCertVerifier;
 use rustls::sign::SingleCertAndKey;
 use rustls_pki_types::ServerName;
 use serde_json::Value;
@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 use super::Response;
 use super::settings::{ClientSettings, Verification};
 use crate::error::{ClientErrorKind, TlsError};
-use crate::tls::{AnyServer, ChainOnly, Identity, OwnOrIssued, Trust};
+use crate::tls::{self, Identity};
 
 /// The largest answer that is read. The largest honest one is a history.
 const MAX_ANSWER: usize = 16 << 20;
@@ -50,7 +50,7 @@ impl Exchange {
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Verifier)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier(settings)?);
+            .with_custom_certificate_verifier(Arc::new(verifier(settings)?));
         let config = match &settings.identity {
             None => builder.with_no_client_auth(),
             Some(files) => {
@@ -125,24 +125,17 @@ impl Exchange {
     }
 }
 
-fn verifier(settings: &ClientSettings) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    let trust = || match &settings.cacert {
-        Some(path) => Trust::load(path),
-        None => Ok(Trust::system()),
+fn verifier(settings: &ClientSettings) -> Result<ServerVerifier, TlsError> {
+    let proof = match settings.verification {
+        Verification::None => return Ok(ServerVerifier::blind()),
+        Verification::Chain => Proof::Chain,
+        Verification::Full => Proof::ChainAndName,
     };
-    Ok(match settings.verification {
-        Verification::None => Arc::new(AnyServer::new()),
-        Verification::Chain => Arc::new(ChainOnly::new(trust()?)),
-        Verification::Full => {
-            let trust = trust()?;
-            if trust.roots.is_empty() {
-                // A machine without any trust store can still speak plain HTTP.
-                Arc::new(ChainOnly::new(trust))
-            } else {
-                Arc::new(OwnOrIssued::new(&trust)?)
-            }
-        }
-    })
+    let trust = match &settings.cacert {
+        Some(path) => tls::trust(path)?,
+        None => Trust::system(),
+    };
+    ServerVerifier::new(proof, trust, Vec::new()).map_err(TlsError::Verifier)
 }
 
 async fn exchange(

@@ -9,7 +9,7 @@ use rustls::sign::SingleCertAndKey;
 
 use super::settings::{TlsSettings, VerifyClient};
 use crate::error::TlsError;
-use crate::tls::{Identity, NoClient, OwnOrIssuedClient, Trust};
+use crate::tls::{self, Identity, NoClient, OwnOrIssuedClient};
 
 /// Reads the files and builds a configuration. It blocks on small local files.
 pub(super) fn load(settings: &TlsSettings) -> Result<Arc<ServerConfig>, TlsError> {
@@ -42,6 +42,6 @@ fn client_verifier(settings: &TlsSettings) -> Result<Arc<dyn ClientCertVerifier>
         );
         return Ok(Arc::new(NoClient::new(mandatory)));
     };
-    let trust = Trust::load(cafile)?;
-    Ok(Arc::new(OwnOrIssuedClient::new(&trust, mandatory)?))
+    let trust = tls::trust(cafile)?;
+    Ok(Arc::new(OwnOrIssuedClient::new(trust, mandatory)?))
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use patroni_core::Secret;
-use rustls::RootCertStore;
+use patroni_tls::{Trust, provider};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{IdentityFiles, provider};
+use super::IdentityFiles;
 use crate::error::TlsError;
 
 /// A certificate with its chain and key, checked to belong together.
@@ -34,44 +34,16 @@ impl Identity {
     }
 }
 
-/// Certificates that are believed, as such and as issuers.
-#[derive(Clone, Debug)]
-pub struct Trust {
-    pub(crate) roots: Arc<RootCertStore>,
-    pub(crate) own: Arc<[CertificateDer<'static>]>,
-}
-
-impl Trust {
-    /// Reads a file of certificates.
-    ///
-    /// # Errors
-    /// The file cannot be read or holds no usable certificate.
-    pub fn load(path: &Path) -> Result<Self, TlsError> {
-        let own = certificates(path, "trusted certificates")?;
-        let mut roots = RootCertStore::empty();
-        let (added, _) = roots.add_parsable_certificates(own.iter().cloned());
-        if added == 0 {
-            return Err(TlsError::Empty {
-                what: "trusted certificates",
-                path: path.to_owned(),
-            });
-        }
-        Ok(Self {
-            roots: Arc::new(roots),
-            own: own.into(),
-        })
-    }
-
-    /// What the system trusts. Unreadable certificates are left out.
-    pub fn system() -> Self {
-        let mut roots = RootCertStore::empty();
-        let native = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(native.certs);
-        Self {
-            roots: Arc::new(roots),
-            own: Arc::new([]),
-        }
-    }
+/// Reads a file of certificates that are believed, as such and as issuers.
+///
+/// # Errors
+/// The file cannot be read or holds no usable certificate.
+pub fn trust(path: &Path) -> Result<Trust, TlsError> {
+    let what = "trusted certificates";
+    Trust::named(certificates(path, what)?).ok_or_else(|| TlsError::Empty {
+        what,
+        path: path.to_owned(),
+    })
 }
 
 fn certificates(path: &Path, what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -100,7 +72,7 @@ fn private_key(path: &Path, password: Option<&Secret>) -> Result<PrivateKeyDer<'
         path: path.to_owned(),
         source: pem::Error::Io(source),
     })?;
-    let text = patroni_pem::unlock(&text, password).map_err(|source| TlsError::LockedKey {
+    let text = patroni_tls::unlock(&text, password).map_err(|source| TlsError::LockedKey {
         path: path.to_owned(),
         source,
     })?;

@@ -1,17 +1,13 @@
 //! TLS as `PGSSLMODE` and its companions say, on rustls.
 
-use patroni_core::Causes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use patroni_core::Causes;
+use patroni_tls::{Proof, ServerVerifier, Trust, provider};
+use rustls::{ClientConfig, Error};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -36,14 +32,6 @@ enum Mode {
     Require,
     VerifyCa,
     VerifyFull,
-}
-
-/// How much of the server's certificate is proved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Proof {
-    Nothing,
-    Chain,
-    ChainAndName,
 }
 
 impl Tls {
@@ -85,21 +73,16 @@ impl Tls {
 
     /// Reads the files. Nothing is read without encryption. The error is a sentence.
     pub(super) fn connector(&self) -> Result<MakeRustlsConnect, String> {
-        let provider = Arc::new(ring::default_provider());
-        let setup = |error: Error| format!("TLS can not be set up: {}", Causes(&error).to_string());
-        let verifier: Arc<dyn ServerCertVerifier> = match self.proof() {
-            Proof::Nothing => Arc::new(Lenient::new(&provider, None)),
-            Proof::Chain => {
-                let chain = self.verifier(&provider)?;
-                Arc::new(Lenient::new(&provider, Some(chain)))
-            }
-            Proof::ChainAndName => self.verifier(&provider)?,
+        let setup = |error: Error| format!("TLS can not be set up: {}", Causes(&error));
+        let verifier = match self.proof() {
+            Proof::Nothing => ServerVerifier::blind(),
+            proof => ServerVerifier::new(proof, self.trust()?, Vec::new()).map_err(setup)?,
         };
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(setup)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier);
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let config = match &self.identity {
             Some((cert, key)) if self.mode != Mode::Disable => {
                 let chain = certificates(cert, "PGSSLCERT")?;
@@ -122,26 +105,18 @@ impl Tls {
         }
     }
 
-    fn verifier(
-        &self,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Arc<WebPkiServerVerifier>, String> {
+    fn trust(&self) -> Result<Trust, String> {
         let Some(file) = &self.authorities else {
             return Err(
                 "no certificate authorities to verify the server with: name their file in PGSSLROOTCERT (system: those of the system)"
                     .to_owned(),
             );
         };
-        let found = if file.as_os_str() == "system" {
-            rustls_native_certs::load_native_certs().certs
-        } else {
-            certificates(file, "PGSSLROOTCERT")?
-        };
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(found);
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-            .build()
-            .map_err(|error| format!("the certificates of {}: {error}", file.display()))
+        if file.as_os_str() == "system" {
+            return Ok(Trust::system());
+        }
+        Trust::named(certificates(file, "PGSSLROOTCERT")?)
+            .ok_or_else(|| format!("no usable certificate in {}", file.display()))
     }
 }
 
@@ -161,71 +136,6 @@ fn unreadable(
         "no usable {what} in {}, which {variable} or its default names: {error}",
         file.display()
     )
-}
-
-/// Proves less than rustls would: nothing, or all but the host name.
-#[derive(Debug)]
-struct Lenient {
-    provider: Arc<CryptoProvider>,
-    chain: Option<Arc<WebPkiServerVerifier>>,
-}
-
-impl Lenient {
-    fn new(provider: &Arc<CryptoProvider>, chain: Option<Arc<WebPkiServerVerifier>>) -> Self {
-        Self {
-            provider: Arc::clone(provider),
-            chain,
-        }
-    }
-}
-
-impl ServerCertVerifier for Lenient {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let Some(chain) = &self.chain else {
-            return Ok(ServerCertVerified::assertion());
-        };
-        let proved =
-            chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match proved {
-            // The name is looked at last, so everything else was in order.
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]

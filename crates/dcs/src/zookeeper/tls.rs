@@ -68,7 +68,7 @@ pub(super) fn options(certificates: TlsDynamicCerts) -> TlsOptions {
 
 async fn private_key(path: &Path, access: &Access) -> Result<String, Failure> {
     let key = text(path).await?;
-    let open = patroni_pem::unlock(&key, access.key_password.as_ref());
+    let open = patroni_tls::unlock(&key, access.key_password.as_ref());
     let open = open.map_err(|why| Failure::Denied(format!("use {}: {why}", path.display())))?;
     Ok(open.into_owned())
 }

@@ -11,17 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use patroni_config::file::postgresql::Credentials;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use patroni_tls::{Proof, ServerVerifier, Trust};
+use rustls::ClientConfig;
 use rustls_pki_types::pem::{self, PemObject as _};
-use rustls_pki_types::{
-    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime,
-};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// TLS material that cannot be used.
@@ -54,7 +47,7 @@ pub enum TlsError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: patroni_pem::KeyError,
+        source: patroni_tls::KeyError,
     },
     /// A certificate without its key.
     #[error("use the certificate {cert} (sslcert): there is no private key; set sslkey")]
@@ -67,17 +60,6 @@ pub enum TlsError {
     Setup(String),
 }
 
-/// How much of the server's certificate is believed without proof.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trust {
-    /// Anything: encryption only.
-    Blind,
-    /// The chain is checked, the host name is not.
-    Chain,
-    /// Chain and host name.
-    Full,
-}
-
 /// What connections of this user use for TLS; whether they use it is `sslmode`.
 ///
 /// # Errors
@@ -87,18 +69,8 @@ pub fn connector(user: &Credentials) -> Result<MakeRustlsConnect, TlsError> {
 }
 
 fn client_config(user: &Credentials) -> Result<ClientConfig, TlsError> {
-    let provider = Arc::new(ring::default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = match trust(user) {
-        Trust::Blind => Arc::new(Verifier {
-            provider: Arc::clone(&provider),
-            chain: None,
-        }),
-        checked @ (Trust::Chain | Trust::Full) => Arc::new(Verifier {
-            provider: Arc::clone(&provider),
-            chain: Some(Chain::of(user, Arc::clone(&provider), checked)?),
-        }),
-    };
-    let builder = ClientConfig::builder_with_provider(provider)
+    let verifier = Arc::new(verifier(user)?);
+    let builder = ClientConfig::builder_with_provider(patroni_tls::provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError::Setup(error.to_string()))?
         .dangerous()
@@ -136,7 +108,7 @@ fn private_key(user: &Credentials) -> Result<PrivateKeyDer<'static>, TlsError> {
 }
 
 fn unlocked<'t>(text: &'t str, path: &Path, user: &Credentials) -> Result<Cow<'t, str>, TlsError> {
-    let open = patroni_pem::unlock(text, user.sslpassword.as_ref());
+    let open = patroni_tls::unlock(text, user.sslpassword.as_ref());
     open.map_err(|source| TlsError::Locked {
         path: path.to_owned(),
         source,
@@ -173,87 +145,29 @@ fn root_file(user: &Credentials) -> Option<PathBuf> {
 }
 
 /// libpq checks the chain also with `require` when a root certificate is configured.
-fn trust(user: &Credentials) -> Trust {
+fn proof(user: &Credentials) -> Proof {
     match user.sslmode.as_deref() {
-        Some("verify-full") => Trust::Full,
-        Some("verify-ca") => Trust::Chain,
-        Some("require") if user.sslrootcert.is_some() || root_file(user).is_some() => Trust::Chain,
-        _ => Trust::Blind,
+        Some("verify-full") => Proof::ChainAndName,
+        Some("verify-ca") => Proof::Chain,
+        Some("require") if user.sslrootcert.is_some() || root_file(user).is_some() => Proof::Chain,
+        _ => Proof::Nothing,
     }
 }
 
-/// The check against trusted certificates.
-#[derive(Debug)]
-struct Chain {
-    verifier: Arc<WebPkiServerVerifier>,
-    /// Certificates that the operator named, byte for byte.
-    named: Vec<CertificateDer<'static>>,
-    trust: Trust,
-}
-
-impl Chain {
-    fn of(
-        user: &Credentials,
-        provider: Arc<CryptoProvider>,
-        trust: Trust,
-    ) -> Result<Self, TlsError> {
-        let setup = |error: &dyn std::fmt::Display| TlsError::Setup(error.to_string());
-        let mut roots = RootCertStore::empty();
-        let named = match root_file(user) {
-            Some(path) => certificates(&path)?,
-            None => Vec::new(),
-        };
-        for certificate in &named {
-            roots.add(certificate.clone()).map_err(|e| setup(&e))?;
-        }
-        if named.is_empty() {
-            for certificate in rustls_native_certs::load_native_certs().certs {
-                // One root that this library refuses must not hide all the others.
-                let _ = roots.add(certificate);
-            }
-        }
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-            .with_crls(revocation_lists(user)?)
-            .build()
-            .map_err(|e| setup(&e))?;
-        Ok(Self {
-            verifier,
-            named,
-            trust,
-        })
+fn verifier(user: &Credentials) -> Result<ServerVerifier, TlsError> {
+    let proof = proof(user);
+    if proof == Proof::Nothing {
+        return Ok(ServerVerifier::blind());
     }
-
-    fn check(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<(), Error> {
-        let chain = &self.verifier;
-        let checked =
-            chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match checked {
-            Ok(_) => Ok(()),
-            // The name is looked at last, so everything else was in order.
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if self.trust == Trust::Chain => Ok(()),
-            // The library takes no authority for a server, but a self-signed certificate that
-            // the operator named is both. Its dates were looked at first.
-            Err(Error::InvalidCertificate(CertificateError::Other(_)))
-                if self.named.iter().any(|known| known == end_entity) =>
-            {
-                let certificate = ParsedCertificate::try_from(end_entity)?;
-                match self.trust {
-                    Trust::Full => verify_server_name(&certificate, server_name),
-                    Trust::Chain | Trust::Blind => Ok(()),
-                }
-            }
-            Err(refusal) => Err(refusal),
-        }
-    }
+    let trust = match root_file(user) {
+        Some(path) => Trust::named(certificates(&path)?).ok_or(TlsError::Nothing {
+            what: "usable certificates",
+            path,
+        })?,
+        None => Trust::system(),
+    };
+    ServerVerifier::new(proof, trust, revocation_lists(user)?)
+        .map_err(|error| TlsError::Setup(error.to_string()))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -295,55 +209,6 @@ fn file(what: &'static str, path: &Path, source: pem::Error) -> TlsError {
     }
 }
 
-/// Checks what libpq would: nothing, or the chain with or without the host name.
-#[derive(Debug)]
-struct Verifier {
-    provider: Arc<CryptoProvider>,
-    chain: Option<Chain>,
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if let Some(chain) = &self.chain {
-            chain.check(end_entity, intermediates, server_name, ocsp_response, now)?;
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,50 +223,14 @@ mod tests {
 
     #[test]
     fn modes_mean_what_libpq_says() {
-        assert_eq!(trust(&user("prefer", None)), Trust::Blind);
-        assert_eq!(trust(&user("require", None)), Trust::Blind);
-        assert_eq!(trust(&user("require", Some("/ca"))), Trust::Chain);
-        assert_eq!(trust(&user("verify-ca", Some("/ca"))), Trust::Chain);
-        assert_eq!(trust(&user("verify-full", Some("/ca"))), Trust::Full);
-    }
-
-    /// What a check says of a self-signed authority that is both root and server.
-    fn self_signed(sslmode: &str, host: &str, now: UnixTime, named: bool) -> Result<(), Error> {
-        let mut parameters = rcgen::CertificateParams::new(vec!["db.example".to_owned()]).unwrap();
-        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        parameters.not_after = rcgen::date_time_ymd(2030, 1, 1);
-        let make = || {
-            let key = rcgen::KeyPair::generate().unwrap();
-            parameters.clone().self_signed(&key).unwrap()
-        };
-        let (server, other) = (make(), make());
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("root.crt");
-        std::fs::write(&file, if named { server.pem() } else { other.pem() }).unwrap();
-        let user = user(sslmode, file.to_str());
-        let provider = Arc::new(ring::default_provider());
-        let chain = Chain::of(&user, provider, trust(&user)).unwrap();
-        let name = ServerName::try_from(host).unwrap();
-        chain.check(server.der(), &[], &name, &[], now)
-    }
-
-    #[test]
-    fn a_self_signed_certificate_is_believed_when_it_was_named() {
-        let at = |secs| UnixTime::since_unix_epoch(std::time::Duration::from_secs(secs));
-        let (now, later) = (at(1_700_000_000), at(1_900_000_000));
-        assert!(self_signed("verify-full", "db.example", now, true).is_ok());
-        assert!(self_signed("verify-full", "other.example", now, true).is_err());
-        assert!(self_signed("verify-ca", "other.example", now, true).is_ok());
-        for mode in ["verify-full", "verify-ca"] {
-            assert!(self_signed(mode, "db.example", now, false).is_err());
-            assert!(matches!(
-                self_signed(mode, "db.example", later, true),
-                Err(Error::InvalidCertificate(
-                    CertificateError::Expired | CertificateError::ExpiredContext { .. }
-                ))
-            ));
-        }
+        assert_eq!(proof(&user("prefer", None)), Proof::Nothing);
+        assert_eq!(proof(&user("require", None)), Proof::Nothing);
+        assert_eq!(proof(&user("require", Some("/ca"))), Proof::Chain);
+        assert_eq!(proof(&user("verify-ca", Some("/ca"))), Proof::Chain);
+        assert_eq!(
+            proof(&user("verify-full", Some("/ca"))),
+            Proof::ChainAndName
+        );
     }
 
     #[test]

@@ -1,16 +1,4 @@
 //! Private keys in PEM files, also those that a password protects.
-//!
-//! The TLS libraries take keys without a password. [`unlock`] makes such a text of a file, for the
-//! REST API (`keyfile_password`), for a store (`key_password`) and for connections to PostgreSQL
-//! (`sslpassword`).
-//!
-//! ```
-//! use patroni_pem::{KeyError, unlock};
-//!
-//! let open = "-----BEGIN PRIVATE KEY-----\nMA==\n-----END PRIVATE KEY-----\n";
-//! assert_eq!(unlock(open, None)?, open);
-//! # Ok::<(), KeyError>(())
-//! ```
 
 use std::borrow::Cow;
 
