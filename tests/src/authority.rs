@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 /// An authority, with the files of what it has issued.
@@ -46,6 +46,21 @@ impl Authority {
         let key = KeyPair::generate()?;
         let params = CertificateParams::new(vec!["127.0.0.1".to_owned()])?;
         let certificate = params.signed_by(&key, &self.issuer)?;
+        self.write(name, &certificate, &key)
+    }
+
+    /// The same, but its own authority and nobody else's: what `openssl req -x509` makes.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn self_signed(&self, name: &str) -> Result<()> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()])?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        self.write(name, &params.self_signed(&key)?, &key)
+    }
+
+    fn write(&self, name: &str, certificate: &Certificate, key: &KeyPair) -> Result<()> {
         let write =
             |kind: &str, text: String| fs::write(self.path(&format!("{name}.{kind}")), text);
         write("crt", certificate.pem())?;

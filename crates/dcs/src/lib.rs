@@ -70,7 +70,7 @@ pub mod retry;
 #[cfg(any(feature = "etcd", feature = "etcd3", feature = "kubernetes"))]
 mod ring;
 pub mod store;
-#[cfg(any(feature = "consul", feature = "etcd"))]
+#[cfg(any(feature = "consul", feature = "etcd", feature = "etcd3"))]
 mod tls;
 #[cfg(any(feature = "etcd", feature = "etcd3"))]
 mod topology;

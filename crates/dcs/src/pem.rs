@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-#[cfg(any(feature = "etcd3", feature = "zookeeper"))]
+#[cfg(feature = "zookeeper")]
 use base64::Engine as _;
 
 /// A file that could not be used.
@@ -25,7 +25,7 @@ pub(crate) async fn read(path: &Path) -> Result<Vec<u8>, PemError> {
 
 /// The system's certificates as one PEM text. Those that cannot be read are left out, as
 /// everywhere on a system.
-#[cfg(any(feature = "etcd3", feature = "zookeeper"))]
+#[cfg(feature = "zookeeper")]
 pub(crate) fn system_certificates() -> String {
     let mut pem = String::new();
     for certificate in rustls_native_certs::load_native_certs().certs {

@@ -3,7 +3,7 @@
 //! Keys, leases and conditions are those of every other member of a cluster, whatever software
 //! it runs; source: store contract, sections 8 and 10. What is here from the bottom up:
 //!
-//! - `tls`, `nodes`: the connections (which node is asked is the same by both protocols of etcd:
+//! - `channel`, `nodes`: the connections (which node is asked is the same by both protocols of etcd:
 //!   `topology` beside this module);
 //! - `call`, `answer`: one request within its time; `failure`: what an error asks for;
 //! - `lease`: the one lease on which lock and member key hang;
@@ -14,6 +14,7 @@
 mod answer;
 mod cache;
 mod call;
+mod channel;
 mod failure;
 mod follow;
 mod lease;
@@ -21,7 +22,6 @@ mod lock;
 mod nodes;
 mod shared;
 mod store;
-mod tls;
 mod txn;
 mod write;
 

@@ -1,18 +1,12 @@
 //! The connections: one client per node.
 
-use patroni_core::Causes;
-use std::time::Duration;
-
-use etcd_client::{Client, ConnectOptions, ResponseHeader};
+use etcd_client::{Channel, Client, ConnectOptions, ResponseHeader};
 use tokio::time::Instant;
 
+use super::channel;
 use super::failure::Failure;
-use super::tls;
 use crate::store::Timings;
 use crate::topology::{Options, Topology, discover};
-
-/// etcd refuses clients that ping more often than every 5 s.
-const PING_INTERVAL: Duration = Duration::from_secs(6);
 
 /// Everything about reaching the cluster; requests go through [`call`](super::call).
 pub(super) struct Nodes {
@@ -52,9 +46,14 @@ impl Nodes {
     }
 
     async fn connect(&self, url: &str) -> Result<Client, Failure> {
-        let plain = self.connect_options(url).await?;
+        let patience = channel::Patience {
+            connect: self.topology.connect_timeout(),
+            timings: self.timings(),
+        };
+        let channel = channel::open(url, &self.topology.options, patience).await?;
+        let plain = ConnectOptions::new().with_require_leader(true);
         let Some((user, password)) = self.topology.credentials() else {
-            return connect(url, plain)
+            return client(channel, plain)
                 .await
                 .map_err(|error| Failure::of(&error));
         };
@@ -63,32 +62,14 @@ impl Nodes {
             .clone()
             .with_user(user, password.expose())
             .with_auto_token_refresh(true);
-        match connect(url, options).await {
+        match client(channel.clone(), options).await {
             Err(error) if Failure::means_no_authentication(&error) => {
                 tracing::info!("Etcd authentication is not enabled");
-                connect(url, plain)
+                client(channel, plain)
                     .await
                     .map_err(|error| Failure::of(&error))
             }
             other => other.map_err(|error| Failure::of(&error)),
-        }
-    }
-
-    async fn connect_options(&self, url: &str) -> Result<ConnectOptions, Failure> {
-        let timings = self.timings();
-        let answer_to_ping = (timings.retry_timeout / 4).max(Duration::from_secs(1));
-        let options = ConnectOptions::new()
-            .with_connect_timeout(self.topology.connect_timeout())
-            .with_keep_alive(PING_INTERVAL, answer_to_ping)
-            .with_keep_alive_while_idle(false)
-            .with_tcp_keepalive(timings.loop_wait + timings.retry_timeout)
-            .with_require_leader(true);
-        if !url.starts_with("https://") {
-            return Ok(options);
-        }
-        match tls::load(&self.topology.options).await {
-            Ok(tls) => Ok(options.with_tls(tls)),
-            Err(error) => Err(Failure::Node(Causes(&error).to_string())),
         }
     }
 
@@ -103,6 +84,6 @@ impl Nodes {
     }
 }
 
-async fn connect(url: &str, options: ConnectOptions) -> Result<Client, etcd_client::Error> {
-    Client::connect([url], Some(options)).await
+async fn client(channel: Channel, options: ConnectOptions) -> Result<Client, etcd_client::Error> {
+    Client::from_channel(channel, Some(options)).await
 }

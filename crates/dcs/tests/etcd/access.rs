@@ -55,6 +55,27 @@ async fn certificates_are_shown_and_verified() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_its_own_authority_is_believed_when_it_was_named() {
+    show_logs();
+    let authority = Authority::new().unwrap();
+    authority.self_signed("server").unwrap();
+    authority.self_signed("other").unwrap();
+    let Some(etcd) = Etcd::secure(&[
+        argument("cert-file", &authority.path("server.crt")),
+        argument("key-file", &authority.path("server.key")),
+    ]) else {
+        return;
+    };
+    let connect = |options: &Options| open(options.clone(), Some("a"));
+    let mut options = Options::new([etcd.url.as_str()]);
+    options.cacert = Some(authority.path("server.crt"));
+    let store = eventually("etcd to serve", || async { connect(&options).await.ok() }).await;
+    store.acquire_leader().await.unwrap();
+    options.cacert = Some(authority.path("other.crt"));
+    assert!(connect(&options).await.is_err(), "another was named");
+}
+
 /// Makes the server ask everybody for user and password: `root`, `secret`.
 pub(crate) fn demand_users(etcd: &Etcd) {
     let root = r#"{"user":"root","password":"secret"}"#;

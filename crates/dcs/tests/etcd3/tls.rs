@@ -55,3 +55,30 @@ async fn certificates_are_shown_and_verified() {
         "an authority nobody knows"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_its_own_authority_is_believed_when_it_was_named() {
+    show_logs();
+    let authority = Authority::new().unwrap();
+    authority.self_signed("server").unwrap();
+    authority.self_signed("other").unwrap();
+    let Some(etcd) = Etcd::secure(&[
+        argument("cert-file", &authority.path("server.crt")),
+        argument("key-file", &authority.path("server.key")),
+    ]) else {
+        return;
+    };
+    let identity = Identity {
+        base_path: "/service/demo".to_owned(),
+        group: None,
+        member: Some(MemberName::new("a")),
+    };
+    let connect =
+        |options: &Options| Box::pin(Etcd3::connect(options.clone(), identity.clone(), TIMINGS));
+    let mut options = Options::new([etcd.url.as_str()]);
+    options.cacert = Some(authority.path("server.crt"));
+    let store = eventually("etcd to serve", || async { connect(&options).await.ok() }).await;
+    store.acquire_leader().await.unwrap();
+    options.cacert = Some(authority.path("other.crt"));
+    assert!(connect(&options).await.is_err(), "another was named");
+}
