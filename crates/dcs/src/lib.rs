@@ -38,7 +38,12 @@
 //! ```
 #![deny(clippy::wildcard_enum_match_arm)]
 
-#[cfg(any(feature = "consul", feature = "etcd", feature = "exhibitor"))]
+#[cfg(any(
+    feature = "consul",
+    feature = "etcd",
+    feature = "etcd3",
+    feature = "exhibitor"
+))]
 mod body;
 #[cfg(any(feature = "etcd", feature = "etcd3", feature = "exhibitor"))]
 mod chance;

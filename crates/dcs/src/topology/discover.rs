@@ -78,7 +78,7 @@ fn use_members<C: Clone>(topology: &Topology<C>, mut urls: Vec<String>) {
 /// its addresses.
 async fn configured(options: &Options) -> Vec<String> {
     if let Some(srv) = &options.srv {
-        let urls = srv.urls().await;
+        let urls = srv.urls(options).await;
         if !urls.is_empty() {
             return urls;
         }

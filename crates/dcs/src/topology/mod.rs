@@ -9,6 +9,7 @@ mod dns;
 mod guard;
 mod nodes;
 mod options;
+mod peers;
 mod srv;
 
 pub(crate) use call::{Asks, Failed, Reach, call};

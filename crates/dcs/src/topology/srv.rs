@@ -1,12 +1,11 @@
 //! Nodes that SRV records name.
 //!
-//! Source: store contract, section 8 (SRV). Records of peers (`_etcd-server`) are left out: they
-//! are asked for the members over connections that nobody verifies.
+//! Source: store contract, section 8 (SRV).
 
 use std::net::SocketAddr;
 
-use super::dns;
-use super::options::Protocol;
+use super::options::{Options, Protocol};
+use super::{dns, peers};
 
 /// Where the records are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,12 +19,21 @@ pub struct Srv {
     pub name_servers: Vec<SocketAddr>,
 }
 
+/// What the targets of a service are addresses for.
+#[derive(Clone, Copy)]
+enum For {
+    Clients,
+    Peers,
+}
+
 /// In the order of asking.
-const SERVICES: [(&str, Protocol); 4] = [
-    ("_etcd-client-ssl", Protocol::Https),
-    ("_etcd-client", Protocol::Http),
-    ("_etcd-ssl", Protocol::Https),
-    ("_etcd", Protocol::Http),
+const SERVICES: [(&str, Protocol, For); 6] = [
+    ("_etcd-client-ssl", Protocol::Https, For::Clients),
+    ("_etcd-client", Protocol::Http, For::Clients),
+    ("_etcd-ssl", Protocol::Https, For::Clients),
+    ("_etcd", Protocol::Http, For::Clients),
+    ("_etcd-server-ssl", Protocol::Https, For::Peers),
+    ("_etcd-server", Protocol::Http, For::Peers),
 ];
 
 impl Srv {
@@ -40,9 +48,9 @@ impl Srv {
 
     /// The URLs that the first service with records names; none, with a warning, when there is
     /// none.
-    pub(super) async fn urls(&self) -> Vec<String> {
+    pub(super) async fn urls(&self, options: &Options) -> Vec<String> {
         let domain = &self.domain;
-        match self.find().await {
+        match self.find(options).await {
             Ok(urls) => {
                 if urls.is_empty() {
                     tracing::warn!("Can not resolve SRV for {domain}");
@@ -56,17 +64,21 @@ impl Srv {
         }
     }
 
-    async fn find(&self) -> Result<Vec<String>, String> {
+    async fn find(&self, options: &Options) -> Result<Vec<String>, String> {
         let mut servers = self.name_servers.clone();
         if servers.is_empty() {
             servers = dns::of_system().await;
         }
-        for (service, protocol) in SERVICES {
+        for (service, protocol, whom) in SERVICES {
             let found = dns::lookup(&servers, &self.name(service)).await?;
             if !found.is_empty() {
                 let url =
                     |target: dns::Target| format!("{protocol}://{}:{}", target.host, target.port);
-                return Ok(found.into_iter().map(url).collect());
+                let urls: Vec<String> = found.into_iter().map(url).collect();
+                return Ok(match whom {
+                    For::Clients => urls,
+                    For::Peers => peers::client_urls(&urls, options).await,
+                });
             }
         }
         Ok(Vec::new())

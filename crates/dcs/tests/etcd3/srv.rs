@@ -93,6 +93,29 @@ async fn nodes_are_found_by_srv_records() {
     lock_of(&connect(options).await.unwrap(), "a").await;
 }
 
+/// The records that etcd itself is found by name the addresses for its peers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_tell_the_addresses_for_clients() {
+    show_logs();
+    let Some(etcd) = Etcd::single().await else {
+        return;
+    };
+    let members = etcd.ask("POST", "/v3/cluster/member/list", "{}").unwrap();
+    let peer = members["members"][0]["peerURLs"][0].as_str().unwrap();
+    let port = peer.rsplit(':').next().unwrap().parse().unwrap();
+    let names = NameServer::knowing("_etcd-server-blue._tcp.example.org", port).await;
+    let store = connect(names.options()).await.unwrap();
+    store.acquire_leader().await.unwrap();
+    lock_of(&store, "a").await;
+
+    // Nobody there: what else is configured counts.
+    let names = NameServer::knowing("_etcd-server-blue._tcp.example.org", 1).await;
+    let mut options = names.options();
+    assert!(is_unreachable(&connect(options.clone()).await.map(drop)));
+    options.hosts = vec![etcd.url.clone()];
+    connect(options).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_records_the_hosts_count() {
     show_logs();
