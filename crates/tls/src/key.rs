@@ -1,5 +1,7 @@
 //! Private keys in PEM files, also those that a password protects.
 
+mod old;
+
 use std::borrow::Cow;
 
 use patroni_core::Secret;
@@ -9,9 +11,6 @@ use pkcs8::{EncryptedPrivateKeyInfo, LineEnding};
 const BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
 
-/// The form of before PKCS #8: the password's mark stands inside of the block.
-const OLD_MARK: &str = "Proc-Type: 4,ENCRYPTED";
-
 /// Why a key cannot be used. The texts go on after the name of the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -19,12 +18,6 @@ pub enum KeyError {
     /// It has a password, and none is known.
     #[error("the private key is encrypted, and no password is set for it")]
     NoPassword,
-    /// It has a password in the form of before PKCS #8.
-    #[error(
-        "the private key is encrypted in an old form; write it in the present one: openssl pkcs8 \
-         -topk8 -in FILE -out NEW"
-    )]
-    OldForm,
     /// Another password, or a method of encryption that is not known here.
     #[error("the private key cannot be decrypted with the password that is set for it: {0}")]
     Refused(String),
@@ -36,8 +29,9 @@ pub enum KeyError {
 /// # Errors
 /// See [`KeyError`].
 pub fn unlock<'a>(pem: &'a str, password: Option<&Secret>) -> Result<Cow<'a, str>, KeyError> {
-    if pem.contains(OLD_MARK) {
-        return Err(KeyError::OldForm);
+    if pem.contains(old::MARK) {
+        let password = password.ok_or(KeyError::NoPassword)?;
+        return old::unlock(pem, password).map(Cow::Owned);
     }
     let Some((before, rest)) = pem.split_once(BEGIN) else {
         return Ok(Cow::Borrowed(pem));
@@ -65,8 +59,7 @@ mod tests {
     use super::*;
 
     /// By OpenSSL 3, with the password `secret`: AES-256 by its default method, with the hash that
-    /// versions before 1.1 took, and by scrypt; Triple DES, which its `req` takes; and in the form
-    /// of before.
+    /// versions before 1.1 took, and by scrypt; and Triple DES, which its `req` takes.
     const PLAIN: &str = "\
 -----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgGx68/DzOoKYaBdau
@@ -110,16 +103,6 @@ MXTEGcNpzOW7PPaXm6pBoQ2fq+SFmXR4BYr3ThO9l07EIuCkbuGzKZ8GRsl1kjzn
 k64FC0rZuuJ0s4IhDFXAENGS0gIbFXX45kTj6BFsb9w7dUEFR1kt
 -----END ENCRYPTED PRIVATE KEY-----
 ";
-    const OLD: &str = "\
------BEGIN EC PRIVATE KEY-----
-Proc-Type: 4,ENCRYPTED
-DEK-Info: AES-256-CBC,C7C5F81C7E733909C20675B9A83981FC
-
-RMwyymNdyz4sOiNjEXvkBUcCuFnX9ReO17BeXr3/8tPKL9XJIixA1qIYl1G0elk4
-Nipvl5TsSsqCkXZ0n/yjQPiDpyRBjAgroYxDckl99zEcSkUB0B3xrQEcSbwkLmJn
-NhgogvkCwYoi5+7PIoPPMhgiPczguotnCR+mQxIuKnM=
------END EC PRIVATE KEY-----
-";
 
     fn with(password: &str, pem: &str) -> Result<String, KeyError> {
         unlock(pem, Some(&Secret::new(password))).map(Cow::into_owned)
@@ -144,7 +127,6 @@ NhgogvkCwYoi5+7PIoPPMhgiPczguotnCR+mQxIuKnM=
 
     #[test]
     fn what_cannot_be_opened_says_why() {
-        assert_eq!(with("secret", OLD), Err(KeyError::OldForm));
         for damaged in [BY_SCRYPT.replace("MI", "!!"), BY_SCRYPT.replace(END, "")] {
             let refused = with("secret", &damaged);
             assert!(matches!(refused, Err(KeyError::Refused(_))), "{refused:?}");
