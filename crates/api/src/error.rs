@@ -44,9 +44,35 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
+    /// A cipher list that selects nothing, or that cannot be read.
+    #[error("use restapi.ciphers {list:?}")]
+    Ciphers {
+        /// The list.
+        list: String,
+        /// Why.
+        #[source]
+        source: CipherListError,
+    },
     /// The trust store cannot be built.
     #[error("set up verification of certificates")]
     Verifier(#[source] rustls::Error),
+}
+
+/// A list of cipher suites that OpenSSL refuses, too.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CipherListError {
+    /// Something stands where a word or a command should be.
+    #[error("it cannot be read from {0:?} on")]
+    Unreadable(String),
+    /// A command after `@` that does not exist.
+    #[error("there is no {0:?}, only @STRENGTH and @SECLEVEL=0 to @SECLEVEL=5")]
+    Command(String),
+    /// It leaves nothing.
+    #[error("it selects no cipher suite; there are {offer}")]
+    Nothing {
+        /// The suites of TLS 1.2 that could be selected.
+        offer: String,
+    },
 }
 
 /// The REST server cannot be opened.

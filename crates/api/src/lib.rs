@@ -35,4 +35,4 @@ pub mod server;
 pub mod tls;
 pub mod wire;
 
-pub use error::{BindError, ClientError, TlsError, Unavailable};
+pub use error::{BindError, CipherListError, ClientError, TlsError, Unavailable};

@@ -43,7 +43,7 @@ pub(crate) fn server(settings: &Settings) -> ServerSettings {
         },
         cafile: section.cafile.clone(),
         verify_client,
-        ciphers: section.ciphers.clone(),
+        ciphers: section.ciphers.clone().filter(|list| !list.is_empty()),
     });
     server.allowlist.clone_from(&section.allowlist);
     server.allowlist_include_members = section.allowlist_include_members;

@@ -7,6 +7,7 @@
 
 mod access;
 mod certificate;
+mod ciphers;
 mod connections;
 mod events;
 mod line;

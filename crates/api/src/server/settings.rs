@@ -67,7 +67,7 @@ pub struct TlsSettings {
     pub cafile: Option<PathBuf>,
     /// Whether clients show one.
     pub verify_client: VerifyClient,
-    /// An OpenSSL cipher list. It cannot be honoured; a warning says so.
+    /// A cipher list in OpenSSL's notation, for TLS 1.2; its order counts.
     pub ciphers: Option<String>,
 }
 
