@@ -5,6 +5,7 @@
 //! session of a process. What is here from the bottom up:
 //!
 //! - `options`, `tls`, `failure`: how to reach the servers, and what an error means;
+//! - `relay`: the way to servers that are not verified, which the client library refuses;
 //! - `session`: the session, opened and resumed as needed, and one request within its time, the
 //!   only layer that repeats; the servers themselves are changed by the client library;
 //! - `znodes`: reading and writing nodes; `load`: reading a cluster;
@@ -16,6 +17,7 @@ mod follow;
 mod load;
 mod lock;
 mod options;
+mod relay;
 mod seen;
 mod session;
 mod store;

@@ -21,6 +21,7 @@ use zookeeper_client::{
 };
 
 use super::failure::Failure;
+use super::relay::Relay;
 use super::tls;
 use super::znodes::{self, Znodes};
 use crate::retry::{Backoff, Effort, SHORTEST_ATTEMPT};
@@ -70,7 +71,18 @@ struct Open {
     number: u64,
     plan: Plan,
     lack: Option<Lack>,
-    certificates: Option<TlsDynamicCerts>,
+    way: Way,
+}
+
+/// How a client reaches the servers.
+#[derive(Clone)]
+enum Way {
+    /// In plain text.
+    Plain,
+    /// With these certificates, which can be renewed.
+    Verified(TlsDynamicCerts),
+    /// By ports of our own, which last as long as this.
+    Relayed(Arc<Relay>),
 }
 
 /// What a client was made for. Another plan needs another client.
@@ -112,17 +124,13 @@ const TIME_FOR_THE_OLD_ONE: Duration = Duration::from_millis(500);
 
 impl Session {
     /// A session that is not opened yet.
-    ///
-    /// # Errors
-    /// Settings that cannot be carried out.
     pub(super) fn new(
         access: Access,
         hosts: watch::Receiver<Vec<String>>,
         holds: Holds,
         timings: Timings,
-    ) -> Result<Self, Failure> {
-        tls::check(&access)?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             acls: znodes::acls(&access.set_acls),
             access,
             hosts,
@@ -134,7 +142,7 @@ impl Session {
             }),
             opening: tokio::sync::Mutex::default(),
             number: watch::Sender::new(0),
-        })
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -333,7 +341,8 @@ impl Session {
 
     /// Certificates may have been the reason for the lost connection, or were renewed since.
     async fn renew_certificates(&self, open: &Open) {
-        let Some(certificates) = &open.certificates else {
+        // A relay reads them for each connection.
+        let Way::Verified(certificates) = &open.way else {
             return;
         };
         match tls::load(&self.access).await {
@@ -381,9 +390,9 @@ impl Session {
     /// Opens a new session beside the present one, which goes on until the other takes its place:
     /// it ends by itself, and what hangs on it is written anew before.
     async fn begin(&self, plan: Plan, deadline: Instant) -> Result<Open, Failure> {
-        let (connector, certificates) = self.connector(&plan).await?;
-        let client = self.connect(connector, &plan, deadline).await?;
-        Ok(self.opened(client, plan, certificates))
+        let (connector, way) = self.connector(&plan).await?;
+        let client = self.connect(connector, &plan, &way, deadline).await?;
+        Ok(self.opened(client, plan, way))
     }
 
     /// Opens a client in the place of the present one.
@@ -395,10 +404,10 @@ impl Session {
         };
         self.tell_of_change();
         if let Some((_, last)) = last {
-            let (connector, certificates) = self.connector(&plan).await?;
+            let (connector, way) = self.connector(&plan).await?;
             let resumed = connector.with_session(last);
-            match self.connect(resumed, &plan, deadline).await {
-                Ok(client) => return Ok(self.put(self.opened(client, plan, certificates))),
+            match self.connect(resumed, &plan, &way, deadline).await {
+                Ok(client) => return Ok(self.put(self.opened(client, plan, way))),
                 Err(Failure::Expired) => self.state().last = None,
                 Err(failure) => return Err(failure),
             }
@@ -410,7 +419,7 @@ impl Session {
         Ok(self.put(open))
     }
 
-    fn opened(&self, client: Client, plan: Plan, certificates: Option<TlsDynamicCerts>) -> Open {
+    fn opened(&self, client: Client, plan: Plan, way: Way) -> Open {
         let (granted, ttl) = (client.session_timeout(), plan.timings.ttl);
         let short = self.holds == Holds::Leases && granted < ttl;
         Open {
@@ -418,7 +427,7 @@ impl Session {
             number: 0,
             plan,
             lack: short.then_some(Lack { granted, ttl }),
-            certificates,
+            way,
         }
     }
 
@@ -440,10 +449,7 @@ impl Session {
         *self.number.borrow()
     }
 
-    async fn connector(
-        &self,
-        plan: &Plan,
-    ) -> Result<(Connector, Option<TlsDynamicCerts>), Failure> {
+    async fn connector(&self, plan: &Plan) -> Result<(Connector, Way), Failure> {
         let mut connector = Client::connector()
             .with_session_timeout(plan.timings.ttl)
             .with_connection_timeout(plan.silence());
@@ -458,12 +464,18 @@ impl Session {
             };
         }
         if !self.access.use_ssl {
-            return Ok((connector, None));
+            return Ok((connector, Way::Plain));
         }
         tls::check_hosts(&plan.hosts)?;
+        if !self.access.verify {
+            let relay = Relay::start(&plan.hosts, &self.access, plan.silence()).await?;
+            let certificates = TlsDynamicCerts::new(relay.certificates());
+            let connector = connector.with_tls(tls::options(certificates));
+            return Ok((connector, Way::Relayed(Arc::new(relay))));
+        }
         let certificates = TlsDynamicCerts::new(tls::load(&self.access).await?);
         let connector = connector.with_tls(tls::options(certificates.clone()));
-        Ok((connector, Some(certificates)))
+        Ok((connector, Way::Verified(certificates)))
     }
 
     /// Connects in a task of its own, so that an answer which the library does not survive ends
@@ -472,9 +484,13 @@ impl Session {
         &self,
         connector: Connector,
         plan: &Plan,
+        way: &Way,
         deadline: Instant,
     ) -> Result<Client, Failure> {
-        let cluster = plan.hosts.join(",");
+        let cluster = match way {
+            Way::Plain | Way::Verified(_) => plan.hosts.join(","),
+            Way::Relayed(relay) => relay.hosts().join(","),
+        };
         let secure = self.access.use_ssl;
         let mut task = JoinSet::new();
         task.spawn(async move {

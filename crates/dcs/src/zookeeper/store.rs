@@ -111,9 +111,16 @@ impl ZooKeeper {
             Some(_) => Holds::Leases,
             None => Holds::Nothing,
         };
-        let session = Session::new(access, ensemble.hosts, holds, timings).map_err(fail)?;
+        let is_believed = access.use_ssl && !access.verify;
+        let session = Session::new(access, ensemble.hosts, holds, timings);
         let deadline = Instant::now() + timings.retry_timeout;
         session.client(deadline).await.map_err(fail)?;
+        if is_believed && holds == Holds::Leases {
+            tracing::warn!(
+                "the servers of ZooKeeper are not verified (verify: false): whoever answers at \
+                 their addresses is believed"
+            );
+        }
         let chroot = chroot.trim_end_matches('/');
         let shared = Arc::new(Shared {
             session,

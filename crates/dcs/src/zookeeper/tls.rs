@@ -4,37 +4,35 @@
 //! and `cacert`; host names are not, because ensembles are commonly named by address and their
 //! servers share certificates.
 
-use patroni_core::Causes;
 use std::path::Path;
+use std::sync::Arc;
 
 use patroni_config::file::dcs::zookeeper::Access;
-use rustls_pki_types::ServerName;
+use patroni_core::Causes;
+use patroni_tls::{ServerVerifier, provider};
+use rustls::ClientConfig;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use zookeeper_client::{TlsCa, TlsCerts, TlsDynamicCerts, TlsIdentity, TlsOptions};
 
 use super::failure::Failure;
 use crate::{crypto, pem};
 
-/// Refuses settings that the TLS library cannot carry out, before anything is sent.
-pub(super) fn check(access: &Access) -> Result<(), Failure> {
-    if access.use_ssl && !access.verify {
-        let why = "verify: false is not supported for ZooKeeper: name the authority in cacert";
-        return Err(Failure::Denied(why.to_owned()));
-    }
-    Ok(())
-}
-
 /// Refuses hosts that cannot be asked for by name in a TLS handshake.
 pub(super) fn check_hosts(hosts: &[String]) -> Result<(), Failure> {
     for host in hosts {
-        let name = host
-            .rsplit_once(':')
-            .map_or(host.as_str(), |(name, _)| name);
-        let name = name.trim_start_matches('[').trim_end_matches(']');
+        let name = host_name(host);
         if ServerName::try_from(name).is_err() {
             return Err(Failure::Denied(format!("{name} is no host name")));
         }
     }
     Ok(())
+}
+
+/// The name or address in `host:port`.
+pub(super) fn host_name(host: &str) -> &str {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Reads certificates and key.
@@ -66,6 +64,24 @@ pub(super) fn options(certificates: TlsDynamicCerts) -> TlsOptions {
     unsafe { options.with_no_hostname_verification() }
 }
 
+/// Settings that believe whoever answers, with the certificate and the key of the files.
+pub(super) async fn unverified(access: &Access) -> Result<ClientConfig, Failure> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(&error))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(ServerVerifier::blind()));
+    let (Some(cert), Some(key)) = (&access.cert, &access.key) else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let (chain, key) = (text(cert).await?, private_key(key, access).await?);
+    let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|error| unusable(&error))?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| unusable(&error))?;
+    let config = builder.with_client_auth_cert(chain, key);
+    config.map_err(|error| unusable(&error))
+}
+
 async fn private_key(path: &Path, access: &Access) -> Result<String, Failure> {
     let key = text(path).await?;
     let open = patroni_tls::unlock(&key, access.key_password.as_ref());
@@ -81,6 +97,10 @@ async fn text(path: &Path) -> Result<String, Failure> {
 }
 
 fn refused(error: &zookeeper_client::Error) -> Failure {
+    unusable(error)
+}
+
+fn unusable(error: &dyn std::fmt::Display) -> Failure {
     Failure::Rejected(format!("certificates: {error}"))
 }
 
@@ -96,17 +116,5 @@ mod tests {
         };
         assert_eq!(check(&["zk1:2281", "10.0.0.1:2281", "[::1]:2281"]), Ok(()));
         assert!(check(&["zk1:2281", "a b:2281"]).is_err());
-    }
-
-    #[test]
-    fn verification_cannot_be_turned_off() {
-        let mut access = Access {
-            use_ssl: true,
-            verify: false,
-            ..Access::default()
-        };
-        assert!(matches!(check(&access), Err(Failure::Denied(_))));
-        access.use_ssl = false;
-        assert_eq!(check(&access), Ok(()));
     }
 }

@@ -1,9 +1,11 @@
 //! The same over TLS with certificates on both sides.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
+use patroni_core::Secret;
 use patroni_dcs::zookeeper::{Acl, Options, Permission, ZooKeeper};
 use patroni_dcs::{Store, StoreErrorKind, Timings};
 use rcgen::{
@@ -11,7 +13,9 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-use crate::support::{Extras, Server, TIMINGS, eventually, identity, lock_of, port, show_logs};
+use crate::support::{
+    Extras, HASTY, PATIENCE, Server, TIMINGS, eventually, identity, lock_of, port, show_logs,
+};
 
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -132,7 +136,123 @@ async fn certificates_are_shown_and_verified_and_give_rights() {
         connect(&options).await.is_err(),
         "an authority nobody knows"
     );
+    // Unless nobody wants to know: the certificate of the client counts all the same.
     options.access.verify = false;
-    let refused = connect(&options).await.err().unwrap();
-    assert!(refused.is_final(), "{refused}");
+    options.access.cacert = Some(authority.path("is-not-read"));
+    let believing = connect(&options).await.unwrap();
+    let refused = believing.load().await.unwrap_err();
+    assert!(
+        matches!(refused.kind, StoreErrorKind::Denied(_)),
+        "{refused}"
+    );
+    authority.issue("client");
+    believing.set_timings(Timings {
+        loop_wait: Duration::from_secs(3),
+        ..TIMINGS
+    });
+    lock_of(&believing, "a").await;
+    options.access.key = None;
+    assert!(connect(&options).await.is_err(), "no client certificate");
+}
+
+/// What `verify: false` is there for: a certificate that is an authority by itself, for another
+/// host, and has expired.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_server_is_believed_without_verification() {
+    show_logs();
+    let authority = Authority::new();
+    let mut params = named("server");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let both = key.serialize_pem() + &certificate.pem();
+    fs::write(authority.path("server.pem"), both).unwrap();
+    authority.issue("client");
+    lock_key(&authority.path("client.key"), "secret");
+    let Some(server) = authority.server() else {
+        return;
+    };
+    let mut options = Options::new([server.address.as_str()]);
+    options.access.use_ssl = true;
+    options.access.verify = false;
+    options.access.cert = Some(authority.path("client.crt"));
+    options.access.key = Some(authority.path("client.key"));
+    options.access.key_password = Some(Secret::new("secret"));
+    let connect =
+        |options: &Options, name| ZooKeeper::connect(options.clone(), identity(Some(name)), HASTY);
+    let store = eventually("ZooKeeper to serve", || async {
+        connect(&options, "a").await.ok()
+    })
+    .await;
+    store.acquire_leader().await.unwrap();
+    let lock = lock_of(&store, "a").await;
+
+    // A server that falls silent and comes back, and watches.
+    server.freeze();
+    assert!(store.update_leader(&lock).await.is_err());
+    server.thaw();
+    eventually("the lock to be kept", || async {
+        store.update_leader(&lock).await.ok()
+    })
+    .await;
+    let other = connect(&options, "b").await.unwrap();
+    lock_of(&other, "a").await;
+    let wait = other.watch(Some(&lock), PATIENCE);
+    let (woken, released) = tokio::join!(wait, store.delete_leader(Some(&lock)));
+    released.unwrap();
+    assert!(woken);
+
+    options.access.key_password = Some(Secret::new("another"));
+    assert!(connect(&options, "c").await.is_err(), "another password");
+    options.access.key_password = Some(Secret::new("secret"));
+    options.access.verify = true;
+    options.access.cacert = Some(authority.path("server.pem"));
+    assert!(connect(&options, "c").await.is_err(), "not verified");
+}
+
+/// A client whose key has a password, and a server that is verified.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_with_a_password_is_used() {
+    show_logs();
+    let authority = Authority::new();
+    authority.issue("server");
+    authority.issue("client");
+    lock_key(&authority.path("client.key"), "secret");
+    let Some(server) = authority.server() else {
+        return;
+    };
+    let mut options = Options::new([server.address.as_str()]);
+    options.access.use_ssl = true;
+    options.access.cacert = Some(authority.path("ca.pem"));
+    options.access.cert = Some(authority.path("client.crt"));
+    options.access.key = Some(authority.path("client.key"));
+    options.access.key_password = Some(Secret::new("secret"));
+    let connect =
+        |options: &Options| ZooKeeper::connect(options.clone(), identity(Some("a")), HASTY);
+    let store = eventually("ZooKeeper to serve", || async {
+        connect(&options).await.ok()
+    })
+    .await;
+    store.acquire_leader().await.unwrap();
+    for password in [None, Some(Secret::new("another"))] {
+        options.access.key_password = password;
+        let refused = connect(&options).await.err().unwrap();
+        assert!(refused.is_final(), "{refused}");
+    }
+}
+
+/// Gives a key file a password, by the method that OpenSSL takes by itself.
+fn lock_key(file: &Path, password: &str) {
+    let locked = file.with_extension("locked");
+    let done = Command::new("openssl")
+        .args(["pkcs8", "-topk8", "-in"])
+        .arg(file)
+        .arg("-out")
+        .arg(&locked)
+        .args(["-passout", &format!("pass:{password}")])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+    fs::rename(locked, file).unwrap();
 }
