@@ -240,6 +240,7 @@ pub(crate) fn etcd_options(section: &Etcd) -> Result<crate::topology::Options, S
         }
     };
     let mut options = crate::topology::Options::new(hosts);
+    options.is_list = matches!(section.servers, Some(Servers::Hosts(_)));
     if let Some(domain) = used_srv(section) {
         let mut srv = crate::topology::Srv::new(domain);
         srv.suffix.clone_from(&section.srv_suffix);

@@ -62,7 +62,11 @@ fn use_members<C: Clone>(topology: &Topology<C>, mut urls: Vec<String>) {
     }
     urls.retain(|url| !url.is_empty());
     remove_duplicates(&mut urls);
-    if topology.options.use_proxies || urls.is_empty() {
+    if topology.options.use_proxies {
+        topology.use_configured();
+        return;
+    }
+    if urls.is_empty() {
         return;
     }
     urls.sort();

@@ -119,12 +119,25 @@ impl<C: Clone> Topology<C> {
                 state.ring.replace(urls)
             } else {
                 let before = std::mem::replace(&mut state.ring, Ring::new(urls));
-                before.current() != state.ring.current()
+                self.options.is_list || before.current() != state.ring.current()
             };
             state.discovered = true;
             switched.then(|| state.ring.current().map(str::to_owned))
         };
         if let Some(url) = switched.flatten() {
+            self.announce(&url);
+        }
+    }
+
+    /// The configured nodes serve us, and are all there are.
+    pub(super) fn use_configured(&self) {
+        let first = {
+            let mut state = self.state();
+            let is_first = !std::mem::replace(&mut state.discovered, true);
+            let url = state.ring.current().filter(|_| is_first);
+            url.filter(|_| self.options.is_list).map(str::to_owned)
+        };
+        if let Some(url) = first {
             self.announce(&url);
         }
     }
@@ -180,5 +193,40 @@ impl<C: Clone> Topology<C> {
                 Err(why)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMINGS: Timings = Timings {
+        ttl: Duration::from_secs(30),
+        loop_wait: Duration::from_secs(10),
+        retry_timeout: Duration::from_secs(10),
+    };
+
+    /// As the reference does it: `host`, `url` and `proxy` name the node in use, `hosts` names none.
+    #[test]
+    fn the_node_in_use_is_told_at_the_start_unless_it_is_the_one_that_was_named() {
+        let told = |is_list: bool, found: &str, times: usize| {
+            let mut options = Options::new(["a:1"]);
+            options.is_list = is_list;
+            options.use_proxies = found.is_empty();
+            let topology = Topology::<()>::new(options, TIMINGS);
+            for _ in 0..times {
+                if found.is_empty() {
+                    topology.use_configured();
+                } else {
+                    topology.replace(vec![found.to_owned()]);
+                }
+            }
+            *topology.switches().borrow()
+        };
+        assert_eq!(told(false, "http://a:1", 1), 0);
+        assert_eq!(told(false, "http://b:1", 1), 1);
+        assert_eq!(told(true, "http://a:1", 2), 1);
+        assert_eq!(told(false, "", 1), 0, "proxies");
+        assert_eq!(told(true, "", 2), 1, "proxies");
     }
 }

@@ -17,6 +17,9 @@ pub struct Options {
     /// `host`, `host:port` or whole URLs; the first reachable one tells the others, unless
     /// [`use_proxies`](Self::use_proxies) is set.
     pub hosts: Vec<String>,
+    /// The hosts were given as a list: the log tells at the start which node is in use, also when
+    /// there is but one.
+    pub is_list: bool,
     /// Records that name the nodes; only when they name none, [`hosts`](Self::hosts) count.
     pub srv: Option<Srv>,
     /// For hosts without a scheme.
