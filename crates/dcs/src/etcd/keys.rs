@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::failure::Failure;
-use super::nodes::{Answer, Nodes, Request};
+use super::nodes::{Answer, Nodes, Parts, Request};
 use crate::codec::{self, Stored};
 use crate::key::{KeySpace, Leaf};
 use crate::retry::Effort;
@@ -240,32 +240,80 @@ impl Keys {
         }
     }
 
-    /// Waits on the current node for the first change at `from` or later, and tells its index;
-    /// `None` when the server ends the wait. Without a limit, cancel safe.
-    pub(super) async fn await_change(&self, from: u64) -> Result<Option<(u64, News)>, Failure> {
-        let topology = &self.nodes.topology;
-        let Some(url) = topology.order().into_iter().next() else {
-            return Err(Failure::Node("no nodes are known".to_owned()));
-        };
+    /// Asks the current node for the changes at `from` and later. Without a limit, cancel safe.
+    pub(super) async fn changes(&self, from: u64, way: Way) -> Result<Changes<'_>, Failure> {
+        let url = self.current()?;
         let request = self.whole(Method::GET).with("wait", "true");
-        let request = request.with("waitIndex", from.to_string());
-        let answer = self.nodes.exchange(&url, &request).await;
-        let answer = answer.inspect_err(|failure| {
-            if matches!(failure, Failure::Node(_)) {
-                topology.forget(&url);
-                topology.move_on_from(&url);
-            }
-        })?;
-        if answer.body.is_empty() {
-            return Ok(None);
+        let mut request = request.with("waitIndex", from.to_string());
+        if way == Way::Stream {
+            request = request.with("stream", "true");
         }
-        let node = answer.json::<Event>()?.node;
-        let news = match self.space.leaf(&node.key) {
+        let parts = self.nodes.open(&url, &request).await;
+        let parts = parts.inspect_err(|failure| self.leave(&url, failure))?;
+        let keys = self;
+        Ok(Changes {
+            keys,
+            url,
+            way,
+            parts,
+        })
+    }
+
+    fn current(&self) -> Result<String, Failure> {
+        let known = self.nodes.topology.order().into_iter().next();
+        known.ok_or_else(|| Failure::Node("no nodes are known".to_owned()))
+    }
+
+    /// What is asked next goes to another node, if it was the node that failed.
+    fn leave(&self, url: &str, failure: &Failure) {
+        if matches!(failure, Failure::Node(_)) {
+            self.nodes.topology.forget(url);
+            self.nodes.topology.move_on_from(url);
+        }
+    }
+
+    fn news(&self, node: Node) -> News {
+        match self.space.leaf(&node.key) {
             Some(leaf) => News::Object(leaf, node.value),
             None if node.dir => News::Directory,
             None => News::Foreign,
+        }
+    }
+}
+
+/// How changes are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// One request for all.
+    Stream,
+    /// A request for each, which what is between us and the node cannot hold back.
+    Polls,
+}
+
+/// The changes from one point on, as they come.
+pub(super) struct Changes<'a> {
+    keys: &'a Keys,
+    url: String,
+    way: Way,
+    parts: Parts,
+}
+
+impl Changes<'_> {
+    /// The next change with its index; `None` when they have to be asked for anew after the last
+    /// one. Without a limit, cancel safe.
+    pub(super) async fn next(&mut self) -> Result<Option<(u64, News)>, Failure> {
+        let event = self.parts.next::<Event>().await;
+        let event = event.inspect_err(|failure| self.keys.leave(&self.url, failure))?;
+        let Some(Event { node }) = event else {
+            return Ok(None);
         };
-        Ok(Some((node.modified_index, news)))
+        Ok(Some((node.modified_index, self.keys.news(node))))
+    }
+
+    /// Whether more can come after the change at this index. etcd takes a first change that is
+    /// older than the request from its history, and then says nothing for ever.
+    pub(super) fn go_on_after(&self, index: u64) -> bool {
+        self.way == Way::Stream && index > self.parts.index
     }
 }
 

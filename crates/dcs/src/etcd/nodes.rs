@@ -83,11 +83,49 @@ pub(super) struct Answer {
 impl Answer {
     /// The value in the body.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            let text = String::from_utf8_lossy(&self.body);
-            Failure::Nonsense(format!("{error}: {}", first_line(&text)))
-        })
+        json(&self.body)
     }
+}
+
+/// A success in parts, of which each is a line.
+pub(super) struct Parts {
+    /// The index of the store when the answer began.
+    pub(super) index: u64,
+    response: Response,
+    /// What has come of the next lines.
+    rest: Vec<u8>,
+}
+
+impl Parts {
+    /// The value in the next part; `None` when there are no more. Without a limit, cancel safe.
+    pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                if !line.trim_ascii().is_empty() {
+                    return json(&line).map(Some);
+                }
+                continue;
+            }
+            let piece = self.response.chunk().await.map_err(broken)?;
+            let Some(piece) = piece else {
+                let last = std::mem::take(&mut self.rest);
+                let last = Some(last).filter(|last| !last.trim_ascii().is_empty());
+                return last.map(|last| json(&last)).transpose();
+            };
+            if self.rest.len() + piece.len() > body::LARGEST {
+                return Err(Failure::Nonsense("a part does not end".to_owned()));
+            }
+            self.rest.extend_from_slice(&piece);
+        }
+    }
+}
+
+fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(text).map_err(|error| {
+        let text = String::from_utf8_lossy(text);
+        Failure::Nonsense(format!("{error}: {}", first_line(&text)))
+    })
 }
 
 impl Nodes {
@@ -114,9 +152,26 @@ impl Nodes {
         exchanged
     }
 
-    /// The same without a limit: for answers that come when something happens. Cancel safe for
-    /// reads.
-    pub(super) async fn exchange(&self, url: &str, request: &Request) -> Result<Answer, Failure> {
+    async fn exchange(&self, url: &str, request: &Request) -> Result<Answer, Failure> {
+        let mut response = self.send(url, request).await?;
+        let index = number(&response, INDEX).unwrap_or(0);
+        let body = whole(&mut response).await?;
+        Ok(Answer { index, body })
+    }
+
+    /// Begins an answer that may never end: one part of it comes whenever something happens.
+    /// Without a limit, cancel safe for reads.
+    pub(super) async fn open(&self, url: &str, request: &Request) -> Result<Parts, Failure> {
+        let response = self.send(url, request).await?;
+        Ok(Parts {
+            index: number(&response, INDEX).unwrap_or(0),
+            response,
+            rest: Vec::new(),
+        })
+    }
+
+    /// The beginning of an answer that is a success.
+    async fn send(&self, url: &str, request: &Request) -> Result<Response, Failure> {
         let client = self.client(url).await?;
         let prefix = self.topology.options.version_prefix.as_deref();
         let node = request.url(url, prefix.unwrap_or(VERSION_PREFIX))?;
@@ -126,7 +181,7 @@ impl Nodes {
             let response = sending.send().await.map_err(broken)?;
             match redirect::target(&at, &response).map_err(Failure::Node)? {
                 Some(next) => at = next,
-                None => return self.take_in(response).await,
+                None => return self.accept(response).await,
             }
         }
         let why = format!("more than {MOST_REDIRECTS} redirects, the last one to {at}");
@@ -148,17 +203,11 @@ impl Nodes {
         sending
     }
 
-    async fn take_in(&self, mut response: Response) -> Result<Answer, Failure> {
+    async fn accept(&self, mut response: Response) -> Result<Response, Failure> {
         self.judge(&response)?;
-        let index = number(&response, "X-Etcd-Index").unwrap_or(0);
-        let status = response.status().as_u16();
-        let body = body::read(&mut response, body::LARGEST)
-            .await
-            .map_err(broken)?;
-        let body = body.ok_or_else(|| Failure::Nonsense("the answer does not end".to_owned()))?;
-        match status {
-            200 | 201 => Ok(Answer { index, body }),
-            other => Err(Failure::of_answer(other, &body)),
+        match response.status().as_u16() {
+            200 | 201 => Ok(response),
+            other => Err(Failure::of_answer(other, &whole(&mut response).await?)),
         }
     }
 
@@ -201,6 +250,15 @@ impl Nodes {
         self.topology.keep(url, client.clone());
         Ok(client)
     }
+}
+
+/// The header with the index of the store at the moment of the answer.
+const INDEX: &str = "X-Etcd-Index";
+
+async fn whole(response: &mut Response) -> Result<Vec<u8>, Failure> {
+    let body = body::read(response, body::LARGEST).await;
+    let body = body.map_err(broken)?;
+    body.ok_or_else(|| Failure::Nonsense("the answer does not end".to_owned()))
 }
 
 fn number(response: &Response, header: &str) -> Option<u64> {

@@ -20,6 +20,7 @@ mod redirects;
 mod server;
 #[path = "../shared/mod.rs"]
 mod shared;
+mod stream;
 mod support;
 
 use async_trait::async_trait;
