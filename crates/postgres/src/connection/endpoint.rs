@@ -11,6 +11,7 @@ use patroni_config::file::postgresql::{Credentials, Listen};
 use patroni_core::value;
 use serde_json::Value;
 use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// A host, several tried in order, or a socket directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,8 +106,21 @@ impl Endpoint {
         }
         Ok(Target {
             config,
-            tls: Some(tls::connector(&self.credentials)?),
+            tls: Some(self.connector()?),
         })
+    }
+
+    /// For the TLS that [`Self::config`] asks for. What is never encrypted, as on a socket, does
+    /// not depend on files for TLS.
+    ///
+    /// # Errors
+    /// A TLS file that is configured cannot be used.
+    pub(super) fn connector(&self) -> Result<MakeRustlsConnect, tls::TlsError> {
+        if self.ssl_mode() == SslMode::Disable {
+            tls::unused()
+        } else {
+            tls::connector(&self.credentials)
+        }
     }
 
     fn options(&self) -> String {

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use tokio_postgres::SimpleQueryMessage;
 
 use super::driver::Driver;
-use super::{Endpoint, QueryError, tls};
+use super::{Endpoint, QueryError};
 
 /// An open connection. Dropping it closes it.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl Session {
     /// See [`QueryError`].
     pub async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Self, QueryError> {
         let config = endpoint.config();
-        let connector = tls::connector(&endpoint.credentials)?;
+        let connector = endpoint.connector()?;
         let connected = timeout(limit, config.connect(connector)).await;
         let (client, connection) = connected.map_err(|_| QueryError::Deadline(limit))??;
         let driver = Driver::new(async move {
