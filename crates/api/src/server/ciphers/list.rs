@@ -1,7 +1,7 @@
 //! Reading a list and doing what it says, one element after the other.
 
 use super::suite::Suite;
-use super::words;
+use super::words::{self, Meaning};
 use crate::error::CipherListError;
 
 /// What a list selects.
@@ -156,49 +156,53 @@ impl<'a> Reader<'a> {
         if action != Action::Add {
             self.rest = &element[1..];
         }
+        if let Some(meanings) = self.words(element)? {
+            let named = |suite: &Suite| meanings.iter().all(|meaning| meaning(suite));
+            self.board.act(action, named);
+        }
+        Ok(())
+    }
+
+    /// What the words of an element say, which `+` joins; `None` when one of them is unknown.
+    fn words(&mut self, element: &str) -> Result<Option<Vec<Meaning>>, CipherListError> {
         let mut meanings = Vec::new();
         loop {
             let word = self.word();
             if word.is_empty() {
                 return Err(CipherListError::Unreadable(element.to_owned()));
             }
-            match words::meaning(word) {
-                Some(meaning) => meanings.push(meaning),
-                None => {
-                    self.skip(element, word);
-                    return Ok(());
-                }
-            }
-            match self.rest.strip_prefix('+') {
-                Some(rest) => self.rest = rest,
-                None => break,
-            }
+            let Some(meaning) = words::meaning(word) else {
+                self.skip(element, word);
+                return Ok(None);
+            };
+            meanings.push(meaning);
+            let Some(rest) = self.rest.strip_prefix('+') else {
+                return Ok(Some(meanings));
+            };
+            self.rest = rest;
         }
-        let named = |suite: &Suite| meanings.iter().all(|meaning| meaning(suite));
-        self.board.act(action, named);
-        Ok(())
     }
 
     fn command(&mut self) -> Result<(), CipherListError> {
         let command = self.rest;
         self.rest = &command[1..];
-        match self.word() {
-            "STRENGTH" => self.board.by_strength(),
-            word => match word.strip_prefix("SECLEVEL=").map(str::as_bytes) {
-                Some([digit @ b'0'..=b'5']) => self.level = Some(digit - b'0'),
-                _ => {
-                    let command = &command[..=word.len()];
-                    return Err(CipherListError::Command(command.to_owned()));
-                }
-            },
+        let word = self.word();
+        let level = word.strip_prefix("SECLEVEL=").map(str::as_bytes);
+        if let Some([digit @ b'0'..=b'5']) = level {
+            self.level = Some(digit - b'0');
+        } else if word == "STRENGTH" {
+            self.board.by_strength();
+        } else {
+            let command = &command[..=word.len()];
+            return Err(CipherListError::Command(command.to_owned()));
         }
-        self.to_separator();
+        self.leave();
         Ok(())
     }
 
     /// An element with an unknown word has no effect, whatever follows in it.
     fn skip(&mut self, element: &str, word: &str) {
-        self.to_separator();
+        self.leave();
         if !words::is_history(word) {
             let length = element.len() - self.rest.len();
             self.unknown.push(element[..length].to_owned());
@@ -212,7 +216,8 @@ impl<'a> Reader<'a> {
         word
     }
 
-    fn to_separator(&mut self) {
+    /// Goes on behind what is left of an element.
+    fn leave(&mut self) {
         let end = self.rest.find(is_separator).unwrap_or(self.rest.len());
         self.rest = &self.rest[end..];
     }

@@ -2,8 +2,11 @@
 
 use super::suite::Suite;
 
+/// Whether a suite is meant.
+pub(super) type Meaning = Box<dyn Fn(&Suite) -> bool>;
+
 /// What a word says of a suite; `None` for a word that OpenSSL does not know either.
-pub(super) fn meaning(word: &str) -> Option<Box<dyn Fn(&Suite) -> bool>> {
+pub(super) fn meaning(word: &str) -> Option<Meaning> {
     if Suite::all().any(|suite| suite.name == word) {
         let name = word.to_owned();
         return Some(Box::new(move |suite| suite.name == name));
