@@ -172,6 +172,8 @@ async fn people_see_the_cluster_and_how_true_it_is() {
         }
         can_be_used_by_keyboard(&mut browser);
         follows_what_changes(&mut browser, &member);
+        browser.go(&url).unwrap();
+        says_it_beside_the_border(&mut browser);
         assert!(
             browser.complaints().is_empty(),
             "{:?}",
@@ -289,4 +291,21 @@ fn follows_what_changes(browser: &mut Browser, member: &FakeMember) {
         .wait_for("the cluster's store is not reachable", SEEN)
         .unwrap();
     browser.wait_for("node2", SEEN).unwrap();
+}
+
+/// A sentence in place of the members stood on the border of its panel.
+fn says_it_beside_the_border(browser: &mut Browser) {
+    browser
+        .wait_for("The members are not known.", SEEN)
+        .unwrap();
+    let gap = browser
+        .value(
+            r"(() => {
+  const said = document.querySelector('#members-body p'), text = document.createRange();
+  text.selectNodeContents(said);
+  return text.getBoundingClientRect().left - said.closest('.panel').getBoundingClientRect().left;
+})()",
+        )
+        .unwrap();
+    assert!(gap.as_f64().unwrap() > 10.0, "{gap}");
 }
