@@ -172,6 +172,14 @@ impl Report {
         self.document.get("xlog").is_some_and(location)
     }
 
+    /// A position of a standby's WAL: `received_location` or `replayed_location`.
+    pub(crate) fn position(&self, key: &str) -> Option<i64> {
+        self.document
+            .get("xlog")?
+            .get(key)
+            .and_then(value::parse_int)
+    }
+
     /// Whether it says in so many words that it takes no new connections.
     pub(crate) fn refuses_connections(&self) -> bool {
         self.document.get("accepts_connections") == Some(&Value::Bool(false))

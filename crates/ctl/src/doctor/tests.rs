@@ -306,6 +306,15 @@ fn every_fault_has_its_name() {
         ),
         (
             |c| {
+                let xlog = json!({"received_location": 3_000_000, "replayed_location": 5000});
+                c.say("b", "xlog", xlog.clone());
+                c.say("c", "xlog", xlog);
+                c.keys.get_mut("c").unwrap()["tags"] = json!({"nofailover": true});
+            },
+            &["warning replay b", "note not-allowed c"],
+        ),
+        (
+            |c| {
                 c.say("b", "replication_state", json!("in archive recovery"));
                 c.keys.get_mut("b").unwrap()["tags"] = json!({"nostream": true});
                 c.cluster

@@ -11,16 +11,17 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let is_standby = |other: &&Examined| !other.report.as_ref().is_ok_and(Report::is_primary);
     let standbys = facts.others().filter(is_standby);
     standbys
-        .filter_map(|standby| judge(standby, newest))
+        .filter_map(|standby| judge(facts, standby, newest))
         .collect()
 }
 
 /// The first of these at a standby explains the others.
-fn judge(standby: &Examined, newest: Option<Timeline>) -> Option<Finding> {
+fn judge(facts: &Facts, standby: &Examined, newest: Option<Timeline>) -> Option<Finding> {
     let finding = not_running(standby)
         .or_else(|| no_wal(standby))
         .or_else(|| other_timeline(standby, newest))
-        .or_else(|| not_streaming(standby))?;
+        .or_else(|| not_streaming(standby))
+        .or_else(|| not_replayed(facts, standby))?;
     Some(finding.of(standby.name()))
 }
 
@@ -58,6 +59,22 @@ fn not_streaming(standby: &Examined) -> Option<Finding> {
         let remedy =
             "the log of its PostgreSQL tells why: a password, a slot in use, a missing segment";
         Finding::warning("not-streaming", reason, remedy)
+    })
+}
+
+/// What was received counts in an election, and has to be replayed before the promotion ends. Who
+/// may not lead, perhaps because it replays late on purpose, is not looked at.
+fn not_replayed(facts: &Facts, standby: &Examined) -> Option<Finding> {
+    let report = standby.report.as_ref().ok()?;
+    let received = report.position("received_location")?;
+    let behind = received.saturating_sub(report.position("replayed_location")?);
+    let told = behind > facts.settings.maximum_lag_on_failover.max(0);
+    (told && !standby.member.data.tags().nofailover()).then(|| {
+        let reason = format!(
+            "it has received {behind} bytes of WAL that it has not replayed: a promotion waits for them"
+        );
+        let remedy = "find what holds its replay up: a long query there, a lock,                       recovery_min_apply_delay, its disk";
+        Finding::warning("replay", reason, remedy)
     })
 }
 
