@@ -15,10 +15,16 @@ pub(crate) fn edit(environment: &Environment, scope: &str, text: &str) -> Result
     let path = file.path.clone();
     let written = file.handle.write_all(text.as_bytes());
     written.map_err(|error| Failure::io("write the file to edit", error))?;
-    let status = Command::new(&editor)
+    let status = Command::new(&editor.program)
+        .args(&editor.arguments)
         .arg(&path)
         .status()
-        .map_err(|error| Failure::io(format!("run the editor {}", editor.display()), error))?;
+        .map_err(|error| {
+            Failure::io(
+                format!("run the editor {}", editor.program.display()),
+                error,
+            )
+        })?;
     if !status.success() {
         // a shell's way of saying that a signal ended it
         let code = status.code().unwrap_or(-1);
@@ -29,14 +35,44 @@ pub(crate) fn edit(environment: &Environment, scope: &str, text: &str) -> Result
     std::fs::read_to_string(&path).map_err(|error| Failure::io("read the edited file", error))
 }
 
-/// `$EDITOR` as one word, else `editor`, else `vi`.
-fn choose(environment: &Environment) -> Result<PathBuf, Failure> {
+/// A program and what it is told before the file.
+#[derive(Debug, PartialEq, Eq)]
+struct Editor {
+    program: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Editor {
+    /// `$EDITOR` is one word where there is a program of that name, blanks included; else its
+    /// later words are arguments (`emacs -nw`).
+    fn named(environment: &Environment, text: &str) -> Self {
+        let mut words = text.split_whitespace().map(str::to_owned);
+        match words.next() {
+            Some(program) if find(environment, text).is_none() => Self {
+                program: PathBuf::from(program),
+                arguments: words.collect(),
+            },
+            _ => Self::alone(PathBuf::from(text)),
+        }
+    }
+
+    fn alone(program: PathBuf) -> Self {
+        Self {
+            program,
+            arguments: Vec::new(),
+        }
+    }
+}
+
+/// `$EDITOR`, else `editor`, else `vi`.
+fn choose(environment: &Environment) -> Result<Editor, Failure> {
     if let Some(editor) = environment.get("EDITOR").filter(|text| !text.is_empty()) {
-        return Ok(PathBuf::from(editor));
+        return Ok(Editor::named(environment, editor));
     }
     ["editor", "vi"]
         .into_iter()
         .find_map(|name| find(environment, name))
+        .map(Editor::alone)
         .ok_or_else(|| {
             Failure::refused(
                 "EDITOR environment variable is not set. editor or vi are not available",

@@ -25,7 +25,7 @@ pub(super) async fn run(context: &mut Context, args: EditConfig) -> Result<(), F
     let before = yaml::block(&Value::Object(config.data.as_ref().clone()));
     let after = match by_options(context, &args, &config.data).await? {
         Some(after) => after,
-        None => by_hand(context, scope.as_str(), &before)?,
+        None => by_hand(context, scope.as_str(), &before).await?,
     };
     require_short_numbers(&after)?;
     if config.data.get("pause") != after.get("pause") {
@@ -133,16 +133,28 @@ async fn by_options(
     Ok(Some(after))
 }
 
-fn by_hand(
+/// What the user makes of the document. On a terminal a slip in it costs no work: the text is
+/// opened again as it was left.
+async fn by_hand(
     context: &mut Context,
     scope: &str,
     before: &str,
 ) -> Result<Map<String, Value>, Failure> {
-    let text = editor::edit(&context.environment, scope, before)?;
-    mapping(
-        yaml::parse(&text, "the edited configuration")?,
-        "the edited configuration",
-    )
+    const PLACE: &str = "the edited configuration";
+    let mut text = before.to_owned();
+    loop {
+        text = editor::edit(&context.environment, scope, &text)?;
+        let read = yaml::parse(&text, PLACE).and_then(|value| mapping(value, PLACE));
+        match read {
+            Err(slip) if context.console.is_terminal() => {
+                context.console.err(&format!("{slip}\n"));
+                if !context.confirm("Edit it again?").await? {
+                    return Err(Failure::Aborted);
+                }
+            }
+            decided => return decided,
+        }
+    }
 }
 
 async fn read(context: &mut Context, file: &str) -> Result<Map<String, Value>, Failure> {

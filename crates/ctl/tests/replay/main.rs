@@ -14,6 +14,7 @@ mod cluster_role;
 mod dcs;
 mod doctor;
 mod dry_run;
+mod editing;
 mod fixture;
 mod members;
 mod query;

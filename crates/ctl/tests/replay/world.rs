@@ -124,9 +124,31 @@ pub(crate) fn run_with(
     input: &str,
     settings: Find,
 ) -> (u8, String, String) {
+    let environment = patroni_ctl::Environment::new();
     let desk = Desk::new(Some(input), false);
+    execute_on(fake, words, desk, environment, settings)
+}
+
+/// Runs a command line on a terminal, without taking it over.
+pub(crate) fn run_typed(
+    fake: &Fake,
+    words: &[&str],
+    typed: &str,
+    environment: patroni_ctl::Environment,
+) -> (u8, String, String) {
+    let desk = Desk::new(Some(typed), true);
+    execute_on(fake, words, desk, environment, Box::new(patroni_ctl::find))
+}
+
+fn execute_on(
+    fake: &Fake,
+    words: &[&str],
+    desk: Desk,
+    environment: patroni_ctl::Environment,
+    settings: Find,
+) -> (u8, String, String) {
     let surroundings = Surroundings {
-        environment: patroni_ctl::Environment::new(),
+        environment,
         settings,
         world: fake.world(),
         console: Box::new(desk.clone()),
