@@ -152,3 +152,14 @@ fn a_failed_query_is_a_row_in_a_box() {
     assert!(out.contains("| Field 1             | Field 2 "), "{out}");
     assert!(out.contains("| No connection is available |"), "{out}");
 }
+
+/// Members that hang take ten seconds each: one after the other that was too long.
+#[test]
+fn versions_are_asked_of_all_at_once() {
+    let mut fake = Fake::default();
+    fake.set("west", cluster(), cluster(), Vec::new());
+    let (code, out, _) = run(&fake, &["version", "west"]);
+    assert_eq!(code, 0);
+    assert_eq!(out.matches("failed to get version").count(), 2, "{out}");
+    assert_eq!(fake.most_waiting(), 2);
+}

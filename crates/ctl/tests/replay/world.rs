@@ -43,6 +43,9 @@ struct Shared {
     written: BTreeMap<String, Map<String, Value>>,
     /// What changes something: requests other than GET, and writes to the store.
     changes: Vec<String>,
+    /// Requests that wait for their answer, and the most of them that ever did.
+    waiting: usize,
+    most_waiting: usize,
 }
 
 #[derive(Default)]
@@ -78,7 +81,7 @@ impl Fake {
                 .clone()
                 .unwrap_or_else(|| "no answer was recorded".to_owned()),
             written: BTreeMap::new(),
-            changes: Vec::new(),
+            ..Shared::default()
         };
         drop(shared);
         self.sleeps = Arc::default();
@@ -95,6 +98,11 @@ impl Fake {
     /// What was asked to change something.
     pub(crate) fn changes(&self) -> Vec<String> {
         self.shared.lock().unwrap().changes.clone()
+    }
+
+    /// How many requests waited for their answers at once.
+    pub(crate) fn most_waiting(&self) -> usize {
+        self.shared.lock().unwrap().most_waiting
     }
 
     pub(crate) fn world(&self) -> Arc<dyn World> {
@@ -244,7 +252,14 @@ impl Rest for FakeRest {
         _body: Option<&Value>,
         _limit: Duration,
     ) -> Result<Answer, RestError> {
+        {
+            let mut shared = self.0.lock().unwrap();
+            shared.waiting += 1;
+            shared.most_waiting = shared.most_waiting.max(shared.waiting);
+        }
+        tokio::task::yield_now().await;
         let mut shared = self.0.lock().unwrap();
+        shared.waiting -= 1;
         let after = std::mem::take(&mut shared.after);
         shared.clusters.extend(after);
         let (host, path) = url
