@@ -95,7 +95,7 @@ impl Terminal {
 #[async_trait]
 impl Screen for Terminal {
     fn size(&self) -> (u16, u16) {
-        size().unwrap_or((80, 24))
+        known_or_usual(size().ok())
     }
 
     fn draw(&mut self, text: &str) -> io::Result<()> {
@@ -118,6 +118,15 @@ impl Screen for Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         give_back();
+    }
+}
+
+/// A terminal that nobody has told its size (a serial line, one that a program has made) says
+/// 0; it is drawn on as one of the usual size.
+fn known_or_usual(size: Option<(u16, u16)>) -> (u16, u16) {
+    match size {
+        Some((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
+        _ => (80, 24),
     }
 }
 
@@ -214,6 +223,13 @@ fn sequence_length(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_without_a_size_is_a_usual_one() {
+        assert_eq!(known_or_usual(Some((132, 50))), (132, 50));
+        assert_eq!(known_or_usual(Some((0, 0))), (80, 24));
+        assert_eq!(known_or_usual(None), (80, 24));
+    }
 
     #[test]
     fn keys_are_told_from_sequences() {
