@@ -31,6 +31,12 @@ fn the_manifests_make_a_cluster(_: StoreKind) -> Result<()> {
     pods.ctl(&["switchover", "--force"])?;
     let second = pods.wait_led(Some(&first))?;
     ensure!(first != second, "the same leader");
+    let died = pods.kill(&second)?;
+    pods.wait_leader_but(&second)?;
+    pods.nodes[died].start()?;
+    let third = pods.wait_led(Some(&second))?;
+    ensure!(second != third, "the same leader");
+    pods.lack_no_right()?;
 
     pods.nodes
         .iter_mut()
@@ -121,6 +127,36 @@ impl<'a> Pods<'a> {
         let error = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{args:?}: {said}{error}");
         Ok(said)
+    }
+
+    /// The machine of a member dies. Gives its node.
+    fn kill(&mut self, name: &str) -> Result<usize> {
+        let at = self.nodes.iter().position(|node| node.name == name);
+        let at = at.context("no such node")?;
+        self.nodes[at].kill_all();
+        Ok(at)
+    }
+
+    /// Waits until another member than `old` leads, whatever becomes of the rest.
+    fn wait_leader_but(&self, old: &str) -> Result<()> {
+        wait::until("another leader", SOON, || {
+            let endpoints = self.server.get("endpoints/demo")?;
+            let leader = &endpoints["metadata"]["annotations"]["leader"];
+            ensure!(leader.is_string() && leader != old, "{leader} leads");
+            Ok(())
+        })
+    }
+
+    /// The rights of the manifests were enough for all that was done.
+    fn lack_no_right(&self) -> Result<()> {
+        for node in &self.nodes {
+            let log = node.log();
+            let refused = log.lines().find(|line| {
+                line.contains("orbidden") || line.contains("Permission denied")
+            });
+            ensure!(refused.is_none(), "{}: {refused:?}", node.name);
+        }
+        Ok(())
     }
 
     /// Waits until another member than `old` leads and the others stream, and until Kubernetes
