@@ -3,10 +3,12 @@
 //! Source: store contract, section 11 (table of operations). A transaction is used where the
 //! reference makes two requests one after the other, so that nobody sees the state between.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use patroni_config::file::dcs::consul::Consistency;
-use patroni_core::Revision;
+use patroni_core::{MemberName, Revision};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -209,18 +211,52 @@ impl Kv {
         index: u64,
         wait: std::time::Duration,
     ) -> Result<(Option<Pair>, u64), Failure> {
+        let request = self.request(Method::GET, leaf);
+        let (answer, next) = self.after(request, index, wait).await?;
+        Ok((pairs(&answer)?.pop(), next))
+    }
+
+    /// The members once one of them came, went or wrote its key after `index`; otherwise the same.
+    pub(super) async fn members_after(
+        &self,
+        index: u64,
+        wait: std::time::Duration,
+    ) -> Result<(BTreeSet<MemberName>, u64), Failure> {
+        let path = format!("kv/{}members/", self.keys.prefix());
+        let request = Request::new(Audience::Datacenter, Method::GET, &path).with("keys", "1");
+        let (answer, next) = self.after(request, index, wait).await?;
+        if answer.found_nothing() {
+            return Ok((BTreeSet::new(), next));
+        }
+        let keys: Vec<String> = answer.json()?;
+        let members = keys.iter().filter_map(|key| {
+            let Leaf::Member(name) = self.keys.leaf(key)? else {
+                return None;
+            };
+            Some(name)
+        });
+        Ok((members.collect(), next))
+    }
+
+    /// A read that is answered when something changed after `index`, or after about `wait`; with
+    /// the index to go on from.
+    async fn after(
+        &self,
+        request: Request,
+        index: u64,
+        wait: std::time::Duration,
+    ) -> Result<(Answer, u64), Failure> {
         // The server adds up to a sixteenth by chance, and the answer takes its time, too.
         let limit = wait + wait / 16 + self.agent.timings().retry_timeout / 3;
         let request = self
-            .fresh(self.request(Method::GET, leaf), Freshness::Configured)
+            .fresh(request, Freshness::Configured)
             .with("index", index.to_string())
             .with("wait", format!("{}ms", wait.as_millis()));
         let answer = self.agent.send(&request, limit).await?;
-        let pair = pairs(&answer)?.pop();
         let next = answer.index.unwrap_or(0);
         // An index that goes back (the store was restored) must be begun anew: see Consul's
         // documentation of blocking queries.
-        Ok((pair, if next < index { 0 } else { next }))
+        Ok((answer, if next < index { 0 } else { next }))
     }
 
     /// Writes an object; false when the condition does not hold.

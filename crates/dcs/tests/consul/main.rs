@@ -20,6 +20,8 @@ mod support;
 mod tls;
 mod token;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use patroni_config::file::dcs::consul::Consistency;
 use patroni_core::{MemberData, MemberName, Revision};
@@ -27,7 +29,7 @@ use patroni_dcs::conformance::{self, Factory};
 use patroni_dcs::consul::{Consul, Options};
 use patroni_dcs::{Identity, Store, StoreError, Timings};
 use serde_json::json;
-use shared::{TIMINGS, is_unreachable, lock_of, show_logs};
+use shared::{PATIENCE, TIMINGS, is_unreachable, lock_of, show_logs};
 use support::{Agent, open};
 
 struct OnConsul(String);
@@ -134,4 +136,44 @@ async fn nonsense_revisions_lose_the_race() {
     let config = serde_json::Map::new();
     let refused = store.write_config(&config, Some(&Revision::new("x"))).await;
     assert!(refused.is_err_and(|error| error.is_lost_race()));
+}
+
+/// Longer than a wake-up takes.
+const QUIET: Duration = Duration::from_millis(1500);
+
+/// The leader has to make a slot before the new member begins to stream.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_member_wakes_the_leader_alone() {
+    show_logs();
+    let Some(agent) = Agent::start() else {
+        return;
+    };
+    let data = |state: &str| MemberData::parse(&json!({"state": state}).to_string());
+    let (leader, other, new) = (
+        agent.store(Some("a")).await.unwrap(),
+        agent.store(Some("b")).await.unwrap(),
+        agent.store(Some("c")).await.unwrap(),
+    );
+    leader.touch_member(&data("running"), None).await.unwrap();
+    other.touch_member(&data("running"), None).await.unwrap();
+    leader.acquire_leader().await.unwrap();
+    while leader.watch(None, QUIET).await || other.watch(None, QUIET).await {}
+
+    new.touch_member(&data("creating replica"), None)
+        .await
+        .unwrap();
+    assert!(leader.watch(None, PATIENCE).await, "a new member");
+    new.touch_member(&data("running"), None).await.unwrap();
+    other.touch_member(&data("stopped"), None).await.unwrap();
+    assert!(!leader.watch(None, QUIET).await, "known members");
+    assert!(!other.watch(None, QUIET).await, "not its part");
+
+    let lock = lock_of(&leader, "a").await;
+    leader.delete_leader(Some(&lock)).await.unwrap();
+    other.acquire_leader().await.unwrap();
+    while leader.watch(None, QUIET).await || other.watch(None, QUIET).await {}
+    let newer = agent.store(Some("d")).await.unwrap();
+    newer.touch_member(&data("running"), None).await.unwrap();
+    assert!(other.watch(None, PATIENCE).await, "the new leader");
+    assert!(!leader.watch(None, QUIET).await, "it leads no more");
 }
