@@ -151,9 +151,9 @@ impl<'a> Pods<'a> {
     fn lack_no_right(&self) -> Result<()> {
         for node in &self.nodes {
             let log = node.log();
-            let refused = log.lines().find(|line| {
-                line.contains("orbidden") || line.contains("Permission denied")
-            });
+            let refused = log
+                .lines()
+                .find(|line| line.contains("orbidden") || line.contains("Permission denied"));
             ensure!(refused.is_none(), "{}: {refused:?}", node.name);
         }
         Ok(())

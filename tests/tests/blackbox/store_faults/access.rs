@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use patroni_tests::authority::Authority;
 use patroni_tests::cluster::SOON;
@@ -15,7 +15,7 @@ use super::story::{DYNAMIC, Story};
 patroni_tests::on_store!(Consul in consul: a_revoked_token_demotes_the_leader_in_time, certificates_change);
 patroni_tests::on_store!(Etcd3 in etcd3: certificates_change);
 patroni_tests::on_store!(Etcd2 in etcd: certificates_change);
-patroni_tests::on_store!(ZooKeeper in zookeeper: certificates_change);
+patroni_tests::on_store!(ZooKeeper in zookeeper: certificates_change, servers_are_not_verified);
 
 fn a_revoked_token_demotes_the_leader_in_time(kind: StoreKind) -> Result<()> {
     let dir = tempfile::tempdir()?;
@@ -73,6 +73,29 @@ fn certificates_change(kind: StoreKind) -> Result<()> {
     secured.certify("client", &newest, &[&newest])?;
     reload(&mut story)?;
     story.end("strange certificates for longer than ttl, new ones by reload")?;
+    Ok(())
+}
+
+/// `verify: false`: daemons and `patronictl` believe a server of an authority that they do not know,
+/// and say so once.
+fn servers_are_not_verified(kind: StoreKind) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    proc::give_to_runner(dir.path())?;
+    let authority = Authority::new()?;
+    let secured = Secured::start(kind, dir.path(), &authority)?;
+    secured.certify("client", &authority, &[&Authority::new()?])?;
+    let section = format!("{}  verify: false\n", secured.section);
+    let cluster = Cluster::start_on(&section, 3, DYNAMIC)?;
+    cluster.wait_synchronous()?;
+
+    let first = cluster.leader()?;
+    cluster.ctl_ok(&["switchover", "--force"])?;
+    cluster.wait_other_leader(first, SOON)?;
+    cluster.wait_healthy(SOON)?;
+    for node in &cluster.nodes {
+        let said = node.log().matches("are not verified").count();
+        ensure!(said == 1, "{} said it {said} times", node.name);
+    }
     Ok(())
 }
 
