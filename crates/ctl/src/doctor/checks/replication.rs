@@ -73,7 +73,8 @@ fn not_replayed(facts: &Facts, standby: &Examined) -> Option<Finding> {
         let reason = format!(
             "it has received {behind} bytes of WAL that it has not replayed: a promotion waits for them"
         );
-        let remedy = "find what holds its replay up: a long query there, a lock,                       recovery_min_apply_delay, its disk";
+        let remedy = "find what holds its replay up: a long query there, a lock, \
+                      recovery_min_apply_delay, its disk";
         Finding::warning("replay", reason, remedy)
     })
 }
