@@ -42,6 +42,9 @@ pub struct LocalServer {
     pub has_recovery_signal: bool,
     /// `backup_label` lies in the data directory.
     pub has_backup_label: bool,
+    /// The disk of the data, or of their WAL, is full: nothing that writes comes to an end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disk_is_full: bool,
     /// A rewind of the data began and did not end: they are no whole.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub half_rewound: bool,

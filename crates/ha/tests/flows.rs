@@ -448,6 +448,30 @@ fn a_crashed_former_primary_recovers_before_it_follows() {
     insta::assert_snapshot!([first, second].map(|p| p.transcript()).join("\n---\n"));
 }
 
+/// A crash recovery on a full disk fails, and is no reason to start without one later: the server
+/// would wait where its last record is cut.
+#[test]
+fn a_crash_recovery_without_room_is_made_again_when_there_is_some() {
+    let mut server = stopped(Role::Demoted, ControlState::InProduction);
+    let mut memory = Memory::default();
+    for full in [true, true, false] {
+        server.disk_is_full = full;
+        let played = play(
+            observation(server.clone(), cluster(Some("b"))),
+            memory,
+            nothing,
+        );
+        assert!(
+            played.asked(|command| *command == Command::Schedule(Job::CrashRecovery)),
+            "{full}: {}",
+            played.transcript()
+        );
+        memory = played.memory;
+    }
+    let played = play(observation(server, cluster(Some("b"))), memory, nothing);
+    assert!(!played.asked(|command| *command == Command::Schedule(Job::CrashRecovery)));
+}
+
 #[test]
 fn a_pause_keeps_everything_as_it_is() {
     let paused = |server, owner| {

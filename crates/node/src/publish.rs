@@ -141,6 +141,7 @@ mod tests {
             control: None,
             has_recovery_signal: false,
             has_backup_label: false,
+            disk_is_full: false,
             half_rewound: false,
             rewind: RewindAbility::Possible,
             pending_restart: BTreeMap::new(),

@@ -69,6 +69,7 @@ impl Supervisor {
             control,
             has_recovery_signal: data_dir::has_recovery_signal(data_dir, major_version),
             has_backup_label: data_dir.join("backup_label").exists(),
+            disk_is_full: matches!(self.told().disk, Some(Obstacle::Full { .. })),
             half_rewound: rewind::is_half_rewound(data_dir),
             rewind,
             pending_restart: self.pending_restart(),

@@ -153,7 +153,11 @@ fn crash_recovery(cx: &mut Cx<'_>) -> Asked<Option<CycleResult>> {
     if cx.memory.crash_recovery_tried.is_some() || !worth_it {
         return Ok(None);
     }
-    cx.memory.crash_recovery_tried = Some(cx.now());
+    // On a full disk it fails, and a server that starts after that has no end that a rewind could
+    // go back from: it waits where its last record is cut. So that counts as no try.
+    if !cx.server.disk_is_full {
+        cx.memory.crash_recovery_tried = Some(cx.now());
+    }
     Ok(Some(match cx.schedule(Job::CrashRecovery)? {
         Ok(()) => CycleResult::SingleUserRecovery,
         Err(action) => CycleResult::InProgress { action },

@@ -154,6 +154,7 @@ fn server(role: Role, state: State) -> LocalServer {
         control: None,
         has_recovery_signal: false,
         has_backup_label: false,
+        disk_is_full: false,
         half_rewound: false,
         rewind: RewindAbility::Possible,
         pending_restart: BTreeMap::new(),

@@ -288,6 +288,7 @@ pub(super) mod tests {
             control: None,
             has_recovery_signal: false,
             has_backup_label: false,
+            disk_is_full: false,
             half_rewound: false,
             rewind: RewindAbility::Possible,
             pending_restart: std::collections::BTreeMap::new(),

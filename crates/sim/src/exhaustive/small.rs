@@ -255,6 +255,7 @@ impl Small {
             },
             has_recovery_signal: server.standby,
             has_backup_label: false,
+            disk_is_full: false,
             half_rewound: false,
             rewind: RewindAbility::Disabled,
             pending_restart: std::collections::BTreeMap::new(),

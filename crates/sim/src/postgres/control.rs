@@ -55,6 +55,7 @@ impl World {
             status,
             has_recovery_signal: data.is_some_and(|data| data.signal),
             has_backup_label: data.is_some_and(|data| data.label),
+            disk_is_full: false,
             half_rewound: data.is_some_and(|data| data.torn),
             rewind: if here.traits.can_rewind {
                 RewindAbility::Possible
