@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use patroni_core::{Lsn, Timeline};
+use patroni_core::{Lsn, MemberName, Timeline};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Parting, RewindSource};
@@ -171,11 +171,17 @@ pub enum Trouble {
     },
     /// The histories agree, and still nothing comes.
     NoStream {
-        /// From whom.
+        /// From which member, when it is another one than whose history was looked at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<MemberName>,
+        /// Whose history was looked at.
         source: RewindSource,
     },
     /// The leader does not answer the question.
     NotInspected {
+        /// The member from which nothing comes, when it is another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<MemberName>,
         /// Who was asked.
         source: RewindSource,
     },
@@ -187,14 +193,25 @@ impl fmt::Display for Trouble {
             Self::Diverged { source, why } => {
                 write!(f, "the data have diverged from {source}: {why}")
             }
-            Self::NoStream { source } => write!(
-                f,
-                "nothing comes, although the history agrees with that of {source}; the log of PostgreSQL tells why"
-            ),
-            Self::NotInspected { source } => {
-                write!(f, "nothing comes, and {source} does not tell its history")
+            Self::NoStream { from, source } => {
+                nothing_comes(f, from.as_ref())?;
+                write!(
+                    f,
+                    "although the history agrees with that of {source}; the log of PostgreSQL tells why"
+                )
+            }
+            Self::NotInspected { from, source } => {
+                nothing_comes(f, from.as_ref())?;
+                write!(f, "and {source} does not tell its history")
             }
         }
+    }
+}
+
+fn nothing_comes(f: &mut fmt::Formatter<'_>, from: Option<&MemberName>) -> fmt::Result {
+    match from {
+        Some(member) => write!(f, "nothing comes from {member}, "),
+        None => f.write_str("nothing comes, "),
     }
 }
 

@@ -286,7 +286,6 @@ wording! { levels
         Info PrimaryTimeline { timeline: Timeline } => "primary_timeline={timeline}";
         Info PrimaryHistory { lines: String } => "primary: history={lines}";
         Info LeaderInRecovery => "Leader is still in_recovery and therefore can't be used for rewind";
-        Error LeaderNotInspected => "Exception when working with leader";
         Info WaitingForCheckpoint { name: RewindSource } => "Waiting for checkpoint on {name} before rewind";
         Warning CannotUseForRewind { name: RewindSource, reason: String } => "Can not use {name} for rewind: {reason}";
         Warning RewindServerRuns => "Can not run pg_rewind because postgres is still running";

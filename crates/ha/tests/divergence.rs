@@ -8,8 +8,9 @@ use patroni_ha::command::{Parting, RewindSource, WipeReason};
 use patroni_ha::divergence::Divergence;
 use patroni_ha::job::Job;
 use patroni_ha::memory::{RewindState, Stall};
-use patroni_ha::outcome::{LeaderInspection, LocalPosition};
+use patroni_ha::outcome::{InspectFailure, LeaderInspection, LocalPosition};
 use patroni_ha::{Command, JobContext, JobRun, Memory, Observation, Outcome};
+use serde_json::json;
 use support::*;
 
 /// This node left timeline 1 at 90, and is at `lsn` of its own timeline 2.
@@ -253,6 +254,37 @@ fn what_agrees_and_still_does_not_stream_is_told() {
     assert!(!again.asked(|command| matches!(command, Command::InspectLeader(_))));
 }
 
+/// Below the leader of a standby cluster the remote is asked for its history, and is not the one
+/// that is silent.
+#[test]
+fn who_sends_nothing_is_told_apart_from_whose_history_was_looked_at() {
+    let mut below = silent();
+    below.settings = settings(json!({"standby_cluster": {"host": "far", "port": 5432}}));
+    let agrees = play(
+        below.clone(),
+        silent_since(900),
+        answers(here(true, 150), there(90)),
+    );
+    let told = |played: &Played| played.memory.trouble.clone().expect("a reason").to_string();
+    assert_eq!(
+        told(&agrees),
+        "nothing comes from b, although the history agrees with that of remote member \
+         postgresql://far:5432; the log of PostgreSQL tells why"
+    );
+    let refused = play(below, silent_since(900), |command| match command {
+        Command::LocalPosition => Some(Outcome::LocalPosition(Some(here(true, 150)))),
+        Command::InspectLeader(_) => Some(Outcome::LeaderInspected(Err(InspectFailure::Failed(
+            "refused".to_owned(),
+        )))),
+        _ => None,
+    });
+    assert_eq!(
+        told(&refused),
+        "nothing comes from b, and remote member postgresql://far:5432 does not tell its history"
+    );
+    assert!(!refused.transcript().contains("Exception"));
+}
+
 #[test]
 fn more_than_the_leader_has_is_copied_anew_only_where_that_is_configured() {
     let reported = play(
@@ -355,6 +387,7 @@ fn a_rewind_that_did_not_help_is_not_repeated_for_ever() {
 fn streaming_ends_the_trouble() {
     let memory = Memory {
         trouble: Some(patroni_ha::divergence::Trouble::NoStream {
+            from: None,
             source: RewindSource::Remote {
                 host: "r".to_owned(),
                 port: None,

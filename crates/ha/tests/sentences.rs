@@ -268,10 +268,6 @@ fn table() -> Vec<(&'static str, String)> {
             .to_string(),
         ),
         (
-            "Exception when working with leader",
-            Text::LeaderNotInspected.to_string(),
-        ),
-        (
             "running pg_rewind from node3",
             R::Rewinding {
                 leader: rewind_source("node3"),

@@ -153,7 +153,8 @@ impl Supervisor {
             });
         }
         if conf_changed || sighup {
-            self.write_all(&parameters, version, false).await?;
+            self.write_rendered(text, &parameters, version, false)
+                .await?;
         }
         if write_access {
             self.write_access_files(true).await?;

@@ -221,6 +221,18 @@ impl Supervisor {
         standby: bool,
     ) -> std::io::Result<()> {
         let text = self.render_main(effective, version).await;
+        self.write_rendered(text, effective, version, standby).await
+    }
+
+    /// The same with a main file that has been rendered, which warns of what it leaves out or
+    /// changes: a caller that has looked at it does not render it again.
+    pub(crate) async fn write_rendered(
+        &self,
+        main: String,
+        effective: &Parameters,
+        version: u32,
+        standby: bool,
+    ) -> std::io::Result<()> {
         let (recovery, custom) = {
             let conf = self.conf();
             (conf.recovery.clone(), conf.custom.clone())
@@ -237,7 +249,7 @@ impl Supervisor {
                 settings: &settings,
                 version,
             };
-            files.write_main(&text)?;
+            files.write_main(&main)?;
             if !keep {
                 files.clean_auto_conf();
             }

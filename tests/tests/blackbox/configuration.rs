@@ -83,8 +83,9 @@ fn a_reloaded_file_takes_effect(store: StoreKind) -> Result<()> {
     let node = &cluster.nodes[0];
     let text = std::fs::read_to_string(node.config_path())?;
     let at = text.find("    shared_buffers").context("no parameters")?;
+    let from = node.log().len();
     node.write_config(&format!(
-        "{}    work_mem: 7MB\n{}",
+        "{}    work_mem: 7MB\n    deadlock_timeout: 0\n    no_such_parameter: 1\n{}",
         &text[..at],
         &text[at..]
     ))?;
@@ -98,6 +99,14 @@ fn a_reloaded_file_takes_effect(store: StoreKind) -> Result<()> {
         ensure!(value == ["7MB"], "{value:?}");
         Ok(())
     })?;
+    let log = node.log();
+    for warning in [
+        "Value=0 of parameter=deadlock_timeout is too low, increasing to 1",
+        "Removing unexpected parameter=no_such_parameter",
+    ] {
+        let times = log[from..].matches(warning).count();
+        ensure!(times == 1, "{warning}: {times} times");
+    }
     // A broken file is refused and changes nothing.
     let from = node.log().len();
     node.write_config("scope: [broken\n")?;

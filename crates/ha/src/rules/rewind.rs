@@ -96,10 +96,8 @@ pub(crate) fn compare(cx: &mut Cx<'_>, source: &RewindSource) -> Asked<Compariso
             cx.say(Text::LeaderInRecovery);
             return Ok(Comparison::Unknown);
         }
-        Err(InspectFailure::Failed(_)) => {
-            cx.say(Text::LeaderNotInspected);
-            return Ok(Comparison::Unknown);
-        }
+        // Why stands in the log: whoever asked has said it.
+        Err(InspectFailure::Failed(_)) => return Ok(Comparison::Unknown),
     };
     cx.say(Text::PrimaryTimeline {
         timeline: inspection.timeline,

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use patroni_core::{Moment, Upstream};
+use patroni_core::{MemberName, Moment, Upstream};
 
 use crate::command::RewindSource;
 use crate::context::Cx;
@@ -74,12 +74,14 @@ pub(crate) fn watch(cx: &mut Cx<'_>, upstream: &Upstream) -> Asked<Option<CycleR
         Comparison::Agrees => {
             // A fork whose end the leader has passed shows no more, and is there all the same.
             if !has_diverged(cx, &source) {
-                tell(cx, Trouble::NoStream { source });
+                let from = another_member(upstream, &source);
+                tell(cx, Trouble::NoStream { from, source });
             }
             return Ok(None);
         }
         Comparison::NothingLocal | Comparison::Unknown => {
-            tell(cx, Trouble::NotInspected { source });
+            let from = another_member(upstream, &source);
+            tell(cx, Trouble::NotInspected { from, source });
             return Ok(None);
         }
     };
@@ -108,6 +110,16 @@ fn tell(cx: &mut Cx<'_>, trouble: Trouble) {
         trouble: trouble.clone(),
     });
     cx.memory.trouble = Some(trouble);
+}
+
+/// The member to stream from when it is not the one whose history is looked at: in a cascade, and
+/// below the leader of a standby cluster.
+fn another_member(upstream: &Upstream, source: &RewindSource) -> Option<MemberName> {
+    let Upstream::Member { name, .. } = upstream else {
+        return None;
+    };
+    let is_source = matches!(source, RewindSource::Member(leader) if leader.name == *name);
+    (!is_source).then(|| name.clone())
 }
 
 /// Whether this upstream is one to stream from.

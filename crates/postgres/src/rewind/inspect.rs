@@ -51,9 +51,6 @@ pub async fn inspect_leader(
         tracing::error!("Exception when working with leader: {}", Causes(&error));
         InspectError::Sql(error)
     })?;
-    if in_recovery {
-        tracing::info!("Leader is still in_recovery and therefore can't be used for rewind");
-    }
     let (identity, history) =
         timeline_of(replication, in_recovery, limit)
             .await
