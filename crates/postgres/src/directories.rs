@@ -2,13 +2,15 @@
 //!
 //! Source: the configuration contract, section 2.2.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use patroni_config::file::Postgresql;
 use patroni_core::server::DataDir;
 use patroni_core::value;
 
+use crate::conf::write::Modes;
 use crate::data_dir;
 
 /// A directory that cannot be used; the text is the operator's sentence.
@@ -45,8 +47,9 @@ pub(crate) fn ensure(settings: &Postgresql) -> Result<(), DirectoryError> {
             reason: "is not a directory",
         });
     }
+    let mode = Modes::of(&settings.data_dir).directory;
     for (setting, path) in wanted(settings) {
-        ensure_one(&path).map_err(|reason| DirectoryError::Unusable {
+        ensure_one(&path, mode).map_err(|reason| DirectoryError::Unusable {
             path,
             setting,
             reason,
@@ -87,11 +90,17 @@ fn wanted(settings: &Postgresql) -> Vec<(&'static str, PathBuf)> {
     wanted
 }
 
-fn ensure_one(path: &Path) -> Result<(), &'static str> {
+/// A new one is as closed as the data directory. One that is there is the operator's: who wants
+/// others to reach the socket makes it first.
+fn ensure_one(path: &Path, mode: u32) -> Result<(), &'static str> {
     match fs::metadata(path) {
         Ok(found) if !found.is_dir() => return Err("is not a directory"),
         Ok(_) => {}
-        Err(_) => fs::create_dir_all(path).map_err(|_| "couldn't create the directory")?,
+        Err(_) => DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(path)
+            .map_err(|_| "couldn't create the directory")?,
     }
     nix::unistd::access(path, nix::unistd::AccessFlags::W_OK)
         .map_err(|_| "the directory is not writable")
@@ -99,6 +108,8 @@ fn ensure_one(path: &Path) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use serde_json::json;
 
@@ -116,7 +127,9 @@ mod tests {
             json!(format!("{}, inside", sockets.display())),
         );
         ensure(&settings).unwrap();
-        assert!(sockets.is_dir() && dir.path().join("secrets").is_dir());
+        for made in [&sockets, &dir.path().join("secrets")] {
+            assert_eq!(fs::metadata(made).unwrap().permissions().mode(), 0o40_700);
+        }
         assert!(
             !settings.data_dir.exists(),
             "an empty data directory stays empty"
