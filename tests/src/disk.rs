@@ -6,9 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::proc;
+use crate::{kernel, proc};
+
+/// What may be done with the files of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Only reading.
+    Read,
+    /// Everything.
+    Write,
+}
 
 /// A mounted file system in memory; it is unmounted when it is dropped.
 #[derive(Debug)]
@@ -38,7 +46,7 @@ impl Disk {
         let disk = Self {
             path: path.to_owned(),
         };
-        disk.set(MsFlags::empty(), &format!("size={mib}m"))?;
+        disk.set(false, Access::Write, &format!("size={mib}m"))?;
         proc::give_to_runner(path)?;
         Ok(disk)
     }
@@ -110,7 +118,7 @@ impl Disk {
     /// # Errors
     /// The system refuses.
     pub fn resize(&self, mib: u32) -> Result<()> {
-        self.set(MsFlags::MS_REMOUNT, &format!("size={mib}m"))
+        self.set(true, Access::Write, &format!("size={mib}m"))
     }
 
     /// Write-protects it, or ends that. Nobody may have a file of it open for writing.
@@ -118,20 +126,17 @@ impl Disk {
     /// # Errors
     /// The system refuses.
     pub fn set_read_only(&self, read_only: bool) -> Result<()> {
-        let mut flags = MsFlags::MS_REMOUNT;
-        flags.set(MsFlags::MS_RDONLY, read_only);
-        self.set(flags, "")
+        let access = if read_only {
+            Access::Read
+        } else {
+            Access::Write
+        };
+        self.set(true, access, "")
     }
 
-    fn set(&self, flags: MsFlags, options: &str) -> Result<()> {
-        mount(
-            Some("tmpfs"),
-            &self.path,
-            Some("tmpfs"),
-            flags,
-            Some(options),
-        )
-        .with_context(|| format!("mount a small file system at {}", self.path.display()))
+    fn set(&self, anew: bool, access: Access, options: &str) -> Result<()> {
+        kernel::mount_in_memory(&self.path, anew, access, options)
+            .with_context(|| format!("mount a small file system at {}", self.path.display()))
     }
 
     fn ballast(&self) -> PathBuf {
@@ -141,7 +146,6 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Goes from the tree at once, whoever still has a file of it open.
-        let _ = umount2(&self.path, MntFlags::MNT_DETACH);
+        let _ = kernel::unmount(&self.path);
     }
 }

@@ -13,6 +13,12 @@ pub mod ensemble;
 pub mod etcd;
 pub mod http;
 pub mod journal;
+#[cfg(target_os = "linux")]
+#[path = "linux.rs"]
+mod kernel;
+#[cfg(not(target_os = "linux"))]
+#[path = "not_linux.rs"]
+mod kernel;
 pub mod kubernetes;
 pub mod machines;
 pub mod maker;

@@ -8,8 +8,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use nix::sched::{CloneFlags, setns};
 use nix::unistd::Uid;
+
+use crate::kernel;
 
 /// A link address that no machine has.
 const NOBODY: &str = "02:00:00:00:ff:ff";
@@ -136,7 +137,7 @@ impl Network {
         let space = File::open(&path).with_context(|| format!("open {path}"))?;
         std::thread::scope(|scope| {
             let worker = scope.spawn(|| {
-                setns(&space, CloneFlags::CLONE_NEWNET).context("enter the namespace")?;
+                kernel::enter_network(&space).context("enter the namespace")?;
                 work()
             });
             worker

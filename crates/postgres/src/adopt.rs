@@ -50,8 +50,7 @@ impl Supervisor {
         directories::ensure(&settings)?;
         refuse_unusable_keys(&settings)?;
         umask::at_start(); // before it changes
-        let umask = Modes::of(&settings.data_dir).umask();
-        rustix::process::umask(rustix::fs::Mode::from_bits_truncate(umask));
+        rustix::process::umask(Modes::of(&settings.data_dir).umask());
         let supervisor = Self::new(settings, clock);
         let role = match supervisor.data_dir_state() {
             DataDir::Present => supervisor.role_by_data_dir(),

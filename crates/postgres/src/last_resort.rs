@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 
 use crate::data_dir;
-use crate::process::{Postmaster, Stat, kill_with_children};
+use crate::process::{Postmaster, kill_with_children};
+use crate::processes;
 use crate::supervisor::Supervisor;
 use crate::version;
 
@@ -17,8 +17,8 @@ use crate::version;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pid: i32,
-    /// When the process was born, in clock ticks since boot: a number may be used again, the
-    /// pair is not.
+    /// When the process was born, as the system counts it: a number may be used again, the pair
+    /// is not.
     born: u64,
     data_dir: PathBuf,
 }
@@ -59,7 +59,7 @@ impl Target {
         };
         // A signal that cannot be sent is followed by one that nobody can refuse.
         let _ = postmaster.signal(Signal::QUIT);
-        if has_ended(&postmaster, patience) {
+        if postmaster.exits_before(patience) {
             return Stopped::Ended;
         }
         kill_with_children(&postmaster);
@@ -67,9 +67,9 @@ impl Target {
     }
 
     fn find(&self) -> Option<Postmaster> {
-        // The descriptor is opened first: what is checked afterwards is checked of this process.
+        // It is held first: what is checked afterwards is checked of this process.
         let told = Postmaster::open(self.pid).ok().filter(|told| {
-            let born = Stat::read(told.pid()).map(|stat| stat.born_ticks());
+            let born = processes::row(told.pid()).map(|row| row.birth);
             told.is_alive() && born == Some(self.born)
         });
         if told.is_some() {
@@ -87,24 +87,14 @@ impl Supervisor {
     /// The server as a guardian can find it again: the process that runs now, and the data.
     pub fn target(&self) -> Target {
         let postmaster = self.postmaster().ok().flatten();
-        let stat = postmaster.and_then(|postmaster| Stat::read(postmaster.pid()));
+        let row = postmaster.and_then(|postmaster| processes::row(postmaster.pid()));
         Target {
             // No process has the number 0.
-            pid: stat.map_or(0, |stat| stat.pid),
-            born: stat.map_or(0, |stat| stat.born_ticks()),
+            pid: row.map_or(0, |row| row.pid),
+            born: row.map_or(0, |row| row.birth),
             data_dir: self.data_dir(),
         }
     }
-}
-
-fn has_ended(postmaster: &Postmaster, patience: Duration) -> bool {
-    let mut fds = [PollFd::new(postmaster.handle(), PollFlags::IN)];
-    let Ok(patience) = Timespec::try_from(patience) else {
-        return !postmaster.is_alive();
-    };
-    // An interrupted wait only makes the kill come earlier.
-    let _ = rustix::event::poll(&mut fds, Some(&patience));
-    !postmaster.is_alive()
 }
 
 #[cfg(test)]
@@ -120,7 +110,7 @@ mod tests {
         let pid = i32::try_from(pid).unwrap();
         Target {
             pid,
-            born: Stat::read(pid).unwrap().born_ticks() + born_off,
+            born: processes::row(pid).unwrap().birth + born_off,
             data_dir: "/nowhere/at all".into(),
         }
     }

@@ -5,18 +5,16 @@
 //! `postgres`. Standard output and error are inherited; no pipe is left between the two, so the
 //! server never blocks on or dies of a vanished reader.
 //!
-//! What happens between fork and exec cannot be expressed in safe code; it is kept to the two
+//! What happens between fork and exec cannot be expressed in safe code; it is kept to the three
 //! functions here.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use nix::libc;
-use rustix::pipe::{PipeFlags, pipe_with};
 
 /// A server to start.
 pub(crate) struct Launch {
@@ -32,7 +30,8 @@ impl Launch {
     /// # Errors
     /// The program cannot be executed, or the system refuses a process.
     pub(crate) fn run(&self) -> io::Result<i32> {
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+        // Both ends are closed in the server by exec.
+        let (mut reader, writer) = io::pipe()?;
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).stdin(Stdio::null());
         clean_environment(&mut command);
@@ -51,7 +50,7 @@ impl Launch {
         launcher.wait()?;
         drop(writer);
         let mut pid = [0_u8; 4];
-        File::from(reader).read_exact(&mut pid)?;
+        reader.read_exact(&mut pid)?;
         Ok(i32::from_ne_bytes(pid))
     }
 }
@@ -75,16 +74,37 @@ fn detach(report: i32) -> io::Result<()> {
                 libc::_exit(i32::from(written != 4));
             }
         }
-        // Descriptors that somebody left open must not reach the server. Marking is enough and
-        // keeps the one through which an error of exec is reported. Older kernels lack the call;
-        // then only descriptors that were opened without the mark stay open.
+    }
+    keep_descriptors_from_the_server();
+    Ok(())
+}
+
+/// Descriptors that somebody left open must not reach the server. Marking is enough and keeps the
+/// one through which an error of exec is reported. Older kernels lack the call; then only
+/// descriptors that were opened without the mark stay open.
+#[cfg(target_os = "linux")]
+fn keep_descriptors_from_the_server() {
+    #[expect(unsafe_code, reason = "work between fork and exec has no safe form")]
+    // SAFETY: a system call on constants.
+    unsafe {
         libc::syscall(
             libc::SYS_close_range,
             3,
             libc::c_uint::MAX,
             libc::CLOSE_RANGE_CLOEXEC,
         );
-        Ok(())
+    }
+}
+
+/// The same one by one, up to a number that is far above what a daemon has open.
+#[cfg(not(target_os = "linux"))]
+fn keep_descriptors_from_the_server() {
+    for descriptor in 3..10_240 {
+        #[expect(unsafe_code, reason = "work between fork and exec has no safe form")]
+        // SAFETY: a system call on numbers; one that is not open is refused.
+        unsafe {
+            libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
     }
 }
 
@@ -106,7 +126,8 @@ fn clean_environment(command: &mut Command) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::{Postmaster, Stat};
+    use crate::process::Postmaster;
+    use crate::processes;
     use rustix::process::Signal;
 
     #[test]
@@ -118,8 +139,8 @@ mod tests {
         };
         let pid = launch.run().unwrap();
         let process = Postmaster::open(pid).unwrap();
-        let stat = Stat::read(pid).unwrap();
-        assert_ne!(stat.parent, i32::try_from(std::process::id()).unwrap());
+        let row = processes::row(pid).unwrap();
+        assert_ne!(row.parent, i32::try_from(std::process::id()).unwrap());
         let session = nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(pid))).unwrap();
         assert_ne!(session, nix::unistd::getsid(None).unwrap());
         process.signal(Signal::KILL).unwrap();

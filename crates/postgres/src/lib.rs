@@ -58,6 +58,7 @@ pub mod options;
 pub mod pgpass;
 mod pidfile;
 mod process;
+mod processes;
 pub mod programs;
 mod promote;
 mod reload;

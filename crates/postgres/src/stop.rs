@@ -15,6 +15,7 @@ use crate::cancel::Cancel;
 use crate::controldata::ControlHead;
 use crate::hooks;
 use crate::process::{self, Postmaster};
+use crate::processes;
 use crate::supervisor::{Supervisor, lock};
 
 /// How sessions are treated.
@@ -405,9 +406,9 @@ impl Supervisor {
 
 /// Titles of the postmaster's children that serve clients.
 fn client_backends(postmaster: &Postmaster) -> Vec<String> {
-    process::children_of(postmaster.pid(), false)
+    processes::children_of(postmaster.pid(), false)
         .into_iter()
-        .filter_map(process::title_of)
+        .filter_map(processes::title_of)
         .filter(|title| !process::is_auxiliary(title))
         .collect()
 }

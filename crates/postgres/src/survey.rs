@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::connection::{Address, Endpoint, QueryError, Session, quote_literal, system_user};
 use crate::conninfo::ConnInfo;
 use crate::pidfile::PidFile;
+use crate::processes;
 
 /// For each of the few questions.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -314,7 +315,7 @@ fn is_one_of(names: &[&str], name: &str) -> bool {
 fn bin_dir(data_dir: &Path) -> Result<String, SurveyError> {
     let file = PidFile::read(data_dir).map_err(SurveyError::PidFile)?;
     let pid = file.ok_or(SurveyError::NoPid)?.pid;
-    let program = std::fs::read_link(format!("/proc/{pid}/exe"));
+    let program = processes::program_of(pid);
     let program = program.map_err(|_| SurveyError::NoProcess)?;
     let dir = program.parent().map(Path::display);
     Ok(dir.map(|dir| dir.to_string()).unwrap_or_default())

@@ -5,7 +5,10 @@ use std::fmt;
 use nix::unistd::{AccessFlags, access};
 
 use crate::error::DeviceError;
+#[cfg(target_os = "linux")]
 use crate::linux::LinuxDevice;
+#[cfg(not(target_os = "linux"))]
+use crate::no_device::LinuxDevice;
 use crate::settings::{Driver, WatchdogSettings};
 use crate::testing::TestingDevice;
 

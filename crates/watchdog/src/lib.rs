@@ -23,7 +23,10 @@
 mod device;
 mod error;
 pub mod guardian;
+#[cfg(target_os = "linux")]
 mod linux;
+#[cfg(not(target_os = "linux"))]
+mod no_device;
 mod settings;
 mod testing;
 mod timing;

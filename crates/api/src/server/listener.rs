@@ -72,9 +72,22 @@ pub(super) fn tune(stream: &TcpStream) {
     let socket = SockRef::from(stream);
     let tuned = socket
         .set_tcp_keepalive(&probes)
-        .and_then(|()| socket.set_tcp_user_timeout(Some(Duration::from_secs(10))))
+        .and_then(|()| give_up_after(&socket, Duration::from_secs(10)))
         .and_then(|()| stream.set_nodelay(true));
     if let Err(error) = tuned {
         tracing::debug!("could not tune a REST connection: {error}");
     }
+}
+
+/// Ends a connection whose other side has confirmed nothing for so long.
+#[cfg(target_os = "linux")]
+fn give_up_after(socket: &SockRef<'_>, limit: Duration) -> io::Result<()> {
+    socket.set_tcp_user_timeout(Some(limit))
+}
+
+/// Elsewhere the probes of an idle connection must do.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "Linux may refuse")]
+fn give_up_after(_socket: &SockRef<'_>, _limit: Duration) -> io::Result<()> {
+    Ok(())
 }

@@ -1,29 +1,23 @@
 //! Processes and their descendants.
 
 use std::collections::HashMap;
-use std::fs;
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
+
+use crate::processes::{self, Row};
 
 /// A process that cannot be mistaken for a later one of the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
     pid: Pid,
-    started: u64,
-}
-
-/// One line of the process table.
-struct Row {
-    process: Process,
-    parent: Pid,
-    is_zombie: bool,
+    birth: u64,
 }
 
 impl Process {
     /// The process that has this number now.
     pub(crate) fn of(pid: Pid) -> Option<Self> {
-        row(pid).map(|row| row.process)
+        processes::row(pid.as_raw()).map(|row| Self::in_row(&row))
     }
 
     /// Ends the process and everything below it at once, unless it is gone.
@@ -42,7 +36,15 @@ impl Process {
 
     /// Whether it still runs (a zombie does not).
     pub(crate) fn is_alive(self) -> bool {
-        row(self.pid).is_some_and(|row| row.process == self && !row.is_zombie)
+        processes::row(self.pid.as_raw())
+            .is_some_and(|row| Self::in_row(&row) == self && !row.is_zombie)
+    }
+
+    fn in_row(row: &Row) -> Self {
+        Self {
+            pid: Pid::from_raw(row.pid),
+            birth: row.birth,
+        }
     }
 }
 
@@ -67,15 +69,21 @@ pub(crate) fn send_group(group: Pid, signal: Signal) {
 /// Whether a group has a member that has not ended.
 pub(crate) fn group_lives(group: Pid) -> bool {
     killpg(group, None::<Signal>).is_ok()
-        && table().any(|(row, pgrp)| pgrp == group && !row.is_zombie)
+        && processes::all()
+            .iter()
+            .any(|row| row.group == group.as_raw() && !row.is_zombie)
 }
 
-/// All living descendants of a process at this moment. Empty where there is no `/proc`: the
-/// process group is then all that is known.
+/// All descendants of a process at this moment. Empty where nothing tells: the process group is
+/// then all that is known.
 pub(crate) fn descendants(root: Pid) -> Vec<Process> {
     let mut children: HashMap<Pid, Vec<Process>> = HashMap::new();
-    for (row, _) in table() {
-        children.entry(row.parent).or_default().push(row.process);
+    for row in processes::all() {
+        let parent = Pid::from_raw(row.parent);
+        children
+            .entry(parent)
+            .or_default()
+            .push(Process::in_row(&row));
     }
     let mut found = Vec::new();
     let mut open = vec![root];
@@ -97,33 +105,4 @@ pub(crate) fn kill_with_descendants(root: Pid) {
     for process in below {
         process.signal(Signal::SIGKILL);
     }
-}
-
-fn table() -> impl Iterator<Item = (Row, Pid)> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(|number| stat(Pid::from_raw(number)))
-}
-
-fn row(pid: Pid) -> Option<Row> {
-    stat(pid).map(|(row, _)| row)
-}
-
-/// Reads `/proc/<pid>/stat`: the name of the program is in brackets and may hold anything.
-fn stat(pid: Pid) -> Option<(Row, Pid)> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-    let number = |index: usize| fields.get(index)?.parse().ok().map(Pid::from_raw);
-    let row = Row {
-        process: Process {
-            pid,
-            started: fields.get(19)?.parse().ok()?,
-        },
-        parent: number(1)?,
-        is_zombie: matches!(*fields.first()?, "Z" | "X"),
-    };
-    Some((row, number(2)?))
 }

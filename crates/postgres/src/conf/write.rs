@@ -8,6 +8,7 @@ use std::path::Path;
 
 use patroni_config::umask;
 use patroni_core::value;
+use rustix::fs::Mode;
 use serde_json::Value;
 
 /// The two comment lines at the top of every file that we write.
@@ -136,8 +137,13 @@ impl Modes {
     }
 
     /// The umask that goes with them.
-    pub(crate) fn umask(self) -> u32 {
-        0o777 & !self.directory
+    pub(crate) fn umask(self) -> Mode {
+        let group = if self == Self::GROUP {
+            Mode::WGRP
+        } else {
+            Mode::RWXG
+        };
+        group | Mode::RWXO
     }
 }
 
@@ -194,7 +200,7 @@ mod tests {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o750)).unwrap();
         write_file(&path, "y", dir.path()).unwrap();
         assert_eq!(mode(&path), 0o640);
-        assert_eq!(Modes::of(dir.path()).umask(), 0o027);
+        assert_eq!(Modes::of(dir.path()).umask(), Mode::WGRP | Mode::RWXO);
     }
 
     #[test]
@@ -202,7 +208,7 @@ mod tests {
         let (data, conf) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let expected = umask::file_mode();
         // Tests of this process that look at modes set them without regard to the umask.
-        let before = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
+        let before = rustix::process::umask(Mode::RWXG | Mode::RWXO);
         let path = conf.path().join("postgresql.conf");
         write_file(&path, "x", data.path()).unwrap();
         rustix::process::umask(before);

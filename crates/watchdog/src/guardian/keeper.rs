@@ -1,7 +1,7 @@
 //! The daemon's side: putting a guardian on duty, telling it, sending it home.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
@@ -113,8 +113,7 @@ impl OnDuty {
     /// Starts one, which knows its order before it relieves whoever was on duty.
     fn begin(line: &str, file: &Path) -> io::Result<Self> {
         let name = format!("{}-{}", std::process::id(), since_boot().as_nanos());
-        // The very program that runs, also when an upgrade has replaced its file.
-        let mut child = Command::new("/proc/self/exe")
+        let mut child = Command::new(this_program()?)
             .arg(ARGUMENT)
             .arg(&name)
             .arg(file)
@@ -147,4 +146,17 @@ impl OnDuty {
             }
         }
     }
+}
+
+/// The very program that runs, also when an upgrade has replaced its file.
+#[cfg(target_os = "linux")]
+#[expect(clippy::unnecessary_wraps, reason = "other systems may not know")]
+fn this_program() -> io::Result<PathBuf> {
+    Ok(PathBuf::from("/proc/self/exe"))
+}
+
+/// The program at the place where ours was started from.
+#[cfg(not(target_os = "linux"))]
+fn this_program() -> io::Result<PathBuf> {
+    std::env::current_exe()
 }

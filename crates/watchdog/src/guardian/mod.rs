@@ -26,8 +26,14 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 
 /// The clock that a lease is counted on: it goes on while the machine is suspended.
+#[cfg(target_os = "linux")]
+const CLOCK: ClockId = ClockId::CLOCK_BOOTTIME;
+/// Of the other systems macOS does the same with the usual one.
+#[cfg(not(target_os = "linux"))]
+const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
+
 fn since_boot() -> Duration {
-    clock_gettime(ClockId::CLOCK_BOOTTIME)
+    clock_gettime(CLOCK)
         .map(Duration::from)
-        .expect("Linux has a clock that counts from boot")
+        .expect("the system has a clock that counts from boot")
 }
