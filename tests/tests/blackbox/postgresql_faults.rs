@@ -7,8 +7,9 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use patroni_tests::cluster::SOON;
 use patroni_tests::node::Node;
 use patroni_tests::proc::{self, Proc};
@@ -152,6 +153,71 @@ fn a_base_backup_that_is_cut_half_way_is_made_anew() -> Result<()> {
             .log()
             .contains("replica has been created using basebackup")
     );
+    Ok(())
+}
+
+/// Waits until a copy has come half way (a new cluster has some 20 MiB), and tells who sends it.
+/// The sender of a copy that was cut may still be there.
+fn wait_half_a_copy(leader: &Node, other_than: Option<&str>) -> Result<String> {
+    let mut sender = String::new();
+    wait::until("half of a copy", SOON, || {
+        let half = leader.sql(
+            "select pid from pg_stat_progress_basebackup where backup_streamed > 10 * 1024 * 1024",
+        )?;
+        let new = half.iter().find(|pid| Some(pid.as_str()) != other_than);
+        sender.clone_from(new.context("none has")?);
+        Ok(())
+    })?;
+    Ok(sender)
+}
+
+/// Ends the process whose number a file tells.
+fn cut(pid_file: &Path) -> Result<()> {
+    let pid = std::fs::read_to_string(pid_file)?.trim().parse()?;
+    proc::signal(Pid::from_raw(pid), Signal::SIGKILL)
+}
+
+/// The first copy is cut alone, the second one together with its daemon, as a machine that loses
+/// its power does it. What either left behind looks like data, and is never started.
+#[test]
+fn a_custom_copy_that_is_cut_half_way_is_made_anew() -> Result<()> {
+    let mut cluster = Cluster::prepare(StoreKind::Etcd3, 2)?;
+    let copier = cluster.nodes[1].data_dir().with_file_name("copier");
+    let script = copier.with_extension("sh");
+    let program = postgresql::program("pg_basebackup");
+    std::fs::write(
+        &script,
+        format!(
+            "#!/bin/sh\nset -e\nfor word in \"$@\"; do case $word in\n\
+             --datadir=*) data=${{word#*=}};;\n--connstring=*) from=${{word#*=}};;\nesac; done\n\
+             echo $$ > {pid}\nexec {program} -D \"$data\" -d \"$from\" -c fast -r 4M\n",
+            pid = copier.display(),
+            program = program.display(),
+        ),
+    )?;
+    set_mode(&script, 0o755)?;
+    cluster.nodes[1].change_config(
+        "  authentication:",
+        &format!(
+            "  create_replica_methods: [own]\n  own:\n    command: {}\n  authentication:",
+            script.display()
+        ),
+    )?;
+    cluster.nodes[0].start()?;
+    let leader = cluster.wait_leader(SOON)?;
+    cluster.nodes[1].start()?;
+    let first = wait_half_a_copy(&cluster.nodes[leader], None)?;
+    cut(&copier)?;
+    cluster.nodes[1].wait_log(0, "Error creating replica using method own", SOON)?;
+    wait_half_a_copy(&cluster.nodes[leader], Some(&first))?;
+    cluster.nodes[1].signal(Signal::SIGSTOP);
+    cut(&copier)?;
+    cluster.nodes[1].kill_daemon();
+    ensure!(cluster.nodes[1].data_dir().join("PG_VERSION").exists());
+    let from = cluster.nodes[1].log().len();
+    cluster.nodes[1].start()?;
+    cluster.wait_healthy(SOON)?;
+    cluster.nodes[1].wait_log(from, "replica has been created using own", SOON)?;
     Ok(())
 }
 
