@@ -173,6 +173,9 @@ impl Cluster {
     /// The server does not do it.
     pub fn promote_by_hand(&mut self, index: usize) -> Result<()> {
         let node = &mut self.nodes[index];
+        wait::until("the table on the standby", SOON, || {
+            node.sql("select 1 from t limit 1").map(drop)
+        })?;
         node.kill_daemon();
         node.pg_ctl(&["promote"])?;
         wait::until("a write on the fork", SOON, || {
