@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use patroni_api::server::{Listen, Server, ServerSettings, TlsSettings, VerifyClient};
-use patroni_api::tls::{AnyServer, IdentityFiles};
+use patroni_api::tls::IdentityFiles;
 use patroni_api::{BindError, CipherListError, TlsError};
+use patroni_tls::ServerVerifier;
 use rustls::crypto::ring::cipher_suite as suites;
 use rustls::pki_types::ServerName;
 use rustls::{CipherSuite, ClientConfig, SupportedCipherSuite};
@@ -60,7 +61,7 @@ async fn connect(
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyServer::new()))
+        .with_custom_certificate_verifier(Arc::new(ServerVerifier::blind()))
         .with_no_client_auth();
     let stream = TcpStream::connect(server.local_addr()).await?;
     let name = ServerName::try_from("127.0.0.1").unwrap();

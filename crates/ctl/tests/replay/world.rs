@@ -134,7 +134,7 @@ pub(crate) fn run_with(
 ) -> (u8, String, String) {
     let environment = patroni_ctl::Environment::new();
     let desk = Desk::new(Some(input), false);
-    execute_on(fake, words, desk, environment, settings)
+    execute_on(fake, words, &desk, environment, settings)
 }
 
 /// Runs a command line on a terminal, without taking it over.
@@ -145,13 +145,13 @@ pub(crate) fn run_typed(
     environment: patroni_ctl::Environment,
 ) -> (u8, String, String) {
     let desk = Desk::new(Some(typed), true);
-    execute_on(fake, words, desk, environment, Box::new(patroni_ctl::find))
+    execute_on(fake, words, &desk, environment, Box::new(patroni_ctl::find))
 }
 
 fn execute_on(
     fake: &Fake,
     words: &[&str],
-    desk: Desk,
+    desk: &Desk,
     environment: patroni_ctl::Environment,
     settings: Find,
 ) -> (u8, String, String) {
