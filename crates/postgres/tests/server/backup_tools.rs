@@ -39,9 +39,10 @@ fn succeed(program: &str, args: &[&str]) {
 fn run(program: &str, args: &[&str]) -> Result<(), String> {
     let output = Command::new(program).args(args).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&said).into_owned()),
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&said).into_owned())
     }
 }
 
