@@ -123,6 +123,16 @@ impl Tags {
         Self(map)
     }
 
+    /// The same tags with the overlay of a member whose data have left the cluster's history: it
+    /// does not lead, and nobody waits for it to confirm anything.
+    #[must_use]
+    pub fn diverged(&self) -> Self {
+        let mut map = self.leaving_sync().0;
+        map.insert("nofailover".to_owned(), Value::Bool(true));
+        map.insert("failover_priority".to_owned(), Value::from(0));
+        Self(map)
+    }
+
     /// Whether no tag is there.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use patroni_core::{
     FailoverRequest, History, Leader, MemberName, Revision, Role, SlotName, State, Status,
-    SyncNames, SyncState, SystemId, Timeline, Upstream,
+    SyncNames, SyncState, SystemId, Tags, Timeline, Upstream,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -226,6 +226,20 @@ pub struct MemberNotes {
     /// Why this node does not get its WAL, when that is known not to end by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
+}
+
+impl MemberNotes {
+    /// The tags to publish, of those that are configured.
+    #[must_use]
+    pub fn overlay(&self, tags: &Tags) -> Tags {
+        if self.trouble.as_ref().is_some_and(Trouble::is_divergence) {
+            tags.diverged()
+        } else if self.leaving_sync {
+            tags.leaving_sync()
+        } else {
+            tags.clone()
+        }
+    }
 }
 
 /// A member to be asked over REST.

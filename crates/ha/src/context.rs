@@ -107,6 +107,11 @@ impl Cx<'_> {
         leads && self.node.citus_group.is_some()
     }
 
+    /// By its tags, or because its data are not those of the cluster.
+    pub(crate) fn may_not_lead(&self) -> bool {
+        self.node.tags.nofailover() || self.memory.has_diverged()
+    }
+
     pub(crate) fn is_leader(&self) -> bool {
         self.memory.is_leader(self.now())
     }

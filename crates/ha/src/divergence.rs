@@ -187,6 +187,15 @@ pub enum Trouble {
     },
 }
 
+impl Trouble {
+    /// The data are not those of the cluster, and a stream does not change that: PostgreSQL takes
+    /// WAL of the same timeline number without looking where it comes from, and one record that
+    /// happens to fit is replayed.
+    pub fn is_divergence(&self) -> bool {
+        matches!(self, Self::Diverged { .. })
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

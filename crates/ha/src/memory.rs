@@ -253,6 +253,11 @@ impl Memory {
         self.last_moment
     }
 
+    /// The data are known not to be those of the cluster, and nothing that may be done mends them.
+    pub fn has_diverged(&self) -> bool {
+        self.trouble.as_ref().is_some_and(Trouble::is_divergence)
+    }
+
     /// Whether this node may act as leader at `now`.
     pub fn is_leader(&self, now: Moment) -> bool {
         self.lease.is_valid(now)
@@ -266,6 +271,9 @@ impl Memory {
             Effect::Compared(found) => self.divergence = Some(found.clone()),
             Effect::Rewind(state) => {
                 self.rewind = *state;
+                if matches!(state, RewindState::Initial | RewindState::Success) {
+                    self.trouble = None;
+                }
                 if state.was_executed() {
                     self.rewound = self.divergence.take();
                 }

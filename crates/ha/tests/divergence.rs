@@ -2,10 +2,12 @@
 
 mod support;
 
+use patroni_core::Tags;
+use patroni_core::server::Answer;
 use patroni_core::server::{ControlState, RewindAbility};
 use patroni_core::{Lsn, Role};
 use patroni_ha::command::{Parting, RewindSource, WipeReason};
-use patroni_ha::divergence::Divergence;
+use patroni_ha::divergence::{Divergence, Trouble};
 use patroni_ha::job::Job;
 use patroni_ha::memory::{RewindState, Stall};
 use patroni_ha::outcome::{InspectFailure, LeaderInspection, LocalPosition};
@@ -52,7 +54,7 @@ fn silent() -> Observation {
     let mut status = server.status.known().expect("it answers").clone();
     status.receiver = None;
     status.receiver_timeline = Some(tl(2));
-    server.status = patroni_core::server::Answer::Known(status);
+    server.status = Answer::Known(status);
     observation(server, cluster(Some("b")))
 }
 
@@ -199,7 +201,7 @@ fn a_standby_that_cannot_replay_what_it_streams_compares_histories_too() {
         let mut observed = observation(replica(), cluster(Some("b")));
         let mut status = observed.server.status.known().expect("it answers").clone();
         (status.received, status.replayed) = (Some(Lsn::new(180)), Some(Lsn::new(replayed)));
-        observed.server.status = patroni_core::server::Answer::Known(status);
+        observed.server.status = Answer::Known(status);
         observed
     };
     let moves = play(
@@ -386,7 +388,7 @@ fn a_rewind_that_did_not_help_is_not_repeated_for_ever() {
 #[test]
 fn streaming_ends_the_trouble() {
     let memory = Memory {
-        trouble: Some(patroni_ha::divergence::Trouble::NoStream {
+        trouble: Some(Trouble::NoStream {
             from: None,
             source: RewindSource::Remote {
                 host: "r".to_owned(),
@@ -397,6 +399,88 @@ fn streaming_ends_the_trouble() {
     };
     let played = play(observation(replica(), cluster(Some("b"))), memory, |_| None);
     assert_eq!((played.memory.stall, played.memory.trouble), (None, None));
+}
+
+/// A memory of data that left the history of `b` on timeline 1, and cannot be mended.
+fn diverged() -> Memory {
+    Memory {
+        trouble: Some(Trouble::Diverged {
+            source: RewindSource::Member(patroni_ha::command::LeaderAddress {
+                name: name("b"),
+                conn_url: "postgres://b:5432/postgres".to_owned(),
+            }),
+            why: Divergence::Fork {
+                after: tl(1),
+                ours: Lsn::new(90),
+                theirs: Lsn::new(100),
+                same_number: true,
+            },
+        }),
+        ..silent_since(900)
+    }
+}
+
+fn published_tags(played: &Played) -> Option<Tags> {
+    played.commands.iter().find_map(|command| match command {
+        Command::TouchMember(notes) => Some(notes.overlay(&Tags::default())),
+        _ => None,
+    })
+}
+
+/// PostgreSQL streams WAL of the same timeline number without looking whose it is, so a stream
+/// proves nothing. Such data do not lead, and nobody waits for them.
+#[test]
+fn a_stream_does_not_end_a_divergence() {
+    let still = answers(here(true, 150), there(100));
+    let played = play(
+        observation(replica(), cluster(Some("b"))),
+        diverged(),
+        still,
+    );
+    assert!(played.memory.has_diverged(), "{}", played.transcript());
+    let tags = published_tags(&played).expect("the member key");
+    assert!(tags.nofailover() && tags.nosync());
+}
+
+/// By another history that agrees, or one that shows no more, it is past it once it replays what
+/// comes after its end.
+#[test]
+fn what_is_replayed_of_a_history_that_agrees_ends_a_divergence() {
+    let agrees = || answers(here(true, 150), there(90));
+    let mut server = replica();
+    let played = play(
+        observation(server.clone(), cluster(Some("b"))),
+        diverged(),
+        agrees(),
+    );
+    assert!(played.memory.has_diverged(), "nothing was replayed");
+    let Answer::Known(status) = &mut server.status else {
+        panic!("it answers");
+    };
+    (status.received, status.replayed) = (Some(Lsn::new(150)), Some(Lsn::new(150)));
+    let played = play(
+        observation(server, cluster(Some("b"))),
+        diverged(),
+        agrees(),
+    );
+    assert!(!played.memory.has_diverged(), "{}", played.transcript());
+    let next = play(
+        observation(replica(), cluster(Some("b"))),
+        played.memory,
+        |_| None,
+    );
+    assert_eq!(published_tags(&next), Some(Tags::default()));
+}
+
+#[test]
+fn diverged_data_do_not_take_a_free_lock() {
+    let races = |memory| {
+        let mut observed = observation(replica(), cluster(None));
+        observed.node.may_bootstrap = false;
+        play(observed, memory, |_| None).asked(|command| *command == Command::AcquireLeader)
+    };
+    assert!(races(Memory::default()));
+    assert!(!races(diverged()));
 }
 
 #[test]

@@ -293,13 +293,14 @@ impl HaLoop {
         let server = self.body.facts().server_now(&self.body.supervisor);
         let settings = self.body.settings();
         let watchdog_failed = !self.body.watchdog().is_usable();
-        let leaving_sync = self.memory.leaving_sync;
+        let (leaving_sync, diverged) = (self.memory.leaving_sync, self.memory.has_diverged());
         self.body.publish(|snapshot| {
             snapshot.set_dynamic(&settings.dynamic);
             snapshot.tags = settings.tags.published();
             snapshot.lock_until = lock_until;
             snapshot.consent_until = consent_until;
             snapshot.leaving_sync = leaving_sync;
+            snapshot.diverged = diverged;
             snapshot.system_id = server.system_id;
             snapshot.pending_restart = server.pending_restart;
             snapshot.watchdog_failed = watchdog_failed;

@@ -43,11 +43,7 @@ pub(crate) fn member_data(
     if notes.awaits_checkpoint {
         put("checkpoint_after_promote", false.into());
     }
-    let tags = if notes.leaving_sync {
-        tags.published().leaving_sync()
-    } else {
-        tags.published()
-    };
+    let tags = notes.overlay(&tags.published());
     if !tags.is_empty() {
         put("tags", tags.as_map().clone().into());
     }

@@ -55,6 +55,8 @@ pub struct Snapshot {
     /// The node takes itself off the synchronous set: the overlay of [`Tags::leaving_sync`] is
     /// shown, but not used by tag filters.
     pub leaving_sync: bool,
+    /// The data have left the cluster's history: the same with [`Tags::diverged`].
+    pub diverged: bool,
     /// The identity of the database cluster, when known.
     pub system_id: Option<SystemId>,
     /// Parameters that wait for a restart.
@@ -118,6 +120,7 @@ impl Snapshot {
             dcs_last_seen: 0,
             tags: Tags::default(),
             leaving_sync: false,
+            diverged: false,
             system_id: None,
             pending_restart: BTreeMap::new(),
             scheduled_restart: None,

@@ -172,7 +172,9 @@ impl<'a> Status<'a> {
         put_flag("cluster_unlocked", self.is_cluster_unlocked());
         put_flag("failsafe_mode_is_active", self.failsafe_active);
         put("dcs_last_seen", snapshot.dcs_last_seen.into());
-        let tags = if snapshot.leaving_sync {
+        let tags = if snapshot.diverged {
+            snapshot.tags.diverged()
+        } else if snapshot.leaving_sync {
             snapshot.tags.leaving_sync()
         } else {
             snapshot.tags.clone()

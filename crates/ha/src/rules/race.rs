@@ -154,7 +154,7 @@ fn won(cx: &mut Cx<'_>) -> Asked<CycleResult> {
 
 /// Not fit to lead: leave the lock to others.
 fn stand_back(cx: &mut Cx<'_>) -> Asked<CycleResult> {
-    let nofailover = cx.node.tags.nofailover();
+    let nofailover = cx.may_not_lead();
     let asked = cx
         .view
         .failover_request()
@@ -190,7 +190,7 @@ pub(crate) fn healthiest(cx: &mut Cx<'_>, obs: &Observation) -> Asked<Result<(),
         }
         cx.memory.backing_off_since = None;
     }
-    let nofailover = cx.node.tags.nofailover() && !cx.mutated(Mutant::IgnoreNofailover);
+    let nofailover = cx.may_not_lead() && !cx.mutated(Mutant::IgnoreNofailover);
     let request = cx.view.failover_request().map(|key| key.request.clone());
     if cx.paused()
         && !nofailover

@@ -35,14 +35,18 @@ pub(crate) fn watch(cx: &mut Cx<'_>, upstream: &Upstream) -> Asked<Option<CycleR
     let streaming = status.replication_state() == Some("streaming");
     let explained = streaming || status.restore_command.is_some();
     let (received, replayed) = (status.received, status.replayed);
-    if !streams(upstream) || (streaming && received <= replayed) {
+    let diverged = cx.memory.has_diverged();
+    let fine = !streams(upstream) || (streaming && received <= replayed);
+    if fine && !diverged {
         forget(cx);
         cx.memory.rewound = None;
+    }
+    if !streams(upstream) || (fine && !diverged) {
         return Ok(None);
     }
     let now = cx.now();
     let moved = |stall: &Stall| streaming && stall.replayed != replayed;
-    if cx.memory.stall.as_ref().is_none_or(moved) {
+    if !diverged && cx.memory.stall.as_ref().is_none_or(moved) {
         forget(cx);
     }
     let stall = *cx.memory.stall.get_or_insert(Stall {
@@ -67,7 +71,11 @@ pub(crate) fn watch(cx: &mut Cx<'_>, upstream: &Upstream) -> Asked<Option<CycleR
     let why = match rewind::compare(cx, &source)? {
         Comparison::Diverged(why) => why,
         Comparison::Agrees if explained => {
-            cx.memory.trouble = None;
+            // A fork whose end the leader has passed shows no more. Whoever replays what comes
+            // after its own end is past it.
+            if !diverged || moved(&stall) {
+                forget(cx);
+            }
             return Ok(None);
         }
         Comparison::NothingLocal | Comparison::Unknown if explained => return Ok(None),

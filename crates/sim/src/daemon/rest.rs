@@ -59,11 +59,13 @@ impl World {
         let role = self.nodes[there].daemon.supervised.role;
         let primary =
             matches!(role, Role::Primary | Role::Promoted) || self.nodes[there].server.is_primary();
+        let tags = self.tags(there);
+        let diverged = self.nodes[there].daemon.memory.has_diverged();
         Ok(PeerStatus {
             in_recovery: !primary,
             position,
             timeline: self.timeline(there),
-            tags: self.tags(there),
+            tags: if diverged { tags.diverged() } else { tags },
             watchdog_failed: watchdog.watchdog_required && !watchdog.has_watchdog,
             replays_own_wal: self.nodes[there].server.replays_until.is_some(),
             streams: self.nodes[there].server.receiving,
@@ -141,12 +143,9 @@ impl World {
         put("state", supervised.state.as_str().into());
         put("role", supervised.role.as_str().into());
         put("version", "4.1.5".into());
-        let mut tags = self.tags(node).as_map().clone();
-        if notes.leaving_sync {
-            tags.insert("nosync".to_owned(), Value::Bool(true));
-        }
+        let tags = notes.overlay(&self.tags(node));
         if !tags.is_empty() {
-            put("tags", Value::Object(tags));
+            put("tags", Value::Object(tags.as_map().clone()));
         }
         if let Some(position) = self.position(node) {
             put("xlog_location", position.bytes().into());
