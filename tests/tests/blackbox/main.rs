@@ -39,6 +39,7 @@ mod pause;
 mod postgresql_faults;
 mod probe;
 mod proxies;
+mod recorded;
 mod restart;
 mod slots;
 mod standby_cluster;
