@@ -1,11 +1,16 @@
-//! Requests with unusual or wrong input, and what the reference answered to each: recorded on a
-//! steady cluster of three, and asked of ours in the same order.
+//! Requests, and what the reference answered to each: recorded on a cluster, and asked of ours in
+//! the same order.
 //!
+//! `recorded/access.json` has 100 of 107 about passwords, the allowlist and headers, in groups with
+//! the lines of the section `restapi` that the node had. Left out is what is guarded here and not
+//! there: an allowlist that is a text ends a start (5), and `POST /mpp` is an action like others
+//! (2). Of those with unusual or wrong input
 //! `recorded/requests.json` has 199 of 225. Left out is what the layer below answers otherwise
 //! (15 texts that are no request, 8 with a length that is no number, one where the reference only
 //! closes the connection) and what would end the node (`POST /sigterm`, 2). Not compared: the
 //! header `Content-Length`, which ours has always, and documents of the dynamic configuration.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -17,6 +22,7 @@ use patroni_tests::{Cluster, StoreKind, wait};
 use serde_json::Value;
 
 const RECORDED: &str = include_str!("recorded/requests.json");
+const ACCESS: &str = include_str!("recorded/access.json");
 
 #[test]
 fn odd_requests_are_answered_as_by_the_reference() -> Result<()> {
@@ -52,9 +58,38 @@ fn odd_requests_are_answered_as_by_the_reference() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn access_rules_and_headers_are_those_of_the_reference() -> Result<()> {
+    let mut cluster = Cluster::start(StoreKind::Etcd3, 1)?;
+    let groups: Vec<Value> = serde_json::from_str(ACCESS)?;
+    let file = std::fs::read_to_string(cluster.nodes[0].config_path())?;
+    let (mut asked, mut wrong) = (0, Vec::new());
+    for group in &groups {
+        let lines = group["restapi"].as_array().context("lines")?;
+        let lines = lines.iter().filter_map(Value::as_str);
+        let lines = lines.fold(String::new(), |text, line| text + "  " + line + "\n");
+        let node = &mut cluster.nodes[0];
+        node.terminate()?;
+        node.write_config(&file.replacen("restapi:\n", &format!("restapi:\n{lines}"), 1))?;
+        node.start()?;
+        cluster.wait_healthy(SOON)?;
+        for case in group["requests"].as_array().context("requests")? {
+            asked += 1;
+            let answer = ask(cluster.nodes[0].ports.rest, case)?;
+            if let Some(difference) = answer.differs(case) {
+                let what = format!("{} {} {}", case["method"], case["path"], case["headers"]);
+                wrong.push(format!("{lines}{what}: {difference}"));
+            }
+        }
+    }
+    ensure!(asked == 100);
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
 struct Answer {
     status: String,
-    content_type: Option<String>,
+    headers: BTreeMap<String, String>,
     body: String,
 }
 
@@ -66,6 +101,13 @@ fn ask(port: u16, case: &Value) -> Result<Answer> {
     let text = |key: &str| case[key].as_str();
     let (method, path) = text("method").zip(text("path")).context("a request")?;
     let mut request = format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\n");
+    for (name, value) in case["headers"].as_object().into_iter().flatten() {
+        write!(
+            request,
+            "{name}: {}\r\n",
+            value.as_str().unwrap_or_default()
+        )?;
+    }
     if let Some(body) = text("body") {
         write!(request, "Content-Length: {}\r\n\r\n{body}", body.len())?;
     } else {
@@ -77,15 +119,16 @@ fn ask(port: u16, case: &Value) -> Result<Answer> {
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").context("no end of headers")?;
     let (status, headers) = head.split_once("\r\n").unwrap_or((head, ""));
-    let content_type = headers
+    let headers = headers
         .lines()
-        .find_map(|line| line.strip_prefix("Content-Type: "));
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_lowercase(), value.to_owned()));
     Ok(Answer {
         status: status
             .strip_prefix("HTTP/1.0 ")
             .unwrap_or(status)
             .to_owned(),
-        content_type: content_type.map(str::to_owned),
+        headers: headers.collect(),
         body: body.to_owned(),
     })
 }
@@ -96,9 +139,24 @@ impl Answer {
         if self.status != status {
             return Some(format!("{:?} for {status:?}", self.status));
         }
-        let content_type = case["content_type"].as_str();
-        if content_type.is_some() && self.content_type.as_deref() != content_type {
-            return Some(format!("{:?} for {content_type:?}", self.content_type));
+        let mut wanted = case["extra_headers"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
+        for (key, name) in [("content_type", "Content-Type"), ("server", "Server")] {
+            let value = case.get(key).filter(|value| *value != "<server-default>");
+            wanted.extend(value.map(|value| (name.to_owned(), value.clone())));
+        }
+        for (name, value) in &wanted {
+            let got = self.headers.get(&name.to_lowercase());
+            if got.map(String::as_str) != value.as_str() {
+                return Some(format!("{name}: {got:?} for {value}"));
+            }
+        }
+        let is_more =
+            |name: &&String| name.starts_with("x-") && !wanted.contains_key(&name.to_uppercase());
+        if let Some(name) = self.headers.keys().find(is_more) {
+            return Some(format!("{name} is one too many"));
         }
         if let Some(text) = case["text"].as_str() {
             return (self.body != text).then(|| format!("{:?} for {text:?}", self.body));
