@@ -161,7 +161,10 @@ fn stand_back(cx: &mut Cx<'_>) -> Asked<CycleResult> {
         .is_some_and(|key| key.request.candidate.is_some());
     if asked || (nofailover && !cx.paused()) {
         cx.mark_check();
-        cx.wait_for_leader(TIME_FOR_OTHERS)?;
+        // A primary steps down first: nothing limits how long it would write if this loop hung.
+        if !cx.is_primary() {
+            cx.wait_for_leader(TIME_FOR_OTHERS)?;
+        }
     }
     let texts = if nofailover {
         Texts {
