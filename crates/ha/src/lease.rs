@@ -86,6 +86,14 @@ fn give_up(end: Moment, ttl: Duration, watchdog: &WatchdogFacts) -> Moment {
     guard - orderly_margin(ttl)
 }
 
+/// How long a member keeps its consent to a leader without a store: at least for as long as the
+/// leader counts on it, which does not hear of a shorter `ttl` before it reads the store again.
+/// What nobody would configure is no reason to wait.
+pub fn consent(ttl: Duration, announced: Option<Duration>) -> Duration {
+    const MOST: Duration = Duration::from_hours(1);
+    ttl.max(announced.unwrap_or_default().min(MOST))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +103,16 @@ mod tests {
     }
 
     const TTL: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_consent_lasts_as_long_as_the_leader_counts_on_it() {
+        let secs = Duration::from_secs;
+        // The leader has not read of the shorter ttl, or of the longer one.
+        assert_eq!(consent(secs(20), Some(secs(30))), secs(30));
+        assert_eq!(consent(secs(40), Some(secs(30))), secs(40));
+        assert_eq!(consent(secs(20), None), secs(20));
+        assert_eq!(consent(secs(20), Some(Duration::MAX)), secs(3600));
+    }
 
     #[test]
     fn the_margins_follow_the_ttl_within_bounds() {

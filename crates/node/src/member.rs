@@ -336,12 +336,13 @@ impl Member for NodeMember {
         if let Err(why) = intent::consent_to_failsafe(server, leader, &announcement.name) {
             return FailsafeVote::Refused(why.to_string()).into();
         }
-        self.body.note_failsafe_leader(FailsafeLeader {
+        let leader = FailsafeLeader {
             name: announcement.name,
             conn_url: announcement.conn_url.unwrap_or_default(),
             api_url: announcement.api_url.unwrap_or_default(),
             slots: announcement.slots.unwrap_or_default(),
-        });
+        };
+        self.body.note_failsafe_leader(leader, announcement.ttl);
         let position = self
             .body
             .facts()

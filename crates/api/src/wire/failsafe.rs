@@ -1,6 +1,7 @@
 //! `POST /failsafe`: the leader asks members for leave to go on without the store.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use patroni_core::{Lsn, MemberName, SlotName, value};
@@ -19,6 +20,9 @@ pub struct FailsafeBody {
     pub api_url: Option<String>,
     /// Positions of slots, when it sends them.
     pub slots: Option<BTreeMap<SlotName, Lsn>>,
+    /// For how long it takes a consent to last, in whole seconds: its `ttl`, which may not be that
+    /// of the members any more. Nodes of the reference do not send it.
+    pub ttl: Option<Duration>,
 }
 
 impl FailsafeBody {
@@ -37,6 +41,10 @@ impl FailsafeBody {
             conn_url: text("conn_url"),
             api_url: text("api_url"),
             slots,
+            ttl: body
+                .get("ttl")
+                .and_then(Value::as_u64)
+                .map(Duration::from_secs),
         })
     }
 
@@ -53,6 +61,9 @@ impl FailsafeBody {
                 .map(|(name, at)| (name.to_string(), at.bytes().into()))
                 .collect();
             body.insert("slots".to_owned(), slots.into());
+        }
+        if let (Some(ttl), Some(body)) = (self.ttl, body.as_object_mut()) {
+            body.insert("ttl".to_owned(), ttl.as_secs().into());
         }
         body
     }
@@ -78,6 +89,32 @@ impl From<FailsafeVote> for Answer {
                 }
             }
             FailsafeVote::Refused(why) => Self::text(StatusCode::INTERNAL_SERVER_ERROR, why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_read() {
+        let body = FailsafeBody {
+            name: MemberName::new("a"),
+            conn_url: Some("postgres://a".to_owned()),
+            api_url: None,
+            slots: Some([(SlotName::new("b"), Lsn::new(7))].into()),
+            ttl: Some(Duration::from_secs(30)),
+        };
+        let read = |value: &Value| FailsafeBody::parse(value.as_object().unwrap());
+        assert_eq!(read(&body.to_value()), Some(body));
+        // Of the reference, and nonsense.
+        for sent in [
+            json!({"name": "a"}),
+            json!({"name": "a", "ttl": -1}),
+            json!({"name": "a", "ttl": "x"}),
+        ] {
+            assert_eq!(read(&sent).unwrap().ttl, None);
         }
     }
 }

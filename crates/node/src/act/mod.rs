@@ -18,6 +18,7 @@ use patroni_core::server::{LocalServer, ServerStatus};
 use patroni_core::{Cluster, MemberName, Moment, Tags, Timeline};
 use patroni_dcs::{Store, Timings};
 use patroni_ha::command::{Command, Wait};
+use patroni_ha::lease::consent;
 use patroni_ha::observation::FailsafeLeader;
 use patroni_ha::outcome::Outcome;
 use patroni_postgres::{Cancel, Clock, Supervisor};
@@ -284,11 +285,11 @@ impl Body {
         }
     }
 
-    /// Remembers the announcement of a leader without a store, for `ttl`.
-    pub(crate) fn note_failsafe_leader(&self, leader: FailsafeLeader) {
-        let ttl = self.timings().ttl;
-        self.facts().failsafe_leader = Some((leader, self.clock.now() + ttl));
-        self.publish(|snapshot| snapshot.failsafe_until = Some(Instant::now() + ttl));
+    /// Remembers the announcement of a leader without a store, which counts on it for `ttl`.
+    pub(crate) fn note_failsafe_leader(&self, leader: FailsafeLeader, ttl: Option<Duration>) {
+        let lasts = consent(self.timings().ttl, ttl);
+        self.facts().failsafe_leader = Some((leader, self.clock.now() + lasts));
+        self.publish(|snapshot| snapshot.failsafe_until = Some(Instant::now() + lasts));
     }
 
     /// Does one thing and tells what became of it.
@@ -382,6 +383,7 @@ impl Body {
             conn_url: Some(facts.addresses.conn_url.clone()),
             api_url: Some(facts.addresses.api_url.clone()),
             slots: Some(positions),
+            ttl: Some(self.timings().ttl),
         }
     }
 

@@ -1,9 +1,12 @@
 //! What members tell each other.
 
+use std::time::Duration;
+
 use patroni_core::{Lsn, MemberData, MemberName, Role, State};
 use patroni_ha::Command;
 use patroni_ha::command::Peer;
 use patroni_ha::intent;
+use patroni_ha::lease::consent;
 use patroni_ha::observation::{FailsafeLeader, PeerAnswer, PeerStatus};
 use serde_json::{Map, Value};
 
@@ -87,9 +90,10 @@ impl World {
             slots: std::collections::BTreeMap::new(),
             name,
         };
+        let ttl = self.nodes[node].daemon.settings.ttl;
         let mut answers = Vec::new();
         for peer in peers {
-            let answer = self.accept(node, &peer.name, leader.clone());
+            let answer = self.accept(node, &peer.name, leader.clone(), ttl);
             answers.push((peer.name.clone(), answer));
         }
         answers
@@ -100,6 +104,7 @@ impl World {
         node: usize,
         name: &MemberName,
         leader: FailsafeLeader,
+        ttl: Duration,
     ) -> Result<Option<Lsn>, String> {
         let timeout = || "timeout".to_owned();
         let there = self.node_named(name).ok_or_else(timeout)?;
@@ -119,7 +124,8 @@ impl World {
         let sees = view.and_then(|cluster| cluster.leader_name());
         intent::consent_to_failsafe(supervised, sees, &leader.name)
             .map_err(|why| why.to_string())?;
-        let until = peer.clock.read(self.now) + peer.daemon.settings.ttl;
+        let lasts = consent(peer.daemon.settings.ttl, Some(ttl));
+        let until = peer.clock.read(self.now) + lasts;
         peer.daemon.failsafe = Some((leader, until));
         // The consent is given, whether or not its answer arrives.
         if self.answers(node, name) {

@@ -416,6 +416,7 @@ fn failsafe_announcement() -> Value {
         "conn_url": or_null("string"),
         "api_url": or_null("string"),
         "slots": map_of(&integer()),
+        "ttl": integer(),
     });
     object(properties, &["name"])
 }
