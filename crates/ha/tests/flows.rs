@@ -488,6 +488,27 @@ fn a_pause_keeps_everything_as_it_is() {
     insta::assert_snapshot!(transcripts.join("\n---\n"));
 }
 
+/// In a pause nothing stops a primary that stood still. Its lock may be gone since it read the
+/// store, and a renewal would make it anew, beside what another one has promoted.
+#[test]
+fn a_pause_renews_no_lock_by_a_view_of_before_a_standstill() {
+    let renews = |until: u64| {
+        let mut observed = observation(primary(), cluster(Some("a")));
+        observed.settings = settings(json!({"pause": true}));
+        let memory = Memory {
+            lease: Lease::Until(at(until)),
+            ..leading()
+        };
+        let played = play(observed, memory, |command| match command {
+            Command::LoadCluster => Some(Outcome::Cluster(Ok(cluster(Some("b")).into()))),
+            _ => None,
+        });
+        played.asked(|command| matches!(command, Command::UpdateLeader { .. }))
+    };
+    assert!(renews(1025));
+    assert!(!renews(990));
+}
+
 #[test]
 fn synchronous_mode_is_switched_on_and_gets_a_standby() {
     let sync = json!({"synchronous_mode": true});

@@ -4,6 +4,7 @@ use patroni_core::MemberName;
 
 use crate::context::Cx;
 use crate::lease::Again;
+use crate::memory::Lease;
 use crate::observation::Observation;
 use crate::publish;
 use crate::replay::Asked;
@@ -34,6 +35,13 @@ pub(crate) fn leader_exists(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleRe
         cx.rule = Rule::L1;
         return Ok(result);
     }
+    if lease_is_over(cx) {
+        cx.rule = Rule::A18;
+        if !(cx.try_reload()? && cx.has_lock()) {
+            cx.again = Some(Again::SOON);
+            return Ok(CycleResult::LeaseRanOutMeanwhile);
+        }
+    }
     cx.rule = Rule::L2;
     let status = publish::status(cx);
     if status.is_none() && cx.is_running() {
@@ -58,6 +66,13 @@ pub(crate) fn leader_exists(cx: &mut Cx<'_>, obs: &Observation) -> Asked<CycleRe
     }
     demote::demote(cx, Mode::ImmediateNoLock)?;
     Ok(CycleResult::DemotedForLock)
+}
+
+/// The last renewal holds no more. The node may have stood still since the store was read, also in
+/// a pause, in which nothing else minds; and a renewal makes a lock anew that is gone, whoever
+/// has had it meanwhile.
+fn lease_is_over(cx: &Cx<'_>) -> bool {
+    matches!(cx.memory.lease, Lease::Until(_)) && !cx.is_leader()
 }
 
 /// The lock names this node, which stood by while another one led, and did not ask for it: what
