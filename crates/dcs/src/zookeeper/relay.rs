@@ -21,7 +21,7 @@ use rustls_pki_types::{PrivatePkcs8KeyDer, ServerName};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use zookeeper_client::{TlsCa, TlsCerts, TlsIdentity};
 
@@ -31,6 +31,9 @@ use super::tls;
 /// So many connections of one port are carried at a time. The client has one, and another while it
 /// changes; strangers are turned away after `limit` at the latest.
 const MOST_CONNECTIONS: usize = 32;
+
+/// After a connection that could not be accepted.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// The ports in front of an ensemble, while it exists.
 pub(super) struct Relay {
@@ -101,8 +104,9 @@ impl Line {
                         connections.spawn(Arc::clone(&self).carry(stream));
                     }
                     Ok(_) => {}
-                    // No descriptors are left, perhaps: what ends gives some back.
-                    Err(_) => tokio::time::sleep(self.limit).await,
+                    // A client that has gone again, or no descriptors are left: what ends gives
+                    // some back. The session waits behind this, so the pause is short.
+                    Err(_) => sleep(AGAIN).await,
                 },
                 Some(_) = connections.join_next() => {}
             }
